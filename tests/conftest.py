@@ -1,0 +1,50 @@
+"""Strict modes for every test, fresh keys, and the exact values to compare with."""
+
+import itertools
+import json
+import os
+import pathlib
+
+import jax
+import jax.random as jr
+import pytest
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_debug_key_reuse", True)
+jax.config.update("jax_debug_nans", True)
+
+HERE = pathlib.Path(__file__).parent
+ORACLES = {entry["id"]: entry for entry in json.loads((HERE / "data/oracles.json").read_text())["oracles"]}
+
+
+@pytest.fixture
+def getkey():
+    """Fresh typed keys, the same ones on every run."""
+    root, count = jr.key(0), itertools.count()
+    return lambda: jr.fold_in(jr.clone(root), next(count))
+
+
+@pytest.fixture(scope="session")
+def oracles():
+    """The exact values, by id: each entry has `inputs`, `value`, `tol` and `tol_kind`."""
+    return ORACLES
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """The folder of real data, or a skip that says what is missing."""
+    folder = pathlib.Path(os.environ.get("DIFFPHYS_DATA", HERE.parent.parent / "shared" / "data"))
+    if not (folder / "mnist").is_dir():
+        pytest.skip(f"needs real data: no `mnist` folder in {folder}; set DIFFPHYS_DATA")
+    return folder
+
+
+def pytest_collection_modifyitems(config, items):
+    """Slow tests run only when they are asked for by a marker expression."""
+    if not config.option.markexpr:
+        skip = pytest.mark.skip(reason="slow: run with `-m slow`")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)
