@@ -1,0 +1,161 @@
+"""What a sampler must provide, and the one loop that runs it."""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from .._types import Data, Denoiser, Noise, PRNGKey, Scalar, State
+from ..processes import AbstractProcess
+
+
+class AbstractSampler(eqx.Module):
+    """A rule for going down a grid of times, from noise to data.
+
+    Three methods: `plan` makes the coefficients of every step on the host, in NumPy float64; `init` makes the carry
+    of the loop from a state (a multistep sampler keeps its past estimates there); `step` takes one row of the plan.
+    A sampler holds no randomness: noise is an argument of the step. So with the noise given a run is a
+    deterministic, differentiable map of its starting state, and can be tested exactly.
+    """
+
+    process: eqx.AbstractVar[AbstractProcess]
+    denoise: eqx.AbstractVar[Denoiser]
+    is_time_reversal: eqx.AbstractVar[bool]
+    """Whether, with the exact score and small steps, paths have the law of the forward process reversed.
+
+    Only then is clone agreement an average over the posterior; a sampler that keeps the marginals alone has
+    another one.
+    """
+    draws: eqx.AbstractVar[int]
+    """Standard normal arrays of the shape of a state that a step uses; 0 if it is deterministic."""
+    evaluations: eqx.AbstractVar[int]
+    """Calls of the denoiser a step."""
+
+    @abc.abstractmethod
+    def plan(self, ts: Float[np.ndarray, " n"]) -> PyTree[np.ndarray]:
+        """The coefficients of the steps `ts[i] -> ts[i + 1]`, each with a leading axis of n - 1."""
+
+    @abc.abstractmethod
+    def init(self, z: State) -> PyTree[Array]:
+        """The carry of the loop at a state."""
+
+    @abc.abstractmethod
+    def step(self, row: PyTree[Array], carry: PyTree[Array], noise: Float[Array, "draws ..."]) -> PyTree[Array]:
+        """The carry at `s`, given the carry at `t`, one row of the plan and `draws` standard normal arrays."""
+
+    def state(self, carry: PyTree[Array]) -> State:
+        """The state in a carry; by default the carry is the state."""
+        return carry
+
+    def posterior_mean(self, t: Scalar, z: State) -> Data:
+        """$E[a | z_t = z]$, as the denoiser has it."""
+        return self.denoise(*self.process.kernel(t).observe(z))
+
+    def score(self, t: Scalar, z: State) -> State:
+        r"""$\\nabla \\log p_t(z)$, as the denoiser has it."""
+        return self.process.kernel(t).score(z, self.posterior_mean(t, z))
+
+
+def check_grid(ts: Any) -> Float[np.ndarray, " n"]:
+    """The grid as NumPy float64.
+
+    Raises:
+        ValueError: unless it is one-dimensional, finite, positive and strictly decreasing.
+    """
+    if isinstance(ts, jax.Array):
+        try:
+            ts = np.asarray(ts)
+        except jax.errors.TracerArrayConversionError:
+            raise ValueError(
+                "`ts` needs known values, since steps are planned on the host. Got a traced array. "
+                "Make the grid outside of `jit`, with NumPy."
+            ) from None
+    ts = np.asarray(ts, np.float64)
+    if ts.ndim != 1 or len(ts) < 2 or not np.all(np.isfinite(ts)):
+        raise ValueError(f"`ts` needs at least two finite times on one axis. Got an array of shape {ts.shape}: {ts}.")
+    if np.any(np.diff(ts) >= 0):
+        raise ValueError(
+            f"`ts` must be strictly decreasing, from noise to data. Got {ts[0]:.6g} ... {ts[-1]:.6g}. "
+            "Make it with `diffphys.clocks`, or reverse it."
+        )
+    if ts[-1] <= 0:
+        raise ValueError(
+            f"`ts` must end above 0, where the score diverges. Got a last time of {ts[-1]:.6g}. End at a small "
+            "positive time and take the posterior mean there."
+        )
+    return ts
+
+
+def place(rows: PyTree[np.ndarray], dtype: Any) -> PyTree[Array]:
+    """A plan on the device, cast once to the dtype of the states."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), rows)
+
+
+def run(
+    sampler: AbstractSampler,
+    rows: PyTree[Array],
+    z: State,
+    draw: Callable[[Array], Noise],
+    *,
+    path: bool = False,
+) -> State:
+    """The loop over a placed plan: the last state, or all of them on a leading axis if `path`.
+
+    `draw(i)` gives the noise of step i.
+    """
+
+    def body(carry, indexed):
+        i, row = indexed
+        carry = sampler.step(row, carry, draw(i))
+        return carry, (sampler.state(carry) if path else None)
+
+    steps = jax.tree.leaves(rows)[0].shape[0]
+    carry, states = jax.lax.scan(body, sampler.init(z), (jnp.arange(steps), rows))
+    return jnp.concatenate([z[None], states]) if path else sampler.state(carry)
+
+
+def noise_of(sampler: AbstractSampler, key: PRNGKey, z: State) -> Callable[[Array], Noise]:
+    """Noise addressed by the number of the step: `fold_in(key, i)`."""
+    return lambda i: jr.normal(jr.fold_in(key, i), (sampler.draws, *z.shape), z.dtype)
+
+
+@eqx.filter_jit
+def _simulate(sampler, key, rows, z, path):
+    return run(sampler, rows, z, noise_of(sampler, key, z), path=path)
+
+
+def simulate(
+    sampler: AbstractSampler, key: PRNGKey, ts: Float[np.ndarray | Array, " n"], z: State, *, path: bool = False
+) -> State:
+    """Runs one state down a grid of times, from `ts[0]` to `ts[-1]`.
+
+    The noise of step i comes from `fold_in(key, i)`. Many states: `jax.vmap` over keys and states.
+
+    Args:
+        sampler: the rule of a step.
+        key: a typed key.
+        ts: strictly decreasing times, the last above 0.
+        z: the state at `ts[0]`.
+        path: whether to return the state at every time of the grid, on a leading axis.
+
+    Returns:
+        The state at `ts[-1]`, or at each time of `ts`.
+
+    Raises:
+        ValueError: for a grid that does not decrease, times <= 0, a raw key.
+    """
+    check_key(key)
+    return _simulate(sampler, key, place(sampler.plan(check_grid(ts)), z.dtype), z, path)
+
+
+def check_key(key: Any) -> None:
+    """Refuses raw uint32 keys, which hide their misuse."""
+    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        found = f"an array of {key.dtype}" if isinstance(key, jax.Array) else f"{type(key).__name__} {key!r}"
+        raise ValueError(f"`key` needs a typed key. Got {found}. Make one with `jax.random.key(seed)`.")
