@@ -1,0 +1,298 @@
+"""Work in chunks: killed, spoilt, refused, resumed."""
+
+import itertools
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+from diffphys._config import canonical
+from diffphys._journal import Journal, run_chunks
+
+CONFIG = {"seed": 3, "times": [0.5, 1.0], "sampler": {"name": "euler", "steps": 10}}
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def measure(i):
+    generator = np.random.default_rng(i)
+    return {
+        "file": generator.normal(size=(4, 5)),
+        "count": np.int64(i),
+    }  # `file` is an argument of numpy.savez.
+
+
+def assert_same(got, wanted):
+    assert got.keys() == wanted.keys()
+    for name, array in wanted.items():
+        assert got[name].dtype == array.dtype
+        np.testing.assert_array_equal(got[name], array)
+
+
+@pytest.fixture
+def wanted():
+    return run_chunks(measure, 6)
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """A journal with four chunks of six done, and the calls that are made to finish it."""
+    path = tmp_path / "run.npz"
+    with pytest.raises(ZeroDivisionError):
+        run_chunks(lambda i: measure(i) if i < 4 else 1 // 0, 6, journal=Journal(path, CONFIG))
+    return path
+
+
+def finish(path):
+    calls = []
+    result = run_chunks(lambda i: calls.append(i) or measure(i), 6, journal=Journal(path, CONFIG))
+    return result, calls
+
+
+def test_resumed_run_measures_only_what_is_missing(stopped, wanted):
+    result, calls = finish(stopped)
+    assert calls == [4, 5]
+    assert_same(result, wanted)
+    assert_same(Journal(stopped, CONFIG).restore(), wanted)
+
+
+def test_longer_run_continues_a_shorter_one(stopped, wanted):
+    finish(stopped)
+    assert_same(run_chunks(lambda i: 1 // 0, 2, journal=Journal(stopped, CONFIG)), run_chunks(measure, 2))
+
+
+SCRIPT = textwrap.dedent("""
+    import pathlib, sys
+    import numpy as np
+    from diffphys._journal import Journal, run_chunks
+    def measure(i):
+        return {"x": np.random.default_rng(i).normal(size=30_000), "i": np.int64(i)}
+    run_chunks(measure, 60, journal=Journal(pathlib.Path(sys.argv[1]), {"seed": 0}))
+""")
+
+
+def test_run_killed_at_random_moments_resumes_to_the_same_bits(tmp_path):
+    moments, path = random.Random(0), tmp_path / "killed.npz"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", SCRIPT, str(path)]
+    killed, kept = 0, [0]
+    for _ in range(4):
+        before = path.stat().st_mtime_ns if path.exists() else 0
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        while process.poll() is None and (not path.exists() or path.stat().st_mtime_ns == before):
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0.0, 0.06))
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # A kill between two renames is reported, and is no fault.
+            restored = Journal(path, {"seed": 0}).restore()
+        assert restored is not None
+        kept.append(len(restored["i"]))
+    assert killed >= 2
+    assert all(after >= before for before, after in itertools.pairwise(kept))
+    subprocess.run(command, env=environment, check=True, timeout=60)
+    got = Journal(path, {"seed": 0}).restore()
+    assert got is not None
+    for i in range(60):
+        np.testing.assert_array_equal(got["x"][i], np.random.default_rng(i).normal(size=30_000))
+    np.testing.assert_array_equal(got["i"], np.arange(60))
+
+
+@pytest.mark.parametrize("replace_to_fail", [0, 1])
+def test_run_stopped_inside_a_record_loses_one_chunk_at_most(stopped, wanted, monkeypatch, replace_to_fail):
+    replaces, real = itertools.count(), os.replace
+
+    def stop(source, target):
+        if next(replaces) == replace_to_fail:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        finish(stopped)
+    monkeypatch.undo()
+    if replace_to_fail == 1:  # The old generation has moved aside, the new one has not yet come.
+        with pytest.warns(RuntimeWarning, match="missing: resuming from the generation before"):
+            result, calls = finish(stopped)
+    else:
+        result, calls = finish(stopped)
+    assert calls == [4, 5]
+    assert_same(result, wanted)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.7, 0.999])
+def test_truncated_journal_falls_back_on_the_generation_before(stopped, wanted, part):
+    content = stopped.read_bytes()
+    stopped.write_bytes(content[: int(part * len(content))])
+    with pytest.warns(RuntimeWarning, match="damaged .* resuming from the generation before"):
+        result, calls = finish(stopped)
+    assert calls == [3, 4, 5]
+    assert_same(result, wanted)
+
+
+def test_any_flipped_bit_is_harmless_or_noticed(stopped):
+    content, places = bytearray(stopped.read_bytes()), random.Random(1)
+    good = Journal(stopped, CONFIG).restore()
+    stopped.with_name("run.previous.npz").unlink()
+    noticed = 0
+    for _ in range(100):
+        place, bit = places.randrange(len(content)), 1 << places.randrange(8)
+        content[place] ^= bit
+        stopped.write_bytes(content)
+        try:
+            assert_same(Journal(stopped, CONFIG).restore(), good)
+        except ValueError:
+            noticed += 1
+        content[place] ^= bit
+    assert noticed > 50
+
+
+def test_damaged_journal_never_replaces_a_good_generation(stopped, wanted, monkeypatch):
+    stopped.write_bytes(b"spoilt")
+    journal = Journal(stopped, CONFIG)
+    with pytest.warns(RuntimeWarning, match="damaged"):
+        kept = journal.restore()
+    journal.record(kept)
+    stopped.unlink()
+    with pytest.warns(RuntimeWarning, match="missing"):
+        assert_same(Journal(stopped, CONFIG).restore(), kept)
+
+
+def test_two_damaged_generations_are_refused(stopped):
+    stopped.write_bytes(b"spoilt")
+    stopped.with_name("run.previous.npz").write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"readable file.*run\.npz` is damaged.*previous\.npz` is damaged.*Delete"
+    ):
+        Journal(stopped, CONFIG).restore()
+
+
+def test_journal_without_its_arrays_is_refused(stopped):
+    stopped.with_name("run.previous.npz").unlink()
+    np.savez(stopped, x=np.zeros(3))
+    with pytest.raises(ValueError, match="damaged"):
+        Journal(stopped, CONFIG).restore()
+
+
+def test_journal_of_another_run_is_refused_with_the_differing_entries(stopped):
+    other = CONFIG | {"seed": 4, "sampler": {"name": "euler", "steps": 20, "order": 2}}
+    with pytest.raises(ValueError, match="another") as refusal:
+        run_chunks(measure, 6, journal=Journal(stopped, other))
+    message = str(refusal.value)
+    assert "seed: 3 in the file, 4 now" in message
+    assert "sampler.steps: 10 in the file, 20 now" in message
+    assert "sampler.order: (absent) in the file, 2 now" in message
+    assert "times" not in message
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OSError, match=r"needs a folder that can be written.*file"):
+        Journal(tmp_path / "file" / "run.npz", CONFIG)
+
+
+def test_full_disk_leaves_the_generation_on_disk(stopped, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        finish(stopped)
+    monkeypatch.undo()
+    assert finish(stopped)[1] == [4, 5]
+
+
+def test_removed_journal_leaves_nothing(stopped):
+    Journal(stopped, CONFIG).remove()
+    assert list(stopped.parent.iterdir()) == []
+    assert Journal(stopped, CONFIG).restore() is None
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_chunk_that_is_not_finite_is_named_and_not_kept(tmp_path, bad):
+    def spoilt(i):
+        return {"phi": np.array([1.0, bad if i == 2 else 2.0]), "n": 1}
+
+    journal = Journal(tmp_path / "run.npz", CONFIG)
+    with pytest.raises(FloatingPointError, match="chunk 2 of 6: 1 of 2 values of `phi`"):
+        run_chunks(spoilt, 6, journal=journal)
+    kept = journal.restore()
+    assert kept is not None
+    np.testing.assert_array_equal(kept["phi"], [[1.0, 2.0], [1.0, 2.0]])
+
+
+def test_interrupted_run_says_where_it_stays(tmp_path):
+    def interrupted(i):
+        if i == 3:
+            raise KeyboardInterrupt
+        return measure(i)
+
+    path = tmp_path / "run.npz"
+    with pytest.raises(KeyboardInterrupt) as stop:
+        run_chunks(interrupted, 6, journal=Journal(path, CONFIG))
+    assert "run again to resume" in stop.value.__notes__[0]
+    assert finish(path)[1] == [3, 4, 5]
+
+
+@pytest.mark.parametrize("change", [{"x": np.zeros(4)}, {"x": np.zeros(3, np.float32)}, {"y": np.zeros(3)}])
+def test_chunks_that_differ_in_kind_are_refused(change):
+    with pytest.raises(ValueError, match="same arrays from every chunk"):
+        run_chunks(lambda i: {"x": np.zeros(3)} if i == 0 else change, 2)
+
+
+def test_chunks_without_numbers_are_refused():
+    with pytest.raises(ValueError, match=r"needs to return numbers.*`x`"):
+        run_chunks(lambda i: {"x": "text"}, 2)
+
+
+def test_no_chunks_are_refused():
+    with pytest.raises(ValueError, match="`count` needs at least one chunk"):
+        run_chunks(measure, 0)
+
+
+def test_progress_bar_counts_units_and_is_silent_where_disabled(stopped, capsys):
+    run_chunks(measure, 3, progress=False)
+    run_chunks(measure, 3)  # stderr is not a terminal here
+    assert capsys.readouterr() == ("", "")
+    run_chunks(
+        measure,
+        6,
+        journal=Journal(stopped, CONFIG),
+        progress=True,
+        label="clones",
+        unit_scale=100,
+        unit="path",
+    )
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "clones" in err
+    assert "400/600" in err  # what was restored counts as done
+    assert "600/600" in err
+
+
+def test_canonical_text_forgets_order_and_array_library():
+    import jax.numpy as jnp
+
+    one = {"b": np.float64(0.5), "a": (1, 2), "path": pathlib.Path("x"), "t": jnp.array([1.0, 2.0])}
+    two = {"t": [1.0, 2.0], "path": "x", "a": [1, 2], "b": 0.5}
+    assert canonical(one) == canonical(two)
+    assert canonical({"x": np.inf}) == '{"x": "inf"}'
+
+
+def test_canonical_text_tells_long_arrays_apart():
+    data = np.zeros(1000)
+    assert canonical({"x": data}) == canonical({"x": data.copy()})
+    assert canonical({"x": data}) != canonical({"x": data + np.eye(1, 1000, 999)[0]})
+    assert len(canonical({"x": data})) < 200
+
+
+def test_canonical_text_refuses_what_has_no_plain_form(getkey):
+    with pytest.raises(ValueError, match=r"`config\.run\[1\]` needs a plain value"):
+        canonical({"run": [0, print]})
+    with pytest.raises(ValueError, match=r"`config\.key` needs a plain value"):
+        canonical({"key": getkey()})
