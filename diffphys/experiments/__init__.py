@@ -1,0 +1,4 @@
+from .collapse import collapse as collapse
+from .diagram import diagram as diagram
+from .regimes import regimes as regimes
+from .speciation import speciation as speciation

@@ -1,13 +1,17 @@
 """Work in chunks: their size from the compiled program and the free memory, halved if memory runs out."""
 
 import hashlib
+import pathlib
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import numpy as np
 import psutil
+
+from .._journal import Journal, run_chunks
 
 # The share of free memory that a chunk may use, and the elements that keep a chunk near the caches of a CPU.
 _SHARE = 0.6
@@ -15,9 +19,9 @@ _ELEMENTS = {"cpu": 2**20, "gpu": 2**27, "tpu": 2**27}
 
 
 def default_chunk(items: int, elements: int) -> int:
-    """A chunk size for `items` of `elements` numbers each: near the caches, and at least 16 chunks for errors."""
+    """A chunk size for `items` of `elements` numbers each, near the caches; at least 4 chunks, for progress."""
     near = _ELEMENTS.get(jax.default_backend(), 2**20) // max(elements, 1)
-    return max(1, min(near, -(-items // 16)))
+    return max(1, min(near, -(-items // 4)))
 
 
 def free_bytes() -> int:
@@ -43,10 +47,18 @@ class ChunkedProgram:
         ValueError: if the chunk asked for needs more memory than is free, or not even one item fits.
     """
 
-    def __init__(self, program, arguments: tuple, *, items: int, elements: int, chunk: int | None):
+    def __init__(
+        self,
+        program: Any,
+        arguments: tuple,
+        *,
+        items: int,
+        elements: int,
+        chunk: int | None,
+    ):
         if chunk is not None and chunk < 1:
             raise ValueError(f"`chunk` needs a positive number. Got {chunk}.")
-        self._program, self._arguments, self.items = program, arguments, items
+        self._program, self.arguments, self.items = program, arguments, items
         self.chunk = min(chunk or default_chunk(items, elements), items)
         self.halvings = 0
         while (need := self._needs(self.chunk)) > (free := _SHARE * free_bytes()):
@@ -69,13 +81,13 @@ class ChunkedProgram:
         return self._call(first, min(self.chunk, self.items - first), self.chunk)
 
     def _needs(self, chunk: int) -> int:
-        compiled: Any = self._program.lower(*self._arguments, np.int32(0), chunk).compile()
+        compiled: Any = self._program.lower(*self.arguments, np.int32(0), chunk).compile()
         analysis = compiled.compiled.memory_analysis()
         return 0 if analysis is None else analysis.temp_size_in_bytes + analysis.output_size_in_bytes
 
     def _call(self, first: int, count: int, chunk: int) -> dict[str, np.ndarray]:
         try:
-            results = self._program(*self._arguments, np.int32(first), chunk)
+            results = self._program(*self.arguments, np.int32(first), chunk)
             return {name: np.asarray(value)[:count] for name, value in results.items()}
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error) or chunk == 1:
@@ -88,18 +100,46 @@ class ChunkedProgram:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+class Runner(NamedTuple):
+    """How an experiment is run, apart from what it measures."""
+
+    chunk: int | None = None
+    """Items a compiled call; None to choose it."""
+    checkpoint: pathlib.Path | None = None
+    """Folder of the journals of finished chunks; None to keep none."""
+    progress: bool | None = None
+    """Whether to show bars; None for only on a terminal."""
+
+    def collect(
+        self,
+        name: str,
+        program: ChunkedProgram,
+        reduce: Callable[[int, dict[str, np.ndarray]], dict[str, np.ndarray]],
+        config: dict[str, Any],
+        *,
+        unit: str,
+    ) -> dict[str, np.ndarray]:
+        """Reduces every chunk of a program, journalled under a name; stacked on a leading axis."""
+        journal = None
+        if self.checkpoint is not None:
+            # The compiled shape is part of what a run is: another one differs in the last bits.
+            config = config | {"chunk": program.chunk, "inputs": fingerprint(program.arguments)}
+            journal = Journal(pathlib.Path(self.checkpoint) / f"{name}.npz", config)
+        return run_chunks(
+            lambda i: reduce(i, program(i)), program.chunks, journal=journal, progress=self.progress, label=name,
+            unit_scale=program.chunk, unit=unit,
+        )  # fmt: skip
+
+
 def fingerprint(tree: Any) -> str:
     """A short hash of every array and static value of a pytree: two runs of the same things share it."""
     arrays, static = eqx.partition(tree, eqx.is_array)
-    digest = hashlib.sha256(repr(jax.tree.structure(static)).encode())
-    for leaf in jax.tree.leaves(static):
-        digest.update(getattr(leaf, "__qualname__", repr(leaf)).encode())
+    described = f"{jax.tree.structure(static)} {jax.tree.leaves(static)}"
+    # Functions are known by their names: their addresses change between processes.
+    digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", described).encode())
     for leaf in jax.tree.leaves(arrays):
         if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
         leaf = np.asarray(leaf)
         digest.update(f"{leaf.dtype}{leaf.shape}".encode() + np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()[:16]
-
-
-Measure = Callable[[int], dict[str, np.ndarray]]

@@ -10,21 +10,16 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._journal import Journal, run_chunks
 from .._types import PRNGKey, Scalar
 from ..processes import Kernel
 from ..samplers import AbstractSampler
-from ..samplers.base import check_grid, noise_of, place, run
+from ..samplers.base import noise_of, place, run, run_halved
 from ..targets import AbstractTarget
-from ._chunks import ChunkedProgram
-from ._statistics import Moments, moments_of
+from ._chunks import ChunkedProgram, Runner
+from ._statistics import Moments, chunk_moments, stacked_moments
 
 Readout = Callable[[Float[Array, "c d"], Scalar], dict[str, Array]]
 """What the clones of one branch point say, from their channels y and its variance: one number a name."""
-
-# Chunks on which the halved grid is run too, for the discretisation bias: one in so many.
-_EVERY = 4
-
 
 class CloneTables(NamedTuple):
     """Every coefficient of the experiment, one row a branch time."""
@@ -58,15 +53,15 @@ def clone_tables(
 ) -> CloneTables:
     """Plans the side branches from each time to `stop`, their halved grids, and the trunk if there is one."""
     process = sampler.process
-    grids = [check_grid(grid(float(t), stop, steps)) for t in times]
+    grids = [grid(float(t), stop, steps) for t in times]
     trunk = None
     if trunk_from is not None:
         knots = np.concatenate([[trunk_from], times])
         per_branch = max(2, steps // len(times))
-        trunk = _stack([sampler.plan(check_grid(grid(t, s, per_branch))) for t, s in zip(knots, knots[1:])])
+        trunk = _stack([sampler.plan(grid(t, s, per_branch)) for t, s in zip(knots[:-1], knots[1:], strict=True)])
     weights = [np.sqrt(-np.diff(ts)).reshape(-1, 2) for ts in grids]
     return CloneTables(
-        start=process.table(np.asarray(times[:1] if trunk_from is not None else times)),
+        start=process.table(np.asarray(times if trunk_from is None else [trunk_from])),
         trunk=trunk,
         side=_stack([sampler.plan(ts) for ts in grids]),
         coarse=_stack([sampler.plan(ts[::2]) for ts in grids]),
@@ -80,23 +75,12 @@ def _stack(trees: list[Any]) -> Any:
 
 
 @eqx.filter_jit
-def _measure(source, sampler, readout, tables, root, with_bias, first, chunk: int):
-    """Readouts of trajectories `first ... first + chunk - 1` at every branch time.
+def _measure(source, sampler, readout, tables, root, first, chunk: int):
+    """Readouts of trajectories `first ... first + chunk - 1` at every branch time, on the grid and its half.
 
     Noise is addressed by (root, trajectory, branch, clone, step); the trunk is branch 0.
     """
-    clones, dtype = source.clones, source.dtype
-
-    def ends(rows, z, key, mix):
-        def clone(c):
-            own = jr.fold_in(key, c + 1)
-            fine = noise_of(sampler, own, z)
-            # A halved grid sees the Brownian path of the full one.
-            draw = fine if mix is None else lambda i: mix[i, 0] * fine(2 * i) + mix[i, 1] * fine(2 * i + 1)
-            return run(sampler, rows, z, draw)
-
-        ys, variance = jax.vmap(tables.end.observe)(jax.vmap(clone)(jnp.arange(clones)))
-        return readout(ys, variance[0])
+    dtype = source.dtype
 
     def one(i):
         own = jr.fold_in(root, i)
@@ -109,19 +93,20 @@ def _measure(source, sampler, readout, tables, root, with_bias, first, chunk: in
                 z = source.state(row.start, jr.fold_in(key, 0))
             else:
                 z = run(sampler, row.trunk, z, noise_of(sampler, jr.fold_in(trunk_key, b + 1), z))
-            fine = ends(row.side, z, key, None)
-            bias = jax.lax.cond(
-                with_bias,
-                lambda: jax.tree.map(jnp.subtract, fine, ends(row.coarse, z, key, row.mix)),
-                lambda: jax.tree.map(jnp.zeros_like, fine),
-            )
-            return z, fine | {f"{name}.bias": value for name, value in bias.items()}
+
+            def clone(c):
+                draw = noise_of(sampler, jr.fold_in(key, c + 1), z)
+                ends = run_halved(sampler, row.side, row.coarse, row.mix, z, draw)
+                return tuple(tables.end.observe(end)[0] for end in ends)
+
+            full, halved = jax.vmap(clone)(jnp.arange(source.clones))
+            variance = jnp.asarray(tables.end.variance, dtype)
+            fine, coarse = readout(full, variance), readout(halved, variance)
+            return z, fine | {f"{name}.bias": value - coarse[name] for name, value in fine.items()}
 
         rows = place(tables._replace(end=None, start=tables.start if tables.trunk is None else None), dtype)
-        first_row = jax.tree.map(lambda leaf: leaf[0], tables.start)
-        z = source.first(first_row, jr.fold_in(trunk_key, 0))
-        _, values = jax.lax.scan(branch, z, (jnp.arange(len(tables.mix)), rows))
-        return values
+        z = source.first(jax.tree.map(lambda leaf: leaf[0], tables.start), jr.fold_in(trunk_key, 0))
+        return jax.lax.scan(branch, z, (jnp.arange(len(tables.mix)), rows))[1]
 
     return jax.vmap(one)(first + jnp.arange(chunk))
 
@@ -153,40 +138,25 @@ def run_clones(
     *,
     key: PRNGKey,
     trajectories: int,
-    chunk: int | None = None,
-    journal: Journal | None = None,
-    progress: bool | None = None,
-    label: str = "clones",
+    runner: Runner,
+    name: str = "clones",
 ) -> CloneRun:
     """Runs the experiment in chunks of trajectories, each with all its branch times and clones."""
-    state = 1 if tables.end.complement is None else tables.end.complement.shape[0]
-    elements = source.dim * state * (source.clones + 1)
-    arguments = (source, sampler, readout, tables, key, np.bool_(True))
-    program = ChunkedProgram(_measure, arguments, items=trajectories, elements=elements, chunk=chunk)
-    counted = [i % _EVERY == 0 for i in range(program.chunks)]
+    blocks = 1 if tables.end.complement is None else tables.end.complement.shape[0]
+    program = ChunkedProgram(
+        _measure, (source, sampler, readout, tables, key), items=trajectories,
+        elements=source.dim * blocks * (2 * source.clones + 1), chunk=runner.chunk,
+    )  # fmt: skip
 
-    def measure(i: int) -> dict[str, np.ndarray]:
-        program.replace_argument(5, np.bool_(counted[i]))
-        results = program(i)
-        groups = np.zeros(min(program.chunk, trajectories - i * program.chunk), int)
-        out = {"count": np.array([[float(len(groups))]])}
-        for name, values in results.items():
-            for part, value in moments_of(values, groups, 1).items():
-                out[f"{name}.{part}"] = value
-        return out
+    def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        groups = np.zeros(len(next(iter(results.values()))), int)
+        return chunk_moments(results, groups, 1, program.chunk, program.chunks)
 
-    stacked = run_chunks(
-        measure, program.chunks, journal=journal, progress=progress, label=label, unit_scale=program.chunk,
-        unit="trajectory",
-    )
-    moments, bias = {}, {}
-    for name in (n.removesuffix(".total") for n in stacked if n.endswith(".total")):
-        parts = Moments(stacked["count"], stacked[f"{name}.total"], stacked[f"{name}.squares"])
-        if name.endswith(".bias"):
-            bias[name.removesuffix(".bias")] = Moments(*(part[counted] for part in parts))
-        else:
-            moments[name] = parts
-    steps = tables.mix.shape[0] * tables.mix.shape[1] * 2 * source.clones
+    stacked = runner.collect(name, program, reduce, {"trajectories": trajectories}, unit="trajectory")
+    measured = stacked_moments(stacked)
+    bias = {n.removesuffix(".bias"): parts for n, parts in measured.items() if n.endswith(".bias")}
+    moments = {n: parts for n, parts in measured.items() if n in bias}
+    steps = 3 * tables.mix[..., 0].size * source.clones
     if tables.trunk is not None:
         steps += int(np.prod(jax.tree.leaves(tables.trunk)[0].shape[:2]))
     return CloneRun(moments, bias, program.chunk, trajectories * steps * sampler.evaluations)

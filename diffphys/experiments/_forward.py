@@ -9,11 +9,10 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .._journal import Journal, run_chunks
 from .._types import Data, PRNGKey, Scalar
 from ..targets import AbstractLabelledTarget, Empirical
-from ._chunks import ChunkedProgram
-from ._statistics import Moments, moments_of
+from ._chunks import ChunkedProgram, Runner
+from ._statistics import Moments, chunk_moments, stacked_moments
 
 _PERMUTATIONS = 4
 
@@ -105,10 +104,8 @@ def measure_forward(
     *,
     key: PRNGKey,
     samples: int,
-    chunk: int | None = None,
-    journal: Journal | None = None,
-    progress: bool | None = None,
-    label: str = "identity",
+    runner: Runner,
+    name: str = "forward",
 ) -> ForwardRun:
     """Moments of posterior quantities of y = a + sqrt(v) noise, a and noise the same at every v.
 
@@ -118,45 +115,32 @@ def measure_forward(
         times: their times, for the crossings of single samples.
         key: root of the addressed noise.
         samples: how many.
-        chunk: samples a compiled call; by default chosen from the memory it needs.
-        journal: where finished chunks are kept.
-        progress: whether to show a bar.
-        label: what the bar is called.
+        runner: chunk size, journals and progress.
+        name: what the journal and the bar are called.
     """
     sample_key, label_key = jr.split(key)
     permuted = permuted_labels(target, label_key) if isinstance(target, Empirical) else None
+    arguments = (target, permuted, sample_key, np.asarray(variances))
     program = ChunkedProgram(
-        _measure,
-        (target, permuted, sample_key, np.asarray(variances)),
-        items=samples,
-        elements=3 * target.dim,
-        chunk=chunk,
+        _measure, arguments, items=samples, elements=3 * target.dim, chunk=runner.chunk
     )
     order = np.argsort(times)
+    number = target.num_labels
 
-    def measure(i: int) -> dict[str, np.ndarray]:
-        results = program(i)
+    def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         labels = results.pop("label")
-        number = target.num_labels
-        out = {"count": np.bincount(labels, minlength=number).astype(float)[:, None]}
-        padded = np.full((2, program.chunk), -1.0)
-        padded[1, : len(labels)] = labels
+        own = np.full(program.chunk, -1.0)
+        padded = np.full(program.chunk, -1)
+        padded[: len(labels)] = labels
         if "log_rest_over_own" in results:
-            padded[0, : len(labels)] = _zeros(np.asarray(times)[order], results["log_rest_over_own"][:, order])
-        out["own_time"], out["labels"] = padded
-        for name, values in results.items():
-            for part, value in moments_of(values, labels, number).items():
-                out[f"{name}.{part}"] = value
-        return out
+            own[: len(labels)] = _zeros(np.asarray(times)[order], results["log_rest_over_own"][:, order])
+        sums = chunk_moments(results, labels, number, program.chunk, program.chunks)
+        return {f"moments.{part}": value for part, value in sums.items()} | {"own": own, "labels": padded}
 
-    stacked = run_chunks(
-        measure, program.chunks, journal=journal, progress=progress, label=label, unit_scale=program.chunk,
-        unit="sample",
-    )
-    names = [name.removesuffix(".total") for name in stacked if name.endswith(".total")]
-    moments = {n: Moments(stacked["count"], stacked[f"{n}.total"], stacked[f"{n}.squares"]) for n in names}
-    own, labels = stacked["own_time"].ravel(), stacked["labels"].ravel()
-    own, labels = own[labels >= 0], labels[labels >= 0].astype(int)
+    stacked = runner.collect(name, program, reduce, {"samples": samples}, unit="sample")
+    moments = stacked_moments({n.removeprefix("moments."): a for n, a in stacked.items() if n.startswith("moments.")})
+    own, labels = stacked["own"].ravel(), stacked["labels"].ravel()
+    own, labels = own[labels >= 0], labels[labels >= 0]
     return ForwardRun(moments, np.where(own < 0, np.nan, own), labels, program.chunk)
 
 
@@ -169,3 +153,41 @@ def _zeros(times: np.ndarray, values: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         zero = times[step] - low * (times[step + 1] - times[step]) / (high - low)
     return np.where(rises.any(1), zero, -1.0)
+
+
+def half_sample_errors(
+    target: AbstractLabelledTarget,
+    variances: Float[np.ndarray, " times"],
+    times: Float[np.ndarray, " times"],
+    quantities: tuple[str, ...],
+    *,
+    key: PRNGKey,
+    samples: int,
+    datasets: int | None,
+) -> dict[str, tuple]:
+    """`stderr_data`: how far curves of a data set would move with another draw of it.
+
+    The spread over random halves of the data, class by class: without replacement, that of a mean over n/2 of n
+    points is its spread over data sets of n. What the Monte-Carlo error adds to it is subtracted.
+    """
+    if not isinstance(target, Empirical) or datasets == 0 or (datasets is None and target.num_points >= 5000):
+        return {}
+    points, labels = np.asarray(target.points), np.asarray(target.labels)
+    rng = np.random.default_rng(np.ravel(jr.key_data(key)))
+    means, errors = {name: [] for name in quantities}, {name: [] for name in quantities}
+    for _ in range(datasets or 8):
+        halves = [rng.permutation(np.flatnonzero(labels == k)) for k in range(target.num_labels)]
+        kept = np.concatenate([half[: max(1, len(half) // 2)] for half in halves])
+        measured = measure_forward(
+            Empirical(points[kept], labels[kept]), variances, times, key=key, samples=samples,
+            runner=Runner(progress=False),
+        )  # fmt: skip
+        for name in quantities:
+            mean, error = measured.moments[name].pooled()
+            means[name].append(mean)
+            errors[name].append(error)
+    out = {}
+    for name in quantities:
+        excess = np.var(means[name], axis=0, ddof=1) - np.mean(np.square(errors[name]), axis=0)
+        out[f"{name}_stderr_data"] = ("t", np.sqrt(np.clip(excess, 0, None)))
+    return out

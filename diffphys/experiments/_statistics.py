@@ -9,12 +9,16 @@ from scipy.optimize import brentq
 from sklearn.isotonic import IsotonicRegression
 
 
-class Moments(NamedTuple):
-    """Count, sum and centred sum of squares of a quantity, a chunk and a group."""
+# A bootstrap wants this many blocks of samples at least.
+_BLOCKS = 16
 
-    count: Float[np.ndarray, "chunks groups 1"]
-    total: Float[np.ndarray, "chunks groups times"]
-    squares: Float[np.ndarray, "chunks groups times"]
+
+class Moments(NamedTuple):
+    """Count, sum and centred sum of squares of a quantity, a block of samples and a group."""
+
+    count: Float[np.ndarray, "blocks groups 1"]
+    total: Float[np.ndarray, "blocks groups times"]
+    squares: Float[np.ndarray, "blocks groups times"]
 
     def pooled(self) -> tuple[Float[np.ndarray, " times"], Float[np.ndarray, " times"]]:
         """Mean and standard error over everything."""
@@ -26,20 +30,33 @@ class Moments(NamedTuple):
         means, errors = zip(*groups, strict=True)
         return np.stack(means), np.stack(errors)
 
-    def chunk_means(self) -> Float[np.ndarray, "chunks times"]:
-        """The mean of each chunk."""
-        return self.total.sum(1) / self.count.sum(1)
+
+def chunk_moments(
+    results: dict[str, np.ndarray], groups: np.ndarray, number: int, chunk: int, chunks: int
+) -> dict[str, np.ndarray]:
+    """Sums of one chunk of results, a row a sample: by block of samples and by group."""
+    blocks = min(chunk, -(-_BLOCKS // chunks))
+    sums = {"count": np.zeros((blocks, number, 1))}
+    for name, values in results.items():
+        for part in ("total", "squares"):
+            sums[f"{name}.{part}"] = np.zeros((blocks, number, values.shape[1]))
+    block = np.arange(len(groups)) * blocks // chunk
+    for cell in {*zip(block.tolist(), groups.tolist(), strict=True)}:
+        members = (block == cell[0]) & (groups == cell[1])
+        sums["count"][cell] = members.sum()
+        for name, values in results.items():
+            own = values[members].astype(np.float64)
+            sums[f"{name}.total"][cell] = own.sum(0)
+            sums[f"{name}.squares"][cell] = ((own - own.mean(0)) ** 2).sum(0)
+    return sums
 
 
-def moments_of(values: Float[np.ndarray, "samples times"], groups: np.ndarray, number: int) -> dict[str, np.ndarray]:
-    """Sum and centred sum of squares of one chunk of values, by group."""
-    total = np.zeros((number, values.shape[1]))
-    squares = np.zeros_like(total)
-    for g in np.unique(groups):
-        members = values[groups == g].astype(np.float64)
-        total[g] = members.sum(0)
-        squares[g] = ((members - members.mean(0)) ** 2).sum(0)
-    return {"total": total, "squares": squares}
+def stacked_moments(stacked: dict[str, np.ndarray]) -> dict[str, Moments]:
+    """The moments of every quantity from the sums of all chunks; empty blocks are those of padding."""
+    flat = {name: array.reshape(-1, *array.shape[2:]) for name, array in stacked.items()}
+    full = flat["count"].sum((1, 2)) > 0
+    names = [name.removesuffix(".total") for name in flat if name.endswith(".total")]
+    return {n: Moments(*(flat[part][full] for part in ("count", f"{n}.total", f"{n}.squares"))) for n in names}
 
 
 def _combine(count, total, squares):
@@ -79,20 +96,20 @@ def crossing_interval(
     draws: int = 400,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """A crossing and its interval, by bootstrap over chunks, joint over times.
+    """A crossing and its interval, by bootstrap over blocks of samples, joint over times.
 
     Returns:
         The crossing of the mean curve, and the ends of the interval of bootstrapped crossings; nan if more than
-        the excluded tail of them do not cross, or if there are fewer than 8 chunks.
+        the excluded tail of them do not cross, or if there are fewer than 8 blocks.
     """
     mean, _ = moments.pooled()
     value = crossing(times, mean, level, rising=rising)
-    chunks = len(moments.count)
-    if chunks < 8 or not np.isfinite(value):
+    blocks = len(moments.count)
+    if blocks < 8 or not np.isfinite(value):
         return value, float("nan"), float("nan")
     rng = np.random.default_rng(seed)
     total, count = moments.total.sum(1), moments.count.sum(1)
-    picks = rng.integers(chunks, size=(draws, chunks))
+    picks = rng.integers(blocks, size=(draws, blocks))
     crossings = np.array([crossing(times, total[p].sum(0) / count[p].sum(), level, rising=rising) for p in picks])
     tail = 0.5 * (1 - confidence)
     if np.mean(~np.isfinite(crossings)) > tail:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._types import Data, Denoiser, Noise, PRNGKey, Scalar, State
+from ..clocks import check_grid
 from ..processes import AbstractProcess
 
 
@@ -62,36 +63,6 @@ class AbstractSampler(eqx.Module):
         return self.process.kernel(t).score(z, self.posterior_mean(t, z))
 
 
-def check_grid(ts: Any) -> Float[np.ndarray, " n"]:
-    """The grid as NumPy float64.
-
-    Raises:
-        ValueError: unless it is one-dimensional, finite, positive and strictly decreasing.
-    """
-    if isinstance(ts, jax.Array):
-        try:
-            ts = np.asarray(ts)
-        except jax.errors.TracerArrayConversionError:
-            raise ValueError(
-                "`ts` needs known values, since steps are planned on the host. Got a traced array. "
-                "Make the grid outside of `jit`, with NumPy."
-            ) from None
-    ts = np.asarray(ts, np.float64)
-    if ts.ndim != 1 or len(ts) < 2 or not np.all(np.isfinite(ts)):
-        raise ValueError(f"`ts` needs at least two finite times on one axis. Got an array of shape {ts.shape}: {ts}.")
-    if np.any(np.diff(ts) >= 0):
-        raise ValueError(
-            f"`ts` must be strictly decreasing, from noise to data. Got {ts[0]:.6g} ... {ts[-1]:.6g}. "
-            "Make it with `diffphys.clocks`, or reverse it."
-        )
-    if ts[-1] <= 0:
-        raise ValueError(
-            f"`ts` must end above 0, where the score diverges. Got a last time of {ts[-1]:.6g}. End at a small "
-            "positive time and take the posterior mean there."
-        )
-    return ts
-
-
 def place(rows: PyTree[np.ndarray], dtype: Any) -> PyTree[Array]:
     """A plan on the device, cast once to the dtype of the states."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), rows)
@@ -118,6 +89,34 @@ def run(
     steps = jax.tree.leaves(rows)[0].shape[0]
     carry, states = jax.lax.scan(body, sampler.init(z), (jnp.arange(steps), rows))
     return jnp.concatenate([z[None], states]) if path else sampler.state(carry)
+
+
+def run_halved(
+    sampler: AbstractSampler,
+    rows: PyTree[Array],
+    coarse: PyTree[Array],
+    mix: Float[Array, "pairs 2"],
+    z: State,
+    draw: Callable[[Array], Noise],
+) -> tuple[State, State]:
+    """The last states on a grid and on every second knot of it, along one Brownian path.
+
+    A step of the halved grid takes `mix[i, 0] n + mix[i, 1] n'` of the noises of the two steps it spans, so that
+    the noise is drawn once.
+    """
+
+    def body(carries, indexed):
+        i, pair, whole, weights = indexed
+        fine, half = carries
+        first, second = draw(2 * i), draw(2 * i + 1)
+        for j, noise in enumerate((first, second)):
+            fine = sampler.step(jax.tree.map(lambda leaf, j=j: leaf[j], pair), fine, noise)
+        return (fine, sampler.step(whole, half, weights[0] * first + weights[1] * second)), None
+
+    pairs = jax.tree.map(lambda leaf: leaf.reshape(-1, 2, *leaf.shape[1:]), rows)
+    start = (sampler.init(z), sampler.init(z))
+    (fine, half), _ = jax.lax.scan(body, start, (jnp.arange(len(mix)), pairs, coarse, mix))
+    return sampler.state(fine), sampler.state(half)
 
 
 def noise_of(sampler: AbstractSampler, key: PRNGKey, z: State) -> Callable[[Array], Noise]:

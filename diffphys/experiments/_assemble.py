@@ -1,0 +1,184 @@
+"""From moments to labelled variables: what the experiments have in common."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from .._types import PRNGKey
+from ..clocks import clocks
+from ..processes import AbstractProcess, OrnsteinUhlenbeck
+from ..results import dataset
+from ..samplers import AbstractSampler
+from ..samplers.base import check_key
+from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
+from ._chunks import Runner
+from ._clones import Readout, Source, clone_tables, run_clones
+from ._statistics import Moments
+from ._theory import channel_variances, temperature_of
+
+Variables = dict[str, tuple]
+
+
+def check_times(times: Any) -> Float[np.ndarray, " times"]:
+    """The times of a measurement as NumPy float64.
+
+    Raises:
+        ValueError: unless they are positive, finite, distinct and in order, one way or the other.
+    """
+    times = np.atleast_1d(np.asarray(times, np.float64))
+    steps = np.diff(times)
+    if times.ndim != 1 or times.size == 0 or not np.all(np.isfinite(times)) or np.any(times <= 0):
+        raise ValueError(
+            f"`times` needs finite times above 0, where the score does not diverge. Got {times.tolist()}."
+        )
+    if not (np.all(steps > 0) or np.all(steps < 0)):
+        raise ValueError(f"`times` needs distinct times in order. Got {times.tolist()}. Sort them.")
+    return times
+
+
+def check_count(name: str, value: int | None, least: int) -> None:
+    """Refuses a count that is too small to mean anything."""
+    if value is not None and (int(value) != value or value < least):
+        raise ValueError(f"`{name}` needs a whole number, at least {least}. Got {value!r}.")
+
+
+def time_coordinates(process: AbstractProcess, times: np.ndarray) -> Variables:
+    """The times in every clock and as a noise level in the units of the data."""
+    variances = channel_variances(process, times)
+    temperature = temperature_of(process)
+    ou = times if isinstance(process, OrnsteinUhlenbeck) else 0.5 * np.log1p(variances)
+    coords: Variables = {"t": ("t", times, {"long_name": f"diffusion time of {type(process).__name__}"})}
+    coords["t_ou"] = ("t", ou, {"long_name": "time of an Ornstein-Uhlenbeck process with this channel"})
+    coords |= {name: ("t", values) for name, values in clocks(ou, temperature).items()}
+    coords["sigma_v"] = ("t", np.sqrt(variances), {"long_name": "noise level in the units of the data"})
+    return coords
+
+
+def curve(name: str, moments: Moments, dims: Any = "t") -> Variables:
+    """A mean and its Monte-Carlo standard error."""
+    mean, stderr = moments.pooled()
+    return {name: (dims, mean), f"{name}_stderr": (dims, stderr)}
+
+
+def describe(process: AbstractProcess) -> dict[str, Any]:
+    """A process as plain parameters."""
+    values = {name: np.asarray(value).tolist() for name, value in vars(process).items()}
+    return {"process": type(process).__name__, **values}
+
+
+class CloneOptions(NamedTuple):
+    """How cloned trajectories are run."""
+
+    clones: int
+    times: np.ndarray
+    branches: int
+    steps: int
+    stop: float | None
+    grid: Callable[[float, float, int], np.ndarray]
+    trunk_from: float | None
+
+    def checked(self, times: np.ndarray) -> "CloneOptions":
+        """With `stop` filled in; refuses what cannot be run."""
+        if not np.isin(self.times, times).all():
+            raise ValueError(f"`clone_times` needs some of `times`, {times.tolist()}. Got {self.times.tolist()}.")
+        check_count("clones", self.clones, 2)
+        check_count("branches", self.branches, 2)
+        check_count("steps", self.steps, 2)
+        if self.steps % 2:
+            raise ValueError(
+                f"`steps` needs an even number, since the bias is measured on the halved grid. Got {self.steps}."
+            )
+        least, most = float(self.times.min()), float(self.times.max())
+        stop = 0.5 * least if self.stop is None else self.stop
+        if not 0 < stop < least:
+            raise ValueError(f"`stop` needs a time above 0 and below the least time of clones, {least}. Got {stop}.")
+        if self.trunk_from is not None and self.trunk_from <= most:
+            raise ValueError(f"`trunk_from` needs a time above all times of clones, {most}. Got {self.trunk_from}.")
+        return self._replace(stop=stop)
+
+
+def clone_variables(
+    sampler: AbstractSampler,
+    readout: Readout,
+    target: AbstractTarget | None,
+    times: np.ndarray,
+    options: CloneOptions,
+    *,
+    key: PRNGKey,
+    dim: int,
+    dtype: Any,
+    runner: Runner,
+    name: str,
+) -> tuple[Variables, dict[str, Any]]:
+    """The curves of the clone experiment with their discretisation bias, and the attributes of the run."""
+    options = options.checked(times)
+    branch_times = np.sort(options.times)[::-1]
+    tables = clone_tables(
+        sampler, branch_times, stop=options.stop, steps=options.steps, grid=options.grid,
+        trunk_from=options.trunk_from,
+    )  # fmt: skip
+    source = Source(target if options.trunk_from is None else None, dim, options.branches, np.dtype(dtype))
+    result = run_clones(
+        source, sampler, readout, tables, key=key, trajectories=options.clones, runner=runner, name=name
+    )
+    # Other samplers keep the marginals and have another agreement: it is named so.
+    kind = "clones" if sampler.is_time_reversal else "sampler"
+    places = np.array([int(np.flatnonzero(times == t)[0]) for t in branch_times])
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        """On all times, nan where no clones were run."""
+        full = np.full(len(times), np.nan)
+        full[places] = values
+        return full
+
+    variables: Variables = {}
+    for quantity, moments in result.moments.items():
+        bias, error = result.bias[quantity].pooled()
+        mean, stderr = moments.pooled()
+        variables |= {
+            f"{quantity}_{kind}": ("t", spread(mean)),
+            f"{quantity}_{kind}_stderr": ("t", spread(stderr)),
+            f"{quantity}_{kind}_bias": ("t", spread(bias), {"long_name": "change when the grid is halved"}),
+            f"{quantity}_{kind}_bias_stderr": ("t", spread(error)),
+        }
+    return variables, {
+        "sampler": type(sampler).__name__, "is_time_reversal": int(sampler.is_time_reversal),
+        "clones": options.clones, "branches": options.branches, "steps": options.steps, "stop": options.stop,
+        "start": "forward samples" if options.trunk_from is None else f"a trunk from t = {options.trunk_from}",
+        "dtype": str(np.dtype(dtype)), "chunk_clones": result.chunk, "denoiser_evaluations": result.evaluations,
+    }  # fmt: skip
+
+
+def experiment_dataset(
+    name: str, process: AbstractProcess, times: np.ndarray, variables: Variables, attrs: dict[str, Any], key: PRNGKey
+) -> xr.Dataset:
+    """The labelled result of an experiment on times, with all that is needed to make it again."""
+    words = [int(word) for word in np.ravel(jax.random.key_data(key))]
+    ds = dataset(
+        variables, time_coordinates(process, times), experiment=name, seed=words,
+        parameters=describe(process) | {"times": times},
+    )  # fmt: skip
+    return ds.assign_attrs(attrs)
+
+
+def forward_attributes(target: AbstractLabelledTarget, samples: int, chunk: int) -> dict[str, Any]:
+    """What the identities were measured on."""
+    attrs: dict[str, Any] = {"samples": samples, "chunk_forward": chunk, "d": target.dim}
+    attrs["draws"] = "the same clean points and the same noise at every time"
+    attrs["target"] = type(target).__name__
+    if isinstance(target, Empirical):
+        attrs |= {"n": target.num_points, "alpha": float(np.log(target.num_points) / target.dim)}
+        varying = int(np.sum(np.ptp(np.asarray(target.points), axis=0) > 0))
+        attrs |= {"d_varying": varying, "alpha_varying": float(np.log(target.num_points) / varying)}
+    return attrs
+
+
+def split_key(key: PRNGKey) -> tuple[PRNGKey, PRNGKey]:
+    """Independent keys for the forward samples and for the clones."""
+    check_key(key)
+    forward_key, clone_key = jax.random.split(key)
+    return forward_key, clone_key

@@ -1,0 +1,128 @@
+"""What theory says of a target: its leading eigenvalue, its two Gaussian classes, its critical times."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import brentq
+
+from ..processes import AbstractProcess, OrnsteinUhlenbeck
+from ..targets import AbstractTarget, Empirical, Gaussian, IsotropicMixture, SharedCovarianceMixture
+from ..thermo import SpectralTime, covariance_spectrum, spectral_time
+
+Variances = Float[np.ndarray, " times"]
+
+
+class TwoClasses(NamedTuple):
+    """Two Gaussian classes of one covariance."""
+
+    weight: float
+    half_difference: Float[np.ndarray, " d"]
+    covariance: float | np.ndarray
+
+
+def temperature_of(process: AbstractProcess) -> float:
+    """T of an Ornstein-Uhlenbeck bath; 1, that of the unit in which others are compared, for any other process."""
+    return float(process.temperature) if isinstance(process, OrnsteinUhlenbeck) else 1.0
+
+
+def channel_variances(process: AbstractProcess, times: Float[np.ndarray, " times"]) -> Variances:
+    """The channel variance v at each time."""
+    return np.array([float(process.kernel(float(t)).variance) for t in times])
+
+
+def time_of_variance(process: AbstractProcess, variance: float) -> float:
+    """The time at which the channel of a process has a given variance; nan for nan."""
+    if not np.isfinite(variance):
+        return float("nan")
+    low, high = -40.0, 1.0
+    while float(process.kernel(np.exp(high)).variance) < variance:
+        high += 1.0
+    gap = lambda log_t: np.log(float(process.kernel(np.exp(log_t)).variance)) - np.log(variance)  # noqa: E731
+    return float(np.exp(brentq(gap, low, high, xtol=1e-13, rtol=1e-14)))
+
+
+def time_of_ou(process: AbstractProcess, time: float) -> float:
+    """The time of a process at which its channel is that of OU at `time`: the same, for OU."""
+    if isinstance(process, OrnsteinUhlenbeck) or not np.isfinite(time):
+        return time
+    return time_of_variance(process, float(np.expm1(2 * time)))
+
+
+def two_classes(target: AbstractTarget) -> TwoClasses | None:
+    """The two Gaussian classes of a target: its own, or those with the moments of its data; None if it has not two."""
+    if isinstance(target, Empirical):
+        if target.num_labels != 2:
+            return None
+        points, labels = data_of(target)
+        groups = [points[labels == k] for k in (0, 1)]
+        centred = np.concatenate([group - group.mean(0) for group in groups])
+        half = 0.5 * (groups[0].mean(0) - groups[1].mean(0))
+        return TwoClasses(len(groups[0]) / len(points), half, centred.T @ centred / len(points))
+    if isinstance(target, IsotropicMixture | SharedCovarianceMixture) and target.num_labels == 2:
+        means = np.asarray(target.means, np.float64)
+        covariance: float | np.ndarray
+        if isinstance(target, IsotropicMixture):
+            variances = np.asarray(target.variances, np.float64)
+            if variances[0] != variances[1]:
+                return None
+            covariance = float(variances[0])
+        else:
+            covariance = within_covariance(target)
+        return TwoClasses(float(target.label_weights[0]), 0.5 * (means[0] - means[1]), covariance)
+    return None
+
+
+def within_covariance(target: SharedCovarianceMixture) -> Float[np.ndarray, "d d"]:
+    """The covariance that the classes share."""
+    spectrum = np.asarray(target.eigenvalues, np.float64)
+    if target.basis is None:
+        return np.diag(spectrum)
+    basis = np.asarray(target.basis, np.float64)
+    return basis * spectrum @ basis.T
+
+
+def data_of(target: Empirical) -> tuple[Float[np.ndarray, "n d"], np.ndarray]:
+    """The points and the labels of a data set, on the host in float64."""
+    return np.asarray(target.points, np.float64), np.asarray(target.labels)
+
+
+def spectrum_of(target: AbstractTarget) -> Float[np.ndarray, " d"]:
+    """All d eigenvalues of the covariance, descending; zeros included."""
+    if isinstance(target, Empirical):
+        values = covariance_spectrum(np.asarray(target.points))
+        return np.pad(values, (0, target.dim - len(values)))
+    if isinstance(target, Gaussian):
+        return np.sort(np.asarray(target.eigenvalues, np.float64))[::-1]
+    if isinstance(target, IsotropicMixture):
+        weights = np.asarray(target.label_weights, np.float64)
+        within = float(weights @ np.asarray(target.variances, np.float64))
+        means = np.asarray(target.means, np.float64)
+        scaled = np.sqrt(weights)[:, None] * (means - weights @ means)
+        between = np.clip(np.linalg.eigvalsh(scaled @ scaled.T)[::-1], 0, None)[: target.dim]
+        return np.pad(between, (0, target.dim - len(between))) + within
+    if isinstance(target, SharedCovarianceMixture):
+        weights, means = np.asarray(target.label_weights, np.float64), np.asarray(target.means, np.float64)
+        scaled = np.sqrt(weights)[:, None] * (means - weights @ means)
+        return np.linalg.eigvalsh(within_covariance(target) + scaled.T @ scaled)[::-1]
+    raise ValueError(
+        f"The covariance of `{type(target).__name__}` is not known. Pass a Gaussian, a mixture or an `Empirical`."
+    )
+
+
+def spectral(target: AbstractTarget, temperature: float) -> SpectralTime:
+    """The spectral time: of the data with its interval, or of the population."""
+    if isinstance(target, Empirical):
+        return spectral_time(np.asarray(target.points), temperature=temperature)
+    top = float(spectrum_of(target)[0])
+    time = 0.5 * np.log(top / temperature) if top > temperature else float("nan")
+    return SpectralTime(top, top, top, time, time, time, top)
+
+
+def within_spectrum(law: AbstractTarget) -> Float[np.ndarray, " d"]:
+    """The eigenvalues of the covariance within a class of a model, averaged over its classes."""
+    if isinstance(law, IsotropicMixture):
+        return np.full(law.dim, float(np.asarray(law.label_weights, np.float64) @ np.asarray(law.variances, np.float64)))
+    if isinstance(law, SharedCovarianceMixture):
+        return np.sort(np.asarray(law.eigenvalues, np.float64))[::-1]
+    return spectrum_of(law)

@@ -1,0 +1,228 @@
+"""Collapse: when a trajectory is bound to one datum of the training set."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Float
+
+from .. import thermo
+from .._types import PRNGKey, Scalar
+from ..clocks import log_snr_grid
+from ..processes import AbstractProcess
+from ..samplers import AbstractSampler, Bridge
+from ..targets import AbstractTarget, Empirical
+from ._assemble import (
+    CloneOptions, Variables, check_count, check_times, clone_variables, curve, experiment_dataset, forward_attributes,
+    split_key,
+)  # fmt: skip
+from ._chunks import Runner
+from ._forward import ForwardRun, half_sample_errors, measure_forward
+from ._last_change import last_change_times
+from ._statistics import Moments, crossing_interval
+from ._theory import channel_variances, data_of, spectrum_of, time_of_variance, two_classes, within_spectrum
+
+CRITERIA = ("mean_log_ratio_zero", "phi_c_half", "excess_entropy_half", "gaussian")
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+class DatumAgreement(eqx.Module):
+    r"""What clones say of the data: $\sum_\mu w_\mu(A)\, w_\mu(B)$ over all pairs, and whether their nearest agree."""
+
+    target: Empirical
+
+    def __call__(self, ys: Float[Array, "c d"], variance: Scalar) -> dict[str, Array]:
+        first, second = np.triu_indices(ys.shape[0], 1)
+        overlap = jax.vmap(self.target.overlap, in_axes=(0, 0, None))(ys[first], ys[second], variance)
+        nearest = jax.vmap(lambda y: self.target.weights_summary(y, variance).argmax)(ys)
+        same = (nearest[first] == nearest[second]).astype(ys.dtype)
+        return {"phi_c": jnp.mean(overlap), "phi_c_hard": jnp.mean(same)}
+
+
+def collapse(
+    data: Empirical,
+    process: AbstractProcess,
+    times: Float[Any, " times"],
+    *,
+    key: PRNGKey,
+    samples: int | None = 2000,
+    law: AbstractTarget | None = None,
+    clones: int | None = None,
+    clone_times: Float[Any, " some"] | None = None,
+    sampler: AbstractSampler | None = None,
+    branches: int = 2,
+    steps: int = 64,
+    stop: float | None = None,
+    grid: Callable[[float, float, int], np.ndarray] = log_snr_grid,
+    trunk_from: float | None = None,
+    trajectories: int | None = None,
+    datasets: int | None = None,
+    chunk: int | None = None,
+    checkpoint: str | pathlib.Path | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    r"""Excess entropy f_e / alpha and datum agreement phi_C(t) of the exact score of a data set.
+
+    With the posterior weights w of forward samples, J the datum a sample came from,
+
+    $$ d\, f_e(t) = E\,H(w), \qquad \phi_C(t) = E \sum_\mu w_\mu^2, \qquad L = \log(Z_{-J} / Z_J), $$
+
+    the excess entropy is that of the weights (never the raw log-density, whose noise is $1/\sqrt{2d}$ a sample).
+
+    Args:
+        data: the data set.
+        process: the forward process.
+        times: times of the process, above 0, in order.
+        key: a typed key, the root of all noise.
+        samples: forward samples of the identities; None for none.
+        law: the law that the data were drawn from, for the theory; by default a Gaussian of their covariance.
+        clones, clone_times, sampler, branches, steps, stop, grid, trunk_from: the simulation, as in `speciation`.
+        trajectories: trajectories on which the last change of the nearest datum is timed; none by default.
+        datasets, chunk, checkpoint, progress: as in `speciation`.
+
+    Returns:
+        A dataset on `t`: `excess_entropy` f_e / alpha, `phi_c`, `log_ratio` E[L], each pooled and by class with its
+        errors; `psi` and the random-energy theory `psi_theory`, `lambda_c`; `participation_ratio` 1 / phi_C;
+        `collapse_time` by criterion and group (pooled, then each class), with intervals; quantiles of the times
+        at which L of single data points crosses 0; `phi_c_clones`, `last_change_time` if asked for.
+        The attributes give alpha, d with and without constant coordinates, d_eff and the width 2 / sqrt(d_eff).
+
+    Raises:
+        ValueError: for times, keys, counts or grids that mean nothing, and for a chunk that does not fit.
+
+    Reference:
+        Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eq. 5.
+    """
+    if not isinstance(data, Empirical):
+        raise ValueError(f"`collapse` needs a data set, `Empirical(points)`. Got `{type(data).__name__}`.")
+    times = check_times(times)
+    check_count("samples", samples, 32)
+    forward_key, clone_key = split_key(key)
+    runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
+    variances = channel_variances(process, times)
+    variables, attrs = collapse_theory(data, process, times, law)
+    if samples is not None:
+        measured = measure_forward(
+            data, variances, times, key=forward_key, samples=samples, runner=runner, name="collapse-forward"
+        )
+        curves, results = collapse_curves(data, process, times, measured, law)
+        variables |= curves | excess_entropy_errors(
+            data,
+            half_sample_errors(
+                data, variances, times, ("entropy", "phi_c"), key=forward_key, samples=samples, datasets=datasets
+            ),
+        )
+        attrs |= results
+    sampler = Bridge(process, data.posterior_mean) if sampler is None else sampler
+    if clones is not None:
+        chosen = times if clone_times is None else check_times(clone_times)
+        simulated, settings = clone_variables(
+            sampler, DatumAgreement(data), data, times,
+            CloneOptions(clones, chosen, branches, steps, stop, grid, trunk_from),
+            key=clone_key, dim=data.dim, dtype=data.offset.dtype, runner=runner, name="collapse-clones",
+        )  # fmt: skip
+        variables, attrs = variables | simulated, attrs | settings
+    if trajectories is not None:
+        check_count("trajectories", trajectories, 2)
+        last = last_change_times(
+            data, sampler, float(times.max()), float(times.min()), key=jax.random.fold_in(clone_key, 1),
+            trajectories=trajectories, steps=steps, grid=grid, runner=runner,
+        )  # fmt: skip
+        variables["last_change_time"] = ("trajectory", last, {"long_name": "last change of the nearest datum"})
+    return experiment_dataset("collapse", process, times, variables, attrs, key)
+
+
+def excess_entropy_errors(data: Empirical, errors: Variables) -> Variables:
+    """`entropy` renamed and scaled to the excess entropy over alpha."""
+    if not errors:
+        return {}
+    scaled = errors.pop("entropy_stderr_data")[1] / np.log(data.num_points)
+    return errors | {"excess_entropy_stderr_data": ("t", scaled)}
+
+
+def collapse_curves(
+    data: Empirical, process: AbstractProcess, times: np.ndarray, measured: ForwardRun, law: AbstractTarget | None
+) -> tuple[Variables, dict[str, Any]]:
+    """The variables and attributes of collapse that come from forward samples."""
+    log_n, dim, moments = float(np.log(data.num_points)), data.dim, measured.moments
+    scaled = {
+        "excess_entropy": _scaled(moments["entropy"], 1 / log_n),
+        "phi_c": moments["phi_c"],
+        "own_weight": moments["own_weight"],
+        "log_ratio": moments["log_rest_over_own"],
+    }
+    variables: Variables = {}
+    for name, values in scaled.items():
+        variables |= curve(name, values)
+        mean, stderr = values.by_group()
+        variables |= {f"{name}_class": (("label", "t"), mean), f"{name}_class_stderr": (("label", "t"), stderr)}
+    variables["participation_ratio"] = ("t", 1 / variables["phi_c"][1], {"long_name": "data that share the weight"})
+    # log Z_J is minus half the squared noise: -d/2 on average.
+    variables["psi"] = ("t", variables["log_ratio"][1] / dim - 0.5, {"long_name": "E log Z_rest / d"})
+    variables |= _times_by_name(data, process, times, scaled, law)
+    groups = [np.ones(len(measured.labels), bool), *(measured.labels == k for k in range(data.num_labels))]
+    own = [np.nanquantile(measured.own_time[g], QUANTILES) if np.isfinite(measured.own_time[g]).any() else
+           np.full(len(QUANTILES), np.nan) for g in groups]  # fmt: skip
+    variables["own_collapse_time"] = (("quantile", "group"), np.array(own).T, {"long_name": "where L of a datum is 0"})
+    return variables, forward_attributes(data, len(measured.labels), measured.chunk)
+
+
+def _scaled(moments: Moments, factor: float) -> Moments:
+    return Moments(moments.count, moments.total * factor, moments.squares * factor**2)
+
+
+def collapse_theory(
+    data: Empirical, process: AbstractProcess, times: np.ndarray, law: AbstractTarget | None
+) -> tuple[Variables, dict[str, Any]]:
+    """Population excess entropy and random-energy model, of the law or of a Gaussian with the data's covariance."""
+    variances = channel_variances(process, times)
+    n, log_n = data.num_points, float(np.log(data.num_points))
+    spectrum, information = spectrum_of(data), np.zeros_like(variances)
+    origin = "a Gaussian with the covariance of the data"
+    if law is not None:
+        spectrum, origin = within_spectrum(law), f"{type(law).__name__}, classes told apart included"
+        pair = two_classes(law)
+        if pair is not None:
+            delta = thermo.separation(pair.half_difference, pair.covariance, variances)
+            information = thermo.class_information(delta, pair.weight)
+    population = thermo.excess_entropy(variances, spectrum, n, information) * data.dim / log_n
+    energy = thermo.random_energy(log_n, spectrum, variances)
+    v_c = float(thermo.collapse_variance(n, spectrum))
+    variables = {
+        "excess_entropy_theory": ("t", np.maximum(population, 0), {"long_name": f"theory of {origin}"}),
+        "psi_theory": ("t", energy.psi), "lambda_c": ("t", energy.lambda_c),
+    }  # fmt: skip
+    return variables, {
+        "theory": origin,
+        "collapse_time_theory": time_of_variance(process, v_c),
+        "effective_dimension": float(thermo.effective_dimension(v_c, spectrum)),
+        "width_log_v": float(thermo.collapse_width(v_c, spectrum)),
+    }
+
+
+def _times_by_name(
+    data: Empirical, process: AbstractProcess, times: np.ndarray, scaled: dict[str, Moments], law: AbstractTarget | None
+) -> Variables:
+    """Every collapse time under its own name, pooled and for each class, with bootstrap intervals."""
+    levels = {"mean_log_ratio_zero": ("log_ratio", 0.0, True), "phi_c_half": ("phi_c", 0.5, False)}
+    levels["excess_entropy_half"] = ("excess_entropy", 0.5, True)
+    values = np.full((3, len(CRITERIA), data.num_labels + 1), np.nan)
+    points, labels = data_of(data)
+    for g in range(data.num_labels + 1):
+        for c, criterion in enumerate(CRITERIA[:-1]):
+            name, level, rising = levels[criterion]
+            part = scaled[name] if g == 0 else Moments(*(array[:, [g - 1]] for array in scaled[name]))
+            values[:, c, g] = crossing_interval(times, part, level, rising=rising)
+        members = points if g == 0 else points[labels == g - 1]
+        if len(members) > 1:
+            spectrum = thermo.covariance_spectrum(members) if law is None or g else within_spectrum(law)
+            # Separated classes collapse alone, each with its own data.
+            count = len(members) / (1 if law is None or g else max(1, getattr(law, "num_labels", 1)))
+            values[0, -1, g] = time_of_variance(process, float(thermo.collapse_variance(count, spectrum)))
+    names = ("collapse_time", "collapse_time_low", "collapse_time_high")
+    return {name: (("criterion", "group"), value) for name, value in zip(names, values, strict=True)}

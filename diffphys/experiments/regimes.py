@@ -1,0 +1,112 @@
+"""Both transitions of one data set in one run: the three dynamical regimes."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Float
+
+from .._types import PRNGKey, Scalar
+from ..clocks import log_snr_grid
+from ..processes import AbstractProcess
+from ..samplers import AbstractSampler, Bridge
+from ..targets import AbstractTarget, Empirical
+from ._assemble import CloneOptions, check_count, check_times, clone_variables, experiment_dataset, split_key
+from ._chunks import Runner
+from ._forward import half_sample_errors, measure_forward
+from ._theory import channel_variances
+from .collapse import DatumAgreement, collapse_curves, collapse_theory, excess_entropy_errors
+from .speciation import LabelAgreement, speciation_curves, speciation_theory
+
+
+class _BothAgreements(eqx.Module):
+    """The classes and the data of the same clones."""
+
+    labels: LabelAgreement
+    data: DatumAgreement
+
+    def __call__(self, ys: Float[Array, "c d"], variance: Scalar) -> dict[str, Array]:
+        return self.labels(ys, variance) | self.data(ys, variance)
+
+
+def regimes(
+    data: Empirical,
+    process: AbstractProcess,
+    times: Float[Any, " times"],
+    *,
+    key: PRNGKey,
+    samples: int | None = 2000,
+    law: AbstractTarget | None = None,
+    clones: int | None = None,
+    clone_times: Float[Any, " some"] | None = None,
+    sampler: AbstractSampler | None = None,
+    branches: int = 2,
+    steps: int = 64,
+    stop: float | None = None,
+    grid: Callable[[float, float, int], np.ndarray] = log_snr_grid,
+    trunk_from: float | None = None,
+    datasets: int | None = None,
+    chunk: int | None = None,
+    checkpoint: str | pathlib.Path | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    """Everything that `speciation` and `collapse` return for a data set, from one set of samples and of clones.
+
+    Arguments, errors and variables are theirs. The attribute `regimes` says in words which regimes there are: the
+    second, between collapse and speciation, exists only if labels are decided by speciation, and before collapse.
+    """
+    if not isinstance(data, Empirical):
+        raise ValueError(f"`regimes` needs a data set, `Empirical(points, labels)`. Got `{type(data).__name__}`.")
+    times = check_times(times)
+    check_count("samples", samples, 32)
+    forward_key, clone_key = split_key(key)
+    runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
+    variances = channel_variances(process, times)
+    variables, attrs = speciation_theory(data, process, times)
+    theory, more = collapse_theory(data, process, times, law)
+    variables, attrs = variables | theory, attrs | more
+    if samples is not None:
+        measured = measure_forward(
+            data, variances, times, key=forward_key, samples=samples, runner=runner, name="regimes-forward"
+        )
+        for curves, results in (
+            speciation_curves(data, times, measured),
+            collapse_curves(data, process, times, measured, law),
+        ):
+            variables, attrs = variables | curves, attrs | results
+        errors = half_sample_errors(
+            data, variances, times, ("phi", "phi_left_out", "phi_c", "entropy"),
+            key=forward_key, samples=samples, datasets=datasets,
+        )  # fmt: skip
+        variables |= excess_entropy_errors(data, errors)
+        attrs |= _regimes_in_words(attrs, float(variables["collapse_time"][1][0, 0]))
+    if clones is not None:
+        sampler = Bridge(process, data.posterior_mean) if sampler is None else sampler
+        readout = _BothAgreements(LabelAgreement(data.label_log_posterior), DatumAgreement(data))
+        chosen = times if clone_times is None else check_times(clone_times)
+        simulated, settings = clone_variables(
+            sampler, readout, data, times,
+            CloneOptions(clones, chosen, branches, steps, stop, grid, trunk_from),
+            key=clone_key, dim=data.dim, dtype=data.offset.dtype, runner=runner, name="regimes-clones",
+        )  # fmt: skip
+        variables, attrs = variables | simulated, attrs | settings
+    return experiment_dataset("regimes", process, times, variables, attrs, key)
+
+
+def _regimes_in_words(attrs: dict[str, Any], t_c: float) -> dict[str, Any]:
+    """Which of the three regimes exist."""
+    t_s, speciates = attrs["spectral_time"], attrs["verdict"] == "speciation"
+    if not np.isfinite(t_s):
+        words = "none: no speciation by the spectral criterion (Lambda <= T)"
+    elif not speciates:
+        words = f"I above t_S; no regime II: {attrs['verdict']}"
+    elif not np.isfinite(t_c):
+        words = "I and II: no collapse within these times"
+    elif t_c >= t_s:
+        words = "I and III: collapse precedes speciation, there is no regime II"
+    else:
+        words = "I, II and III"
+    return {"regimes": words, "t_C": t_c, "has_regime_two": int(words.startswith("I, II") or words.startswith("I and II:"))}

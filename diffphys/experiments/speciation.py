@@ -1,0 +1,218 @@
+"""Speciation: when the class of a trajectory is decided."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Float
+from scipy.special import xlogy
+
+from .. import thermo
+from .._types import PRNGKey, Scalar
+from ..clocks import log_snr_grid
+from ..processes import AbstractProcess
+from ..samplers import AbstractSampler, Bridge
+from ..targets import AbstractLabelledTarget, Empirical
+from ._assemble import (
+    CloneOptions, Variables, check_count, check_times, clone_variables, curve,
+    experiment_dataset, forward_attributes, split_key,
+)  # fmt: skip
+from ._chunks import Runner
+from ._forward import ForwardRun, half_sample_errors, measure_forward
+from ._statistics import crossing, crossing_interval
+from ._theory import channel_variances, spectral, temperature_of, time_of_ou, two_classes
+
+# A departure beyond this says that label agreement is collapse, not speciation.
+_TOLERANCE = 0.05
+
+
+class LabelAgreement(eqx.Module):
+    r"""What clones say of their classes: $\sum_k P(k|z_A) P(k|z_B)$ over all pairs, latent and by hard labels."""
+
+    log_posterior: Callable[[Array, Scalar], Float[Array, " k"]]
+
+    def __call__(self, ys: Float[Array, "c d"], variance: Scalar) -> dict[str, Array]:
+        posteriors = jnp.exp(jax.vmap(self.log_posterior, in_axes=(0, None))(ys, variance))
+        hard = jax.nn.one_hot(jnp.argmax(posteriors, axis=1), posteriors.shape[1], dtype=posteriors.dtype)
+        return {"phi": _pair_agreement(posteriors), "phi_hard": _pair_agreement(hard)}
+
+
+def _pair_agreement(rows: Float[Array, "c k"]) -> Scalar:
+    """The mean inner product of two different rows."""
+    count = rows.shape[0]
+    return (jnp.sum(jnp.sum(rows, axis=0) ** 2) - jnp.sum(rows**2)) / (count * (count - 1))
+
+
+def speciation(
+    target: AbstractLabelledTarget,
+    process: AbstractProcess,
+    times: Float[Any, " times"],
+    *,
+    key: PRNGKey,
+    samples: int | None = 2000,
+    clones: int | None = None,
+    clone_times: Float[Any, " some"] | None = None,
+    sampler: AbstractSampler | None = None,
+    branches: int = 2,
+    steps: int = 64,
+    stop: float | None = None,
+    grid: Callable[[float, float, int], np.ndarray] = log_snr_grid,
+    trunk_from: float | None = None,
+    datasets: int | None = None,
+    chunk: int | None = None,
+    checkpoint: str | pathlib.Path | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    r"""Clone agreement phi(t), by the posterior identity, by cloned trajectories, and by theory where there is one.
+
+    $$ \phi(t) = E_{x \sim P_t} \sum_k P(k|x)^2, $$
+
+    the probability that two clones which leave the same $x_t$ end in the same class. The identity needs no
+    trajectory: it is an average over forward samples, exact for any sampler that is the time reversal.
+
+    Args:
+        target: what is generated; its labels are the classes.
+        process: the forward process.
+        times: times of the process, above 0, in order.
+        key: a typed key, the root of all noise.
+        samples: forward samples of the identity; None for no identity.
+        clones: trajectories of the simulation at each time; none by default.
+        clone_times: those of `times` at which clones are run; by default all.
+        sampler: how clones move; by default `Bridge` with the exact denoiser of the target.
+        branches: clones a branch point.
+        steps: steps from each branch point to `stop`, an even number.
+        stop: where clones stop and their posteriors are compared; by default half the least time. Any time above 0
+            gives the same mean, since posteriors are martingales along reverse paths.
+        grid: makes the grid of a branch, `grid(t, stop, steps)`.
+        trunk_from: start one trunk from the prior at this time and branch off it at every time, as one must with
+            a learned score; by default each branch point is a fresh forward sample.
+        datasets: half-samples of a data set that give `stderr_data`; by default 8 below 5000 points, else none.
+        chunk: trajectories (and samples) a compiled call; by default chosen from the memory it needs.
+        checkpoint: a folder for the journals of finished chunks; a run that finds its own there goes on from them.
+        progress: whether to show a bar; by default on a terminal.
+
+    Returns:
+        A dataset on `t` (with every clock and `sigma_v` as coordinates): `phi` and its errors, `class_information`
+        I(C; X_t) / H(C), `overlap` (phi - sum w^2) / (1 - sum w^2), `phi_clones` with its discretisation bias (named
+        `phi_sampler` for a sampler that is not the time reversal), `phi_theory`; for a data set also `phi_permuted`,
+        `phi_left_out`, `nishimori_violation` and `phi_c`. The attributes give the threshold, the crossing and its
+        interval, the critical times by name, the `verdict`, and all settings.
+
+    Raises:
+        ValueError: for times, keys, counts or grids that mean nothing, and for a chunk that does not fit.
+
+    Reference:
+        Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eqs. 4 and 6.
+    """
+    times = check_times(times)
+    check_count("samples", samples, 32)
+    forward_key, clone_key = split_key(key)
+    runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
+    variances = channel_variances(process, times)
+    variables, attrs = speciation_theory(target, process, times)
+    if samples is not None:
+        measured = measure_forward(
+            target, variances, times, key=forward_key, samples=samples, runner=runner, name="speciation-forward"
+        )
+        curves, results = speciation_curves(target, times, measured)
+        variables |= curves | half_sample_errors(
+            target, variances, times, ("phi", "phi_left_out"), key=forward_key, samples=samples, datasets=datasets
+        )
+        attrs |= results
+    if clones is not None:
+        sampler = Bridge(process, target.posterior_mean) if sampler is None else sampler
+        dtype = jax.eval_shape(target.sample, jax.random.key(0)).dtype
+        chosen = times if clone_times is None else check_times(clone_times)
+        simulated, settings = clone_variables(
+            sampler, LabelAgreement(target.label_log_posterior), target, times,
+            CloneOptions(clones, chosen, branches, steps, stop, grid, trunk_from),
+            key=clone_key, dim=target.dim, dtype=dtype, runner=runner, name="speciation-clones",
+        )  # fmt: skip
+        variables, attrs = variables | simulated, attrs | settings
+    return experiment_dataset("speciation", process, times, variables, attrs, key)
+
+
+def speciation_curves(
+    target: AbstractLabelledTarget, times: np.ndarray, measured: ForwardRun
+) -> tuple[Variables, dict[str, Any]]:
+    """The variables and attributes of speciation that come from forward samples."""
+    moments, weights = measured.moments, np.asarray(target.label_weights, np.float64)
+    floor, prior_entropy = float(np.sum(weights**2)), float(-np.sum(xlogy(weights, weights)))
+    variables: Variables = curve("phi", moments["phi"]) | curve("phi_true", moments["phi_true"])
+    if len(weights) > 1:
+        scale = 1 / (1 - floor)
+        phi, stderr = moments["phi"].pooled()
+        variables |= {"overlap": ("t", (phi - floor) * scale), "overlap_stderr": ("t", stderr * scale)}
+        entropy, stderr = moments["label_entropy"].pooled()
+        variables["class_information"] = ("t", 1 - entropy / prior_entropy, {"long_name": "I(C; X_t) / H(C)"})
+        variables["class_information_stderr"] = ("t", stderr / prior_entropy)
+    levels = [moments[name].pooled() for name in sorted(moments) if name.startswith("phi_level_")]
+    if levels:
+        variables["phi_level"] = (("level", "t"), np.stack([level[0] for level in levels]))
+        variables["phi_level_stderr"] = (("level", "t"), np.stack([level[1] for level in levels]))
+    for name in ("phi_permuted", "phi_left_out", "overlap_left_out", "phi_c"):
+        if name in moments:
+            variables |= curve(name, moments[name])
+    if "overlap_left_out" in moments:
+        violation = variables["overlap_left_out"][1] - variables["phi_left_out"][1]
+        variables["nishimori_violation"] = ("t", violation, {"long_name": "E sum p^2 - E p_true, datum left out"})
+    attrs = forward_attributes(target, len(measured.labels), measured.chunk)
+    attrs |= {"label_weights": weights.tolist(), "floor": floor}
+    attrs |= _verdict(times, variables, moments, weights)
+    return variables, attrs
+
+
+def speciation_theory(
+    target: AbstractLabelledTarget, process: AbstractProcess, times: np.ndarray
+) -> tuple[Variables, dict[str, Any]]:
+    """The theory of two Gaussian classes where there are two, and the critical times by name."""
+    temperature = temperature_of(process)
+    spectrum = spectral(target, temperature)
+    attrs: dict[str, Any] = {"eigenvalue": spectrum.eigenvalue, "eigenvalue_corrected": spectrum.corrected}
+    for name in ("time", "time_low", "time_high"):
+        attrs[name.replace("time", "spectral_time", 1)] = time_of_ou(process, getattr(spectrum, name))
+    pair = two_classes(target)
+    if pair is None:
+        return {}, attrs
+    variances = channel_variances(process, times)
+    delta = thermo.separation(pair.half_difference, pair.covariance, variances)
+    phi = thermo.agreement(delta, pair.weight)
+    origin = "its classes" if not isinstance(target, Empirical) else "Gaussian classes with the moments of the data"
+    level_time = thermo.crossing_time(pair.half_difference, pair.covariance, p=pair.weight, temperature=temperature)
+    attrs["theory_crossing_time"] = time_of_ou(process, level_time)
+    if np.ndim(pair.covariance) == 0:
+        named = thermo.critical_times(float(pair.half_difference @ pair.half_difference), pair.covariance, temperature)
+        attrs["score_zero_time"] = time_of_ou(process, float(named.score_zero))
+        attrs["drift_time"] = time_of_ou(process, float(named.drift))
+    return {"phi_theory": ("t", phi, {"long_name": f"theory of {origin}"}), "separation": ("t", delta)}, attrs
+
+
+def _verdict(times: np.ndarray, variables: Variables, moments: dict, weights: np.ndarray) -> dict[str, Any]:
+    """The crossing with its interval, and whether it is speciation at all."""
+    if len(weights) < 2:
+        return {"verdict": "one class: nothing to speciate"}
+    nan = float("nan")
+    attrs: dict[str, Any] = {"threshold": nan, "crossing_time": nan, "crossing_low": nan, "crossing_high": nan}
+    half = crossing(times, variables["class_information"][1], 0.5)
+    attrs["half_information_time"] = half
+    at = half
+    if len(weights) == 2:
+        attrs["threshold"] = thermo.threshold(float(weights[0]))
+        found = crossing_interval(times, moments["phi"], attrs["threshold"])
+        attrs |= dict(zip(("crossing_time", "crossing_low", "crossing_high"), found, strict=True))
+        at = found[0]
+    if not np.isfinite(at):
+        return attrs | {"verdict": "none: the agreement does not cross its threshold within these times"}
+    if "phi_permuted" in variables:
+        order = np.argsort(times)
+        value = {n: float(np.interp(at, times[order], variables[n][1][order])) for n in variables if n.startswith("phi")}
+        attrs |= {f"{name}_at_crossing": value[name] for name in ("phi_permuted", "phi_left_out", "phi_c")}
+        floor = float(np.sum(weights**2))
+        if abs(value["phi_permuted"] - floor) > _TOLERANCE or abs(value["phi_left_out"] - value["phi"]) > _TOLERANCE:
+            return attrs | {"verdict": "collapse: label agreement is set by collapse here, not by speciation"}
+    return attrs | {"verdict": "speciation"}
