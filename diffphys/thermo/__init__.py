@@ -1,0 +1,29 @@
+from .collapse_times import (
+    RandomEnergy as RandomEnergy,
+    collapse_time as collapse_time,
+    collapse_time_isotropic as collapse_time_isotropic,
+    collapse_variance as collapse_variance,
+    collapse_width as collapse_width,
+    effective_dimension as effective_dimension,
+    excess_entropy as excess_entropy,
+    log_capacity as log_capacity,
+    rem as rem,
+)
+from .critical_times import (
+    CriticalTimes as CriticalTimes,
+    critical_times as critical_times,
+    crossing_time as crossing_time,
+)
+from .spectrum import (
+    SpectralTime as SpectralTime,
+    covariance_spectrum as covariance_spectrum,
+    spectral_time as spectral_time,
+)
+from .two_classes import (
+    agreement as agreement,
+    agreement_orthogonal as agreement_orthogonal,
+    class_information as class_information,
+    separation as separation,
+    sign_agreement as sign_agreement,
+    threshold as threshold,
+)

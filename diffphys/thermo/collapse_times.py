@@ -1,0 +1,263 @@
+r"""Collapse in theory: when the data set runs out of entropy to hide its points.
+
+A Gaussian law of covariance eigenvalues `lambda_i` gives the channel `y = a + sqrt(v) eps` the capacity
+`1/2 sum log(1 + lambda_i / v)`; where `log n` exceeds it the `n` data points overlap, and where it falls
+short the exact score of the data set leads back to single points. The channel of the Ornstein-Uhlenbeck
+process at temperature `T` has `v = T (e^{2t} - 1)`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._root import root
+from ._types import ArrayLike, Values
+
+
+class RandomEnergy(NamedTuple):
+    """The random energy model of all data points but the generating one.
+
+    Attributes:
+        psi: free energy per coordinate, the limit of `log(sum of the other weights) / d`; -1/2 at collapse,
+            where it equals that of the generating point.
+        lambda_c: the condensation exponent: 1 in the liquid phase; below 1 once a few other points dominate.
+    """
+
+    psi: Values
+    lambda_c: Values
+
+
+def log_capacity(v: ArrayLike, spectrum: ArrayLike) -> Values:
+    r"""Information that the channel carries of one Gaussian draw: the `log n` whose collapse noise is `v`.
+
+    $$ \tfrac12 \sum_i \log(1 + \lambda_i / v) $$
+
+    Args:
+        v: the noise variances, > 0, of any shape.
+        spectrum: the eigenvalues of the covariance within a class, with their multiplicity; zeros do not
+            matter.
+
+    Returns:
+        The capacity at each variance, in nats, summed over coordinates.
+
+    Raises:
+        ValueError: if a variance is not positive, or an eigenvalue is negative.
+    """
+    noise, eigenvalues = _noise(v), _eigenvalues(spectrum)
+    return 0.5 * np.log1p(eigenvalues / noise[..., None]).sum(-1)
+
+
+def excess_entropy(
+    v: ArrayLike, spectrum: ArrayLike, n: ArrayLike, class_information: ArrayLike = 0.0
+) -> Values:
+    r"""Population excess entropy per coordinate, f: positive above the collapse, zero at it.
+
+    $$ f = \frac1d \Big[\log n - \tfrac12 \sum_i \log(1 + \lambda_i/v) - I(C; Y)\Big] $$
+
+    The curve of a data set, the mean entropy of the posterior weights per coordinate, tends to `max(f, 0)` in
+    high dimension.
+
+    Args:
+        v: the noise variances, > 0, of any shape.
+        spectrum: all d eigenvalues of the covariance within a class; isotropic: `np.full(d, variance)`.
+        n: the numbers of data points in all classes together, like `v`.
+        class_information: what the observation says of the class, in nats, like `v`. The paper leaves it out;
+            its share of `log n`, log 2 / log n for two classes, is not small (7 % at n = 20000).
+
+    Returns:
+        f at each variance, between minus infinity and `log(n) / d`.
+
+    Raises:
+        ValueError: if a variance is not positive, an eigenvalue is negative or `n` < 1.
+
+    Reference:
+        Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eq. 5.
+    """
+    counts = np.asarray(n, float)
+    if not (counts >= 1).all():
+        raise ValueError(f"`excess_entropy` needs `n` >= 1. Got {n}. Pass the number of data points.")
+    known = log_capacity(v, spectrum) + np.asarray(class_information, float)
+    return (np.log(counts) - known) / _eigenvalues(spectrum).size
+
+
+def effective_dimension(v: ArrayLike, spectrum: ArrayLike) -> Values:
+    r"""Number of directions that the noise has not yet drowned.
+
+    $$ d_{eff}(v) = \sum_i \frac{\lambda_i}{\lambda_i + v}
+       = -2\, \frac{\partial\, \text{capacity}}{\partial \log v} $$
+
+    Args:
+        v: the noise variances, > 0, of any shape.
+        spectrum: the eigenvalues of the covariance within a class.
+
+    Returns:
+        The effective dimension at each variance, between 0 and the number of nonzero eigenvalues.
+
+    Raises:
+        ValueError: if a variance is not positive, or an eigenvalue is negative.
+    """
+    noise, eigenvalues = _noise(v), _eigenvalues(spectrum)
+    return (eigenvalues / (eigenvalues + noise[..., None])).sum(-1)
+
+
+def collapse_width(v: ArrayLike, spectrum: ArrayLike) -> Values:
+    r"""Width of the collapse in `log v`: `2 / sqrt(d_eff)`, so that it is sharp only if `d_eff` is large.
+
+    The log-weight of the generating point against all others has variance `d_eff` and slope `-d_eff / 2` in
+    `log v`. Arguments and errors are those of `effective_dimension`.
+    """
+    return 2 / np.sqrt(effective_dimension(v, spectrum))
+
+
+def collapse_variance(n: ArrayLike, spectrum: ArrayLike) -> Values:
+    r"""Noise variance at which a data set of size `n` collapses, the root of `log_capacity = log n`.
+
+    Args:
+        n: numbers of data points, > 1, of any shape; for separated classes the number in one class.
+        spectrum: the eigenvalues of the covariance within a class, not all zero.
+
+    Returns:
+        The variance for each `n`, decreasing in it.
+
+    Raises:
+        ValueError: if some `n` <= 1 (one point is collapsed at any noise), or the spectrum has no positive
+            entry.
+    """
+    counts, eigenvalues = _counts(n), np.sort(_eigenvalues(spectrum))[::-1]
+    eigenvalues = eigenvalues[eigenvalues > 0]
+    if not eigenvalues.size:
+        raise ValueError(
+            "`spectrum` needs a positive eigenvalue. Got none. Identical points have no collapse."
+        )
+    return np.vectorize(lambda log_n: _noise_at(log_n, eigenvalues), otypes=[float])(np.log(counts))[()]
+
+
+def collapse_time(n: ArrayLike, spectrum: ArrayLike, temperature: float = 1.0) -> Values:
+    r"""Time of the collapse of a data set of size `n`: `1/2 log(1 + v_C / T)`.
+
+    Arguments and errors are those of `collapse_variance`, which gives `v_C`; `temperature` is that of the
+    process.
+    """
+    return 0.5 * np.log1p(collapse_variance(n, spectrum) / _bath(temperature))
+
+
+def collapse_time_isotropic(
+    n: ArrayLike, dim: ArrayLike, variance: ArrayLike = 1.0, temperature: float = 1.0
+) -> Values:
+    r"""Time of the collapse of isotropic Gaussian data.
+
+    $$ t_C = \tfrac12 \log\Big(1 + \frac{\sigma^2 / T}{n^{2/d} - 1}\Big) $$
+
+    Args:
+        n: numbers of data points, > 1; for separated classes the number in one class.
+        dim: numbers of dimensions d, or the rank of the data where that is lower.
+        variance: `sigma^2` within a class.
+        temperature: T of the process.
+
+    Returns:
+        The time, broadcast over the arguments.
+
+    Raises:
+        ValueError: if some `n` <= 1, or another argument is not positive.
+
+    Reference:
+        Biroli, Bonnaire, de Bortoli, Mezard (2024), the collapse time of the Gaussian mixture; there at T =
+        1.
+    """
+    size, width = np.asarray(dim, float), np.asarray(variance, float)
+    if not ((size > 0).all() and (width > 0).all()):
+        raise ValueError(
+            f"`collapse_time_isotropic` needs `dim` > 0 and `variance` > 0. Got {dim} and {variance}. "
+            "Leave out dimensions without variance."
+        )
+    load = 2 * np.log(_counts(n)) / size
+    # e^{-load} / (1 - e^{-load}) is 1 / expm1(load) without overflow.
+    return 0.5 * np.log1p(width / _bath(temperature) * np.exp(-load) / -np.expm1(-load))
+
+
+def rem(alpha: ArrayLike, s: ArrayLike) -> RandomEnergy:
+    r"""Random energy model of isotropic Gaussian data: free energy and condensation exponent.
+
+    The other points have the weights `exp(-|y - a|^2 / 2v)`, whose moments grow as `e^{d zeta(lambda)}`,
+
+    $$ \zeta(\lambda) = -\tfrac12 \log(1 + \lambda s) - \frac\lambda2 \frac{1 + s}{1 + \lambda s}. $$
+
+    Liquid: `psi = alpha + zeta(1)`. Frozen, where that is below -1/2: `psi = zeta'(lambda_c)` with
+    `alpha + zeta(lambda_c) = lambda_c zeta'(lambda_c)`. The transition is the collapse, `f = 0`.
+
+    Args:
+        alpha: the load `log(n) / d`, > 0, of any shape.
+        s: the signal to noise ratio `sigma^2 / v`, > 0, of any shape.
+
+    Returns:
+        `psi` and `lambda_c`, broadcast over the arguments.
+
+    Raises:
+        ValueError: if an argument is not positive.
+    """
+    load, ratio = np.broadcast_arrays(np.asarray(alpha, float), np.asarray(s, float))
+    if not ((load > 0).all() and (ratio > 0).all()):
+        raise ValueError(f"`rem` needs `alpha` > 0 and `s` > 0. Got {alpha} and {s}. Leave out zero noise.")
+    condensed = np.vectorize(_condensation, otypes=[float])(load, ratio)
+    scale = 1 + condensed * ratio
+    slope = -0.5 * (ratio / scale + (1 + ratio) / scale**2)
+    liquid = load - 0.5 * np.log1p(ratio) - 0.5
+    return RandomEnergy(psi=np.where(condensed < 1, slope, liquid)[()], lambda_c=condensed[()])
+
+
+def _condensation(alpha: float, s: float) -> float:
+    # In h = log(1 + lambda s) the condition alpha + zeta = lambda zeta' reads
+    # h = 2 alpha + lambda s (1 - lambda) / (1 + lambda s)^2, whose last term lies between 0 and 1/4.
+    if alpha >= 0.5 * np.log1p(s):
+        return 1.0
+
+    def excess(h: float) -> float:
+        u = np.expm1(h)
+        return float(2 * alpha - h + u * (1 - u / s) * np.exp(-2 * h))
+
+    return float(np.expm1(root(excess, 2 * alpha, min(2 * alpha + 0.25, np.log1p(s)))) / s)
+
+
+def _noise_at(log_n: float, descending: np.ndarray) -> float:
+    # The r largest eigenvalues carry at least r times the r-th, and all of them at most their trace over 2v.
+    logarithms = np.log(descending)
+    load = 2 * log_n / np.arange(1, descending.size + 1)
+    low = np.max(logarithms - load - np.log(-np.expm1(-load)))
+    high = np.log(descending.sum() / (2 * log_n))
+
+    def missing(log_v: float) -> float:
+        return float(0.5 * np.logaddexp(0.0, logarithms - log_v).sum() / log_n - 1)
+
+    return float(np.exp(root(missing, low - 1e-9, high + 1e-9)))
+
+
+def _counts(n: ArrayLike) -> np.ndarray:
+    counts = np.asarray(n, float)
+    if not (counts > 1).all():
+        raise ValueError(
+            f"`n` needs to be > 1. Got {np.min(counts)}. A single point is collapsed at any noise."
+        )
+    return counts
+
+
+def _bath(temperature: float) -> float:
+    if not temperature > 0:
+        raise ValueError(f"`temperature` needs to be > 0. Got {temperature}. Pass that of the process.")
+    return temperature
+
+
+def _noise(v: ArrayLike) -> np.ndarray:
+    noise = np.asarray(v, float)
+    if not (noise > 0).all():
+        raise ValueError(f"`v` needs to be > 0. Got {np.min(noise)}. Leave out the noiseless point.")
+    return noise
+
+
+def _eigenvalues(spectrum: ArrayLike) -> np.ndarray:
+    eigenvalues = np.atleast_1d(np.asarray(spectrum, float))
+    if eigenvalues.ndim != 1 or not (eigenvalues >= 0).all():
+        raise ValueError(
+            f"`spectrum` needs one row of eigenvalues >= 0. Got shape {eigenvalues.shape}, "
+            f"least {np.min(eigenvalues)}. Pass all of them, zeros included."
+        )
+    return eigenvalues
