@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from diffphys._config import canonical, differences
+from ._config import canonical, differences
 
 _PREFIX = "quantity."  # `numpy.savez` takes an array called `file` for its own argument.
 _MANIFEST = "manifest"

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 import xarray as xr
 
-from diffphys._config import canonical
-from diffphys._versions import versions
+from ._config import canonical
+from ._versions import versions
 
 _MARKS = ("experiment", "config", "seed", "diffphys_version")
 _CHECKSUM = "crc32"  # HDF5 notices a missing end of a file, not a flipped bit.

@@ -1,3 +1,3 @@
 """Real data in: named sets and files, as flat, scaled, labelled points."""
 
-from diffphys.data._labelled import LabelledData as LabelledData, load as load
+from ._labelled import LabelledData as LabelledData, load as load

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from diffphys.data._raw import Raw, reading
+from ._raw import Raw, reading
 
 _VALUES = ("images", "points", "data", "x")
 _LABELS = ("labels", "y")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Float64, Int32
 
-from diffphys.data._formats import read, read_labels
-from diffphys.data._named import NAMES, read_named
-from diffphys.data._raw import Raw
+from ._formats import read, read_labels
+from ._named import NAMES, read_named
+from ._raw import Raw
 
 _CHANNELS = ("red", "green", "blue")
 

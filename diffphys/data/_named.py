@@ -10,8 +10,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from diffphys.data._formats import read, read_idx
-from diffphys.data._raw import Raw, reading
+from ._formats import read, read_idx
+from ._raw import Raw, reading
 
 NAMES = ("digits", "mnist", "fashion-mnist", "cifar10")
 

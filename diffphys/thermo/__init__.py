@@ -14,6 +14,7 @@ from .critical_times import (
     critical_times as critical_times,
     crossing_time as crossing_time,
 )
+from .random_energy import random_energy as random_energy
 from .spectrum import (
     SpectralTime as SpectralTime,
     covariance_spectrum as covariance_spectrum,

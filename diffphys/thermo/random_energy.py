@@ -3,10 +3,9 @@ r"""The random energy model of a data set: the free energy of all data but the o
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from scipy.optimize import brentq
 
-from ._types import Real
+from ._root import root
+from ._types import ArrayLike, Values
 
 
 class RandomEnergy(NamedTuple):
@@ -18,11 +17,11 @@ class RandomEnergy(NamedTuple):
         lambda_c: the condensation exponent: 1 in the liquid phase; below 1 once a few other points dominate.
     """
 
-    psi: Real
-    lambda_c: Real
+    psi: Values
+    lambda_c: Values
 
 
-def random_energy(log_n: float, spectrum: npt.ArrayLike, v: npt.ArrayLike) -> RandomEnergy:
+def random_energy(log_n: float, spectrum: ArrayLike, v: ArrayLike) -> RandomEnergy:
     r"""Free energy and condensation exponent of Gaussian data of any covariance.
 
     The other points have the weights `exp(-|y - a|^2 / 2v)`, whose moments grow as `e^{d zeta(lambda)}`,
@@ -70,5 +69,5 @@ def _condensed(alpha: float, s: np.ndarray) -> tuple[float, float]:
         scale = 1 + exponent * s
         return float(alpha + np.mean(0.5 * exponent * s * ((1 - exponent) / scale**2) - 0.5 * np.log1p(exponent * s)))
 
-    found = float(brentq(entropy, 0.0, 1.0, xtol=1e-15, rtol=1e-14))
+    found = root(entropy, 0.0, 1.0)
     return slope(found), found

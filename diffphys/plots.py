@@ -1,0 +1,170 @@
+"""Figures of the results: curves with error bands, theory lines, and the regimes shaded where they exist."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# A palette that is told apart in print and by the colour-blind (Okabe, Ito).
+BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666"
+_SHADES = {"I": "#eef3f8", "II": "#fdf3e1", "III": "#f9e6e0"}
+_STYLE = {
+    "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "axes.titlelocation": "left",
+    "font.size": 9, "legend.frameon": False, "legend.fontsize": 8, "figure.dpi": 150, "savefig.bbox": "tight",
+}  # fmt: skip
+
+
+def _band(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str, **line: Any) -> None:
+    """A curve with two standard errors, those over data sets included where they are known."""
+    mean, stderr = ds[name], ds[f"{name}_stderr"]
+    if f"{name}_stderr_data" in ds:
+        stderr = np.hypot(stderr, ds[f"{name}_stderr_data"])
+    axes.fill_between(ds.t, mean - 2 * stderr, mean + 2 * stderr, color=colour, alpha=0.2, lw=0)
+    axes.plot(ds.t, mean, color=colour, label=label, **({"lw": 1.6} | line))
+
+
+def _clones(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str) -> None:
+    """Simulated points with two standard errors, under the name their sampler deserves."""
+    for kind in ("clones", "sampler"):
+        if f"{name}_{kind}" in ds:
+            part = ds[[f"{name}_{kind}", f"{name}_{kind}_stderr"]].dropna("t")
+            axes.errorbar(
+                part.t, part[f"{name}_{kind}"], 2 * part[f"{name}_{kind}_stderr"], fmt="o", ms=3.5, color=colour,
+                mfc="white", capsize=2, lw=1, label=f"{label}, {kind}",
+            )  # fmt: skip
+
+
+def _mark(axes: Axes, time: float, label: str, colour: str, style: str = "--", height: float = 1.01) -> None:
+    """A vertical line at a time, named above the axes; nothing for nan or a time outside them."""
+    low, high = sorted(axes.get_xlim())
+    if np.isfinite(time) and low < time < high:
+        axes.axvline(time, color=colour, ls=style, lw=1)
+        axes.text(time, height, label, color=colour, ha="center", va="bottom", transform=axes.get_xaxis_transform())
+
+
+def _shade(axes: Axes, ds: xr.Dataset) -> None:
+    """Shades the regimes that the run found, and names them."""
+    low, high = sorted(axes.get_xlim())
+    t_s, t_c = ds.attrs.get("spectral_time", np.nan), ds.attrs.get("t_C", np.nan)
+    speciates = ds.attrs.get("verdict") == "speciation" and np.isfinite(t_s)
+    spans = {"I": (t_s, high)} if speciates or (np.isfinite(t_s) and not ds.attrs.get("has_regime_two", 0)) else {}
+    if ds.attrs.get("has_regime_two", 0):
+        spans["II"] = (t_c if np.isfinite(t_c) else low, t_s)
+    if np.isfinite(t_c):
+        spans["III"] = (low, t_c)
+    for name, (left, right) in spans.items():
+        left, right = max(left, low), min(right, high)
+        if left < right:
+            axes.axvspan(left, right, color=_SHADES[name], zorder=0, lw=0)
+            axes.text(
+                0.5 * (left + right), 0.03, name, ha="center", color=GREY, transform=axes.get_xaxis_transform()
+            )
+
+
+def _finish(axes: Axes, ds: xr.Dataset, title: str, ylabel: str) -> None:
+    axes.set_xlim(float(ds.t.min()), float(ds.t.max()))
+    axes.set_ylim(-0.03, 1.05)
+    axes.set_xlabel("diffusion time $t$")
+    axes.set_ylabel(ylabel)
+    axes.set_title(title, pad=18)
+
+
+def _draw_speciation(axes: Axes, ds: xr.Dataset) -> None:
+    if "phi" in ds:
+        _band(axes, ds, "phi", BLUE, r"$\phi$, posterior identity")
+    if "phi_theory" in ds:
+        label = "theory" if "of its classes" in ds.phi_theory.attrs["long_name"] else "theory, Gaussian classes"
+        axes.plot(ds.t, ds.phi_theory, color="black", lw=1, ls=":", label=label)
+    if "phi_permuted" in ds:
+        _band(axes, ds, "phi_permuted", GREY, "labels permuted", lw=1)
+        _band(axes, ds, "phi_left_out", GREEN, "datum left out", lw=1)
+    for j in ds.get("level", ()):
+        axes.plot(ds.t, ds.phi_level.isel(level=int(j)), lw=1, ls="-.", label=f"level {int(j)}")
+    _clones(axes, ds, "phi", BLUE, r"$\phi$")
+    _finish(axes, ds, "Speciation", r"class agreement $\phi(t)$")
+    threshold = ds.attrs.get("threshold", np.nan)
+    if np.isfinite(threshold):
+        axes.axhline(threshold, color=GREY, lw=0.6)
+        axes.text(axes.get_xlim()[1], threshold, f" {threshold:.3f}", color=GREY, va="center", fontsize=7)
+
+
+def _draw_collapse(axes: Axes, ds: xr.Dataset) -> None:
+    if "excess_entropy" in ds:
+        _band(axes, ds, "excess_entropy", ORANGE, r"$f_e/\alpha$, weight entropy")
+        _band(axes, ds, "phi_c", RED, r"$\phi_C$, posterior identity")
+    axes.plot(ds.t, ds.excess_entropy_theory, color="black", lw=1, ls=":", label="theory")
+    _clones(axes, ds, "phi_c", RED, r"$\phi_C$")
+    _finish(axes, ds, "Collapse", r"$f_e(t)/\alpha$ and datum agreement $\phi_C(t)$")
+
+
+def speciation(ds: xr.Dataset) -> Figure:
+    """The class agreement phi(t) of a run, with its critical times."""
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(4.8, 3.2))
+        _draw_speciation(axes, ds)
+        _mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
+        _mark(axes, ds.attrs.get("crossing_time", np.nan), "crossing", BLUE, ":", height=1.07)
+        axes.legend(loc="upper right")
+    return figure
+
+
+def collapse(ds: xr.Dataset) -> Figure:
+    """The excess entropy and the datum agreement of a run, with its collapse times."""
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(4.8, 3.2))
+        _draw_collapse(axes, ds)
+        if "collapse_time" in ds:
+            _mark(axes, float(ds.collapse_time[0, 0]), "$t_C$", RED)
+        _mark(axes, ds.attrs["collapse_time_theory"], "theory", GREY, ":", height=1.07)
+        axes.legend(loc="center right")
+    return figure
+
+
+def regimes(ds: xr.Dataset) -> Figure:
+    """Both transitions side by side, the three regimes shaded where they exist."""
+    with plt.rc_context(_STYLE):
+        figure, panels = plt.subplots(1, 2, figsize=(9.2, 3.4), sharex=True)
+        _draw_speciation(panels[0], ds)
+        _draw_collapse(panels[1], ds)
+        for axes in panels:
+            _shade(axes, ds)
+            _mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
+            _mark(axes, ds.attrs.get("t_C", np.nan), "$t_C$", RED)
+            axes.legend(loc="center right")
+        _mark(panels[0], ds.attrs.get("crossing_time", np.nan), "crossing", BLUE, ":", height=1.07)
+        if not ds.attrs.get("has_regime_two", 0) and "regimes" in ds.attrs:
+            figure.text(0.5, -0.04, f"Regimes: {ds.attrs['regimes']}", ha="center", color=GREY)
+        figure.tight_layout()
+    return figure
+
+
+def diagram(ds: xr.Dataset) -> Figure:
+    """Speciation and collapse in the plane of data size and noise."""
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(5.2, 3.8))
+        axes.fill_between(
+            ds.log_n, ds.variance_low, ds.variance_high, color=RED, alpha=0.2, lw=0, label="width of the collapse"
+        )
+        axes.plot(ds.log_n, ds.variance_collapse, color=RED, label="$v_C(n)$, theory")
+        v_s = ds.attrs["variance_speciation"]
+        if np.isfinite(v_s):
+            axes.axhline(v_s, color=PURPLE, ls="--", lw=1, label=r"$v_S = \Lambda - T$")
+        star = ds.attrs["log_n_star"]
+        if np.isfinite(star) and star < float(ds.log_n.max()):
+            axes.plot(star, v_s, "*", ms=10, color="black", label=f"$n^* = {np.exp(star):.3g}$")
+        if "n_measured" in ds:
+            log_n = np.log(ds.n_measured)
+            axes.plot(log_n, ds.variance_measured, "o", ms=4, mfc="white", color=RED, label="$E[L] = 0$, measured")
+            sound = ds.verdict_speciation.values == 1
+            for chosen, marker, label in ((sound, "s", "labels decided"), (~sound, "x", "labels: by collapse")):
+                if chosen.any():
+                    axes.plot(log_n[chosen], ds.variance_label[chosen], marker, ms=4, color=BLUE, label=label, ls="")
+        axes.set_yscale("log")
+        axes.set_xlabel(r"$\log n$")
+        axes.set_ylabel(r"noise variance $v$ in data units")
+        axes.set_title("Regime diagram")
+        axes.legend(loc="best")
+    return figure
