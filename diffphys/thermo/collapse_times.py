@@ -103,7 +103,7 @@ def effective_dimension(v: ArrayLike, spectrum: ArrayLike) -> Values:
 def collapse_width(v: ArrayLike, spectrum: ArrayLike) -> Values:
     r"""Width of the collapse in `log v`: `2 / sqrt(d_eff)`, so that it is sharp only if `d_eff` is large.
 
-    The log-weight of the generating point against all others has variance `d_eff` and slope `-d_eff / 2` in
+    The log-weight of the generating point against all others has variance `d_eff` and slope `d_eff / 2` in
     `log v`. Arguments and errors are those of `effective_dimension`.
     """
     return 2 / np.sqrt(effective_dimension(v, spectrum))

@@ -92,8 +92,9 @@ def spectral_time(
         confidence: the probability that the interval covers the population eigenvalue.
 
     Returns:
-        The eigenvalue, its correction, the time and the intervals. If the top eigenvalue merges with the bulk
-        the interval becomes as wide as this ignorance.
+        The eigenvalue, its correction, the time and the intervals. The coverage holds where the top
+        eigenvalue stands above the bulk. Where the population has no such spike the interval lies too high:
+        what the data cannot tell from the edge of the noise, it cannot correct either.
 
     Raises:
         ValueError: if there are fewer than two distinct points, an entry is not finite, `temperature` is not
@@ -129,7 +130,9 @@ def spectral_time(
 
 def _leaning(top: float, bulk: np.ndarray, count: int) -> tuple[float, float]:
     """How much the bulk lifts the top eigenvalue, S, and `-L_1 dS/dL_1`."""
-    gap = top - bulk
+    # Two eigenvalues closer than the sampling error are one to perturbation theory, and its terms would
+    # diverge.
+    gap = np.maximum(top - bulk, top / np.sqrt(count))
     return float((bulk / gap).sum() / count), float((bulk / gap * (top / gap)).sum() / count)
 
 
