@@ -1,35 +1,33 @@
-from . import clocks as clocks
-from . import plots as plots
-from . import thermo as thermo
-from .data import LabelledData as LabelledData
-from .data import load as load
+from . import clocks as clocks, plots as plots, thermo as thermo
+from .data import LabelledData as LabelledData, load as load
 from .diffused import Diffused as Diffused
-from .experiments import collapse as collapse
-from .experiments import diagram as diagram
-from .experiments import regimes as regimes
-from .experiments import speciation as speciation
-from .processes import AbstractProcess as AbstractProcess
-from .processes import AbstractStationaryProcess as AbstractStationaryProcess
-from .processes import Brownian as Brownian
-from .processes import Kernel as Kernel
-from .processes import LinearProcess as LinearProcess
-from .processes import OrnsteinUhlenbeck as OrnsteinUhlenbeck
-from .processes import PhaseSpaceLangevin as PhaseSpaceLangevin
-from .processes import complete_recipe as complete_recipe
-from .processes import third_order_langevin as third_order_langevin
-from .results import load as load_result
-from .results import save as save_result
-from .samplers import AbstractSampler as AbstractSampler
-from .samplers import Bridge as Bridge
-from .samplers import ProbabilityFlow as ProbabilityFlow
-from .samplers import ReverseSDE as ReverseSDE
-from .samplers import simulate as simulate
-from .targets import AbstractLabelledTarget as AbstractLabelledTarget
-from .targets import AbstractTarget as AbstractTarget
-from .targets import Empirical as Empirical
-from .targets import Gaussian as Gaussian
-from .targets import IsotropicMixture as IsotropicMixture
-from .targets import SharedCovarianceMixture as SharedCovarianceMixture
-from .targets import hierarchical_mixture as hierarchical_mixture
-from .targets import mixture as mixture
-from .targets import symmetric_mixture as symmetric_mixture
+from .experiments import collapse as collapse, diagram as diagram, regimes as regimes, speciation as speciation
+from .processes import (
+    AbstractProcess as AbstractProcess,
+    AbstractStationaryProcess as AbstractStationaryProcess,
+    Brownian as Brownian,
+    Kernel as Kernel,
+    LinearProcess as LinearProcess,
+    OrnsteinUhlenbeck as OrnsteinUhlenbeck,
+    PhaseSpaceLangevin as PhaseSpaceLangevin,
+    complete_recipe as complete_recipe,
+    third_order_langevin as third_order_langevin,
+)
+from .samplers import (
+    AbstractSampler as AbstractSampler,
+    Bridge as Bridge,
+    ProbabilityFlow as ProbabilityFlow,
+    ReverseSDE as ReverseSDE,
+    simulate as simulate,
+)
+from .targets import (
+    AbstractLabelledTarget as AbstractLabelledTarget,
+    AbstractTarget as AbstractTarget,
+    Empirical as Empirical,
+    Gaussian as Gaussian,
+    IsotropicMixture as IsotropicMixture,
+    SharedCovarianceMixture as SharedCovarianceMixture,
+    hierarchical_mixture as hierarchical_mixture,
+    mixture as mixture,
+    symmetric_mixture as symmetric_mixture,
+)

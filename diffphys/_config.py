@@ -71,7 +71,5 @@ def _array(value: Any, where: str) -> np.ndarray:
     except TypeError:  # A typed random key.
         array = None
     if array is None or array.dtype.kind not in "biufU":
-        raise ValueError(
-            f"`{where}` needs a plain value or an array of numbers. Got {value!r}. Give its settings."
-        )
+        raise ValueError(f"`{where}` needs a plain value or an array of numbers. Got {value!r}. Give its settings.")
     return array

@@ -192,9 +192,7 @@ def _place(results: dict[str, np.ndarray], chunk: Mapping[str, Any], i: int, cou
     arrays = {name: np.asarray(value) for name, value in chunk.items()}
     for name, array in arrays.items():
         if array.dtype.kind not in "biufc":
-            raise ValueError(
-                f"`measure` needs to return numbers. Got {array.dtype} for `{name}`. Convert it."
-            )
+            raise ValueError(f"`measure` needs to return numbers. Got {array.dtype} for `{name}`. Convert it.")
         bad = array.size - np.count_nonzero(np.isfinite(array))
         if bad:
             raise FloatingPointError(

@@ -60,7 +60,12 @@ def _shade(axes: Axes, ds: xr.Dataset) -> None:
         if left < right:
             axes.axvspan(left, right, color=_SHADES[name], zorder=0, lw=0)
             axes.text(
-                0.5 * (left + right), 0.03, name, ha="center", color=GREY, transform=axes.get_xaxis_transform()
+                0.5 * (left + right),
+                0.03,
+                name,
+                ha="center",
+                color=GREY,
+                transform=axes.get_xaxis_transform(),
             )
 
 
@@ -146,7 +151,13 @@ def diagram(ds: xr.Dataset) -> Figure:
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(5.2, 3.8))
         axes.fill_between(
-            ds.log_n, ds.variance_low, ds.variance_high, color=RED, alpha=0.2, lw=0, label="width of the collapse"
+            ds.log_n,
+            ds.variance_low,
+            ds.variance_high,
+            color=RED,
+            alpha=0.2,
+            lw=0,
+            label="width of the collapse",
         )
         axes.plot(ds.log_n, ds.variance_collapse, color=RED, label="$v_C(n)$, theory")
         v_s = ds.attrs["variance_speciation"]
@@ -159,7 +170,10 @@ def diagram(ds: xr.Dataset) -> Figure:
             log_n = np.log(ds.n_measured)
             axes.plot(log_n, ds.variance_measured, "o", ms=4, mfc="white", color=RED, label="$E[L] = 0$, measured")
             sound = ds.verdict_speciation.values == 1
-            for chosen, marker, label in ((sound, "s", "labels decided"), (~sound, "x", "labels: by collapse")):
+            for chosen, marker, label in (
+                (sound, "s", "labels decided"),
+                (~sound, "x", "labels: by collapse"),
+            ):
                 if chosen.any():
                     axes.plot(log_n[chosen], ds.variance_label[chosen], marker, ms=4, color=BLUE, label=label, ls="")
         axes.set_yscale("log")

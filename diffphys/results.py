@@ -49,10 +49,7 @@ def dataset(
     """
     ds = xr.Dataset(
         {name: _variable(name, entry) for name, entry in variables.items()},
-        {
-            name: _variable(name, entry if isinstance(entry, tuple) else (name, entry))
-            for name, entry in coords.items()
-        },
+        {name: _variable(name, entry if isinstance(entry, tuple) else (name, entry)) for name, entry in coords.items()},
     )
     ds.attrs = _plain_attributes(
         {"experiment": experiment, "config": canonical(parameters), "seed": seed}
@@ -114,17 +111,14 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"`path` needs a result file. Got `{path}`, which does not exist. Give another path."
-        )
+        raise FileNotFoundError(f"`path` needs a result file. Got `{path}`, which does not exist. Give another path.")
     try:
         # Units such as "seconds" are for the reader: xarray would turn such numbers into time intervals.
         ds = xr.load_dataset(path, engine="h5netcdf", decode_times=False, decode_timedelta=False)
     except Exception as error:  # Damaged HDF5 raises OSError, KeyError, RuntimeError, ValueError, ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"`path` needs an undamaged netCDF4 file. Got `{path}`: {reason}. "
-            "Run the experiment again or take a copy."
+            f"`path` needs an undamaged netCDF4 file. Got `{path}`: {reason}. Run the experiment again or take a copy."
         ) from None
     missing = [mark for mark in _MARKS if mark not in ds.attrs]
     if missing:

@@ -32,9 +32,7 @@ def check_times(times: Any) -> Float[np.ndarray, " times"]:
     times = np.atleast_1d(np.asarray(times, np.float64))
     steps = np.diff(times)
     if times.ndim != 1 or times.size == 0 or not np.all(np.isfinite(times)) or np.any(times <= 0):
-        raise ValueError(
-            f"`times` needs finite times above 0, where the score does not diverge. Got {times.tolist()}."
-        )
+        raise ValueError(f"`times` needs finite times above 0, where the score does not diverge. Got {times.tolist()}.")
     if not (np.all(steps > 0) or np.all(steps < 0)):
         raise ValueError(f"`times` needs distinct times in order. Got {times.tolist()}. Sort them.")
     return times
@@ -154,7 +152,12 @@ def clone_variables(
 
 
 def experiment_dataset(
-    name: str, process: AbstractProcess, times: np.ndarray, variables: Variables, attrs: dict[str, Any], key: PRNGKey
+    name: str,
+    process: AbstractProcess,
+    times: np.ndarray,
+    variables: Variables,
+    attrs: dict[str, Any],
+    key: PRNGKey,
 ) -> xr.Dataset:
     """The labelled result of an experiment on times, with all that is needed to make it again."""
     words = [int(word) for word in np.ravel(jax.random.key_data(key))]

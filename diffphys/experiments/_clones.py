@@ -21,6 +21,7 @@ from ._statistics import Moments, chunk_moments, stacked_moments
 Readout = Callable[[Float[Array, "c d"], Scalar], dict[str, Array]]
 """What the clones of one branch point say, from their channels y and its variance: one number a name."""
 
+
 class CloneTables(NamedTuple):
     """Every coefficient of the experiment, one row a branch time."""
 

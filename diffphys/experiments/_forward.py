@@ -121,9 +121,7 @@ def measure_forward(
     sample_key, label_key = jr.split(key)
     permuted = permuted_labels(target, label_key) if isinstance(target, Empirical) else None
     arguments = (target, permuted, sample_key, np.asarray(variances))
-    program = ChunkedProgram(
-        _measure, arguments, items=samples, elements=3 * target.dim, chunk=runner.chunk
-    )
+    program = ChunkedProgram(_measure, arguments, items=samples, elements=3 * target.dim, chunk=runner.chunk)
     order = np.argsort(times)
     number = target.num_labels
 

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from .._types import PRNGKey
+from ..clocks import check_grid
 from ..processes import Kernel
 from ..samplers import AbstractSampler
-from ..clocks import check_grid
 from ..samplers.base import noise_of, place
 from ..targets import Empirical
 from ._chunks import ChunkedProgram, Runner

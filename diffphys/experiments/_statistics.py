@@ -8,7 +8,6 @@ from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
 from sklearn.isotonic import IsotonicRegression
 
-
 # A bootstrap wants this many blocks of samples at least.
 _BLOCKS = 16
 

@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..targets import AbstractTarget, Empirical, Gaussian, IsotropicMixture, SharedCovarianceMixture
-from ..thermo import SpectralTime, covariance_spectrum, spectral_time
+from ..thermo import SpectralTime, collapse_variance, covariance_spectrum, spectral_time
 
 Variances = Float[np.ndarray, " times"]
 
@@ -122,7 +122,23 @@ def spectral(target: AbstractTarget, temperature: float) -> SpectralTime:
 def within_spectrum(law: AbstractTarget) -> Float[np.ndarray, " d"]:
     """The eigenvalues of the covariance within a class of a model, averaged over its classes."""
     if isinstance(law, IsotropicMixture):
-        return np.full(law.dim, float(np.asarray(law.label_weights, np.float64) @ np.asarray(law.variances, np.float64)))
+        return np.full(
+            law.dim, float(np.asarray(law.label_weights, np.float64) @ np.asarray(law.variances, np.float64))
+        )
     if isinstance(law, SharedCovarianceMixture):
         return np.sort(np.asarray(law.eigenvalues, np.float64))[::-1]
     return spectrum_of(law)
+
+
+def default_times(target: AbstractTarget, process: AbstractProcess, number: int = 40) -> Float[np.ndarray, " number"]:
+    """Times that show both transitions: from well below the collapse or the classes to well above speciation.
+
+    Increasing, evenly spaced in Ornstein-Uhlenbeck time: up to e^{2t} = 80 Lambda / T, and from a tenth of the
+    collapse noise of a data set, or where a model's classes have long been decided.
+    """
+    spectrum, temperature = spectrum_of(target), temperature_of(process)
+    high = 0.5 * np.log(80 * max(spectrum[0], temperature) / temperature)
+    low = 0.02 * high
+    if isinstance(target, Empirical) and target.num_points > 1:
+        low = min(0.3 * high, 0.5 * np.log1p(0.1 * float(collapse_variance(target.num_points, spectrum)) / temperature))
+    return np.array([time_of_ou(process, float(t)) for t in np.linspace(low, high, number)])

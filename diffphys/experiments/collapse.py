@@ -18,7 +18,14 @@ from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..targets import AbstractTarget, Empirical
 from ._assemble import (
-    CloneOptions, Variables, check_count, check_times, clone_variables, curve, experiment_dataset, forward_attributes,
+    CloneOptions,
+    Variables,
+    check_count,
+    check_times,
+    clone_variables,
+    curve,
+    experiment_dataset,
+    forward_attributes,
     split_key,
 )  # fmt: skip
 from ._chunks import Runner
@@ -114,7 +121,13 @@ def collapse(
         variables |= curves | excess_entropy_errors(
             data,
             half_sample_errors(
-                data, variances, times, ("entropy", "phi_c"), key=forward_key, samples=samples, datasets=datasets
+                data,
+                variances,
+                times,
+                ("entropy", "phi_c"),
+                key=forward_key,
+                samples=samples,
+                datasets=datasets,
             ),
         )
         attrs |= results
@@ -133,7 +146,11 @@ def collapse(
             data, sampler, float(times.max()), float(times.min()), key=jax.random.fold_in(clone_key, 1),
             trajectories=trajectories, steps=steps, grid=grid, runner=runner,
         )  # fmt: skip
-        variables["last_change_time"] = ("trajectory", last, {"long_name": "last change of the nearest datum"})
+        variables["last_change_time"] = (
+            "trajectory",
+            last,
+            {"long_name": "last change of the nearest datum"},
+        )
     return experiment_dataset("collapse", process, times, variables, attrs, key)
 
 
@@ -146,7 +163,11 @@ def excess_entropy_errors(data: Empirical, errors: Variables) -> Variables:
 
 
 def collapse_curves(
-    data: Empirical, process: AbstractProcess, times: np.ndarray, measured: ForwardRun, law: AbstractTarget | None
+    data: Empirical,
+    process: AbstractProcess,
+    times: np.ndarray,
+    measured: ForwardRun,
+    law: AbstractTarget | None,
 ) -> tuple[Variables, dict[str, Any]]:
     """The variables and attributes of collapse that come from forward samples."""
     log_n, dim, moments = float(np.log(data.num_points)), data.dim, measured.moments
@@ -160,15 +181,26 @@ def collapse_curves(
     for name, values in scaled.items():
         variables |= curve(name, values)
         mean, stderr = values.by_group()
-        variables |= {f"{name}_class": (("label", "t"), mean), f"{name}_class_stderr": (("label", "t"), stderr)}
-    variables["participation_ratio"] = ("t", 1 / variables["phi_c"][1], {"long_name": "data that share the weight"})
+        variables |= {
+            f"{name}_class": (("label", "t"), mean),
+            f"{name}_class_stderr": (("label", "t"), stderr),
+        }
+    variables["participation_ratio"] = (
+        "t",
+        1 / variables["phi_c"][1],
+        {"long_name": "data that share the weight"},
+    )
     # log Z_J is minus half the squared noise: -d/2 on average.
     variables["psi"] = ("t", variables["log_ratio"][1] / dim - 0.5, {"long_name": "E log Z_rest / d"})
     variables |= _times_by_name(data, process, times, scaled, law)
     groups = [np.ones(len(measured.labels), bool), *(measured.labels == k for k in range(data.num_labels))]
     own = [np.nanquantile(measured.own_time[g], QUANTILES) if np.isfinite(measured.own_time[g]).any() else
            np.full(len(QUANTILES), np.nan) for g in groups]  # fmt: skip
-    variables["own_collapse_time"] = (("quantile", "group"), np.array(own).T, {"long_name": "where L of a datum is 0"})
+    variables["own_collapse_time"] = (
+        ("quantile", "group"),
+        np.array(own).T,
+        {"long_name": "where L of a datum is 0"},
+    )
     return variables, forward_attributes(data, len(measured.labels), measured.chunk)
 
 
@@ -206,7 +238,11 @@ def collapse_theory(
 
 
 def _times_by_name(
-    data: Empirical, process: AbstractProcess, times: np.ndarray, scaled: dict[str, Moments], law: AbstractTarget | None
+    data: Empirical,
+    process: AbstractProcess,
+    times: np.ndarray,
+    scaled: dict[str, Moments],
+    law: AbstractTarget | None,
 ) -> Variables:
     """Every collapse time under its own name, pooled and for each class, with bootstrap intervals."""
     levels = {"mean_log_ratio_zero": ("log_ratio", 0.0, True), "phi_c_half": ("phi_c", 0.5, False)}

@@ -79,7 +79,15 @@ def diagram(
     if is_data and measured_sizes:
         check_count("measured_sizes", measured_sizes, 1)
         counts, table = _measure_subsets(
-            target, process, subset_key, forward_key, measured_sizes, samples, v_c.min(), found.eigenvalue, progress
+            target,
+            process,
+            subset_key,
+            forward_key,
+            measured_sizes,
+            samples,
+            v_c.min(),
+            found.eigenvalue,
+            progress,
         )
         coords["n_measured"] = counts
         names = ("variance_measured", "variance_label", "verdict_speciation")
@@ -96,7 +104,15 @@ def diagram(
 
 
 def _measure_subsets(
-    data: Empirical, process, subset_key, forward_key, number: int, samples: int, least: float, top: float, progress
+    data: Empirical,
+    process,
+    subset_key,
+    forward_key,
+    number: int,
+    samples: int,
+    least: float,
+    top: float,
+    progress,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sizes, and for each the variances of E[L] = 0 and of the label crossing, and whether that is speciation."""
     from .speciation import speciation_curves

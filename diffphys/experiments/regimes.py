@@ -109,4 +109,8 @@ def _regimes_in_words(attrs: dict[str, Any], t_c: float) -> dict[str, Any]:
         words = "I and III: collapse precedes speciation, there is no regime II"
     else:
         words = "I, II and III"
-    return {"regimes": words, "t_C": t_c, "has_regime_two": int(words.startswith("I, II") or words.startswith("I and II:"))}
+    return {
+        "regimes": words,
+        "t_C": t_c,
+        "has_regime_two": int(words.startswith("I, II") or words.startswith("I and II:")),
+    }

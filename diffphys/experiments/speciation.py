@@ -19,8 +19,15 @@ from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..targets import AbstractLabelledTarget, Empirical
 from ._assemble import (
-    CloneOptions, Variables, check_count, check_times, clone_variables, curve,
-    experiment_dataset, forward_attributes, split_key,
+    CloneOptions,
+    Variables,
+    check_count,
+    check_times,
+    clone_variables,
+    curve,
+    experiment_dataset,
+    forward_attributes,
+    split_key,
 )  # fmt: skip
 from ._chunks import Runner
 from ._forward import ForwardRun, half_sample_errors, measure_forward
@@ -117,11 +124,23 @@ def speciation(
     variables, attrs = speciation_theory(target, process, times)
     if samples is not None:
         measured = measure_forward(
-            target, variances, times, key=forward_key, samples=samples, runner=runner, name="speciation-forward"
+            target,
+            variances,
+            times,
+            key=forward_key,
+            samples=samples,
+            runner=runner,
+            name="speciation-forward",
         )
         curves, results = speciation_curves(target, times, measured)
         variables |= curves | half_sample_errors(
-            target, variances, times, ("phi", "phi_left_out"), key=forward_key, samples=samples, datasets=datasets
+            target,
+            variances,
+            times,
+            ("phi", "phi_left_out"),
+            key=forward_key,
+            samples=samples,
+            datasets=datasets,
         )
         attrs |= results
     if clones is not None:
@@ -160,7 +179,11 @@ def speciation_curves(
             variables |= curve(name, moments[name])
     if "overlap_left_out" in moments:
         violation = variables["overlap_left_out"][1] - variables["phi_left_out"][1]
-        variables["nishimori_violation"] = ("t", violation, {"long_name": "E sum p^2 - E p_true, datum left out"})
+        variables["nishimori_violation"] = (
+            "t",
+            violation,
+            {"long_name": "E sum p^2 - E p_true, datum left out"},
+        )
     attrs = forward_attributes(target, len(measured.labels), measured.chunk)
     attrs |= {"label_weights": weights.tolist(), "floor": floor}
     attrs |= _verdict(times, variables, moments, weights)
@@ -197,7 +220,12 @@ def _verdict(times: np.ndarray, variables: Variables, moments: dict, weights: np
     if len(weights) < 2:
         return {"verdict": "one class: nothing to speciate"}
     nan = float("nan")
-    attrs: dict[str, Any] = {"threshold": nan, "crossing_time": nan, "crossing_low": nan, "crossing_high": nan}
+    attrs: dict[str, Any] = {
+        "threshold": nan,
+        "crossing_time": nan,
+        "crossing_low": nan,
+        "crossing_high": nan,
+    }
     half = crossing(times, variables["class_information"][1], 0.5)
     attrs["half_information_time"] = half
     at = half
@@ -210,7 +238,9 @@ def _verdict(times: np.ndarray, variables: Variables, moments: dict, weights: np
         return attrs | {"verdict": "none: the agreement does not cross its threshold within these times"}
     if "phi_permuted" in variables:
         order = np.argsort(times)
-        value = {n: float(np.interp(at, times[order], variables[n][1][order])) for n in variables if n.startswith("phi")}
+        value = {
+            n: float(np.interp(at, times[order], variables[n][1][order])) for n in variables if n.startswith("phi")
+        }
         attrs |= {f"{name}_at_crossing": value[name] for name in ("phi_permuted", "phi_left_out", "phi_c")}
         floor = float(np.sum(weights**2))
         if abs(value["phi_permuted"] - floor) > _TOLERANCE or abs(value["phi_left_out"] - value["phi"]) > _TOLERANCE:

@@ -1,4 +1,8 @@
-from .base import AbstractProcess as AbstractProcess, AbstractStationaryProcess as AbstractStationaryProcess, Kernel as Kernel
+from .base import (
+    AbstractProcess as AbstractProcess,
+    AbstractStationaryProcess as AbstractStationaryProcess,
+    Kernel as Kernel,
+)
 from .linear import (
     LinearProcess as LinearProcess,
     complete_recipe as complete_recipe,

@@ -1,5 +1,6 @@
 """One-stage samplers: each step is affine in the state, in one estimate of the data and in one noise."""
 
+import itertools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -74,7 +75,7 @@ class ReverseSDE(AbstractSampler):
         return 0 if self.noise_level == 0 else 1
 
     def plan(self, ts: Float[np.ndarray, " n"]) -> AffineRow:
-        return _stack([self._row(t, s) for t, s in zip(ts[:-1], ts[1:], strict=True)])
+        return _stack([self._row(t, s) for t, s in itertools.pairwise(ts)])
 
     def _row(self, t: float, s: float) -> AffineRow:
         drift, noise = self.process.coefficients(t)
@@ -116,7 +117,7 @@ class Bridge(AbstractSampler):
     evaluations: int = eqx.field(static=True, init=False, default=1)
 
     def plan(self, ts: Float[np.ndarray, " n"]) -> AffineRow:
-        return _stack([self._row(t, s) for t, s in zip(ts[:-1], ts[1:], strict=True)])
+        return _stack([self._row(t, s) for t, s in itertools.pairwise(ts)])
 
     def _row(self, t: float, s: float) -> AffineRow:
         now, then = self.process.kernel(t), self.process.kernel(s)

@@ -130,7 +130,12 @@ def _simulate(sampler, key, rows, z, path):
 
 
 def simulate(
-    sampler: AbstractSampler, key: PRNGKey, ts: Float[np.ndarray | Array, " n"], z: State, *, path: bool = False
+    sampler: AbstractSampler,
+    key: PRNGKey,
+    ts: Float[np.ndarray | Array, " n"],
+    z: State,
+    *,
+    path: bool = False,
 ) -> State:
     """Runs one state down a grid of times, from `ts[0]` to `ts[-1]`.
 

@@ -59,9 +59,7 @@ class ProbabilityFlow(AbstractSampler):
     def init(self, z: State) -> State:
         return z
 
-    def step(
-        self, row: tuple[Scalar, FlowRow, FlowRow], carry: State, noise: Float[Array, "draws ..."]
-    ) -> State:
+    def step(self, row: tuple[Scalar, FlowRow, FlowRow], carry: State, noise: Float[Array, "draws ..."]) -> State:
         h, start, end = row
         first = self._velocity(start, carry)
         return carry + 0.5 * h * (first + self._velocity(end, carry + h * first))

@@ -1,5 +1,4 @@
 from .collapse_times import (
-    RandomEnergy as RandomEnergy,
     collapse_time as collapse_time,
     collapse_time_isotropic as collapse_time_isotropic,
     collapse_variance as collapse_variance,
@@ -7,14 +6,13 @@ from .collapse_times import (
     effective_dimension as effective_dimension,
     excess_entropy as excess_entropy,
     log_capacity as log_capacity,
-    rem as rem,
 )
 from .critical_times import (
     CriticalTimes as CriticalTimes,
     critical_times as critical_times,
     crossing_time as crossing_time,
 )
-from .random_energy import random_energy as random_energy
+from .random_energy import RandomEnergy as RandomEnergy, random_energy as random_energy
 from .spectrum import (
     SpectralTime as SpectralTime,
     covariance_spectrum as covariance_spectrum,

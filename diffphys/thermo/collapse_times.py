@@ -6,25 +6,10 @@ short the exact score of the data set leads back to single points. The channel o
 process at temperature `T` has `v = T (e^{2t} - 1)`.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ._root import root
 from ._types import ArrayLike, Values
-
-
-class RandomEnergy(NamedTuple):
-    """The random energy model of all data points but the generating one.
-
-    Attributes:
-        psi: free energy per coordinate, the limit of `log(sum of the other weights) / d`; -1/2 at collapse,
-            where it equals that of the generating point.
-        lambda_c: the condensation exponent: 1 in the liquid phase; below 1 once a few other points dominate.
-    """
-
-    psi: Values
-    lambda_c: Values
 
 
 def log_capacity(v: ArrayLike, spectrum: ArrayLike) -> Values:
@@ -173,49 +158,6 @@ def collapse_time_isotropic(
     load = 2 * np.log(_counts(n)) / size
     # e^{-load} / (1 - e^{-load}) is 1 / expm1(load) without overflow.
     return 0.5 * np.log1p(width / _bath(temperature) * np.exp(-load) / -np.expm1(-load))
-
-
-def rem(alpha: ArrayLike, s: ArrayLike) -> RandomEnergy:
-    r"""Random energy model of isotropic Gaussian data: free energy and condensation exponent.
-
-    The other points have the weights `exp(-|y - a|^2 / 2v)`, whose moments grow as `e^{d zeta(lambda)}`,
-
-    $$ \zeta(\lambda) = -\tfrac12 \log(1 + \lambda s) - \frac\lambda2 \frac{1 + s}{1 + \lambda s}. $$
-
-    Liquid: `psi = alpha + zeta(1)`. Frozen, where that is below -1/2: `psi = zeta'(lambda_c)` with
-    `alpha + zeta(lambda_c) = lambda_c zeta'(lambda_c)`. The transition is the collapse, `f = 0`.
-
-    Args:
-        alpha: the load `log(n) / d`, > 0, of any shape.
-        s: the signal to noise ratio `sigma^2 / v`, > 0, of any shape.
-
-    Returns:
-        `psi` and `lambda_c`, broadcast over the arguments.
-
-    Raises:
-        ValueError: if an argument is not positive.
-    """
-    load, ratio = np.broadcast_arrays(np.asarray(alpha, float), np.asarray(s, float))
-    if not ((load > 0).all() and (ratio > 0).all()):
-        raise ValueError(f"`rem` needs `alpha` > 0 and `s` > 0. Got {alpha} and {s}. Leave out zero noise.")
-    condensed = np.vectorize(_condensation, otypes=[float])(load, ratio)
-    scale = 1 + condensed * ratio
-    slope = -0.5 * (ratio / scale + (1 + ratio) / scale**2)
-    liquid = load - 0.5 * np.log1p(ratio) - 0.5
-    return RandomEnergy(psi=np.where(condensed < 1, slope, liquid)[()], lambda_c=condensed[()])
-
-
-def _condensation(alpha: float, s: float) -> float:
-    # In h = log(1 + lambda s) the condition alpha + zeta = lambda zeta' reads
-    # h = 2 alpha + lambda s (1 - lambda) / (1 + lambda s)^2, whose last term lies between 0 and 1/4.
-    if alpha >= 0.5 * np.log1p(s):
-        return 1.0
-
-    def excess(h: float) -> float:
-        u = np.expm1(h)
-        return float(2 * alpha - h + u * (1 - u / s) * np.exp(-2 * h))
-
-    return float(np.expm1(root(excess, 2 * alpha, min(2 * alpha + 0.25, np.log1p(s)))) / s)
 
 
 def _noise_at(log_n: float, descending: np.ndarray) -> float:

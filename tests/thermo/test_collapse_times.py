@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import brentq
 
 from diffphys.thermo import (
     class_information,
@@ -14,7 +14,6 @@ from diffphys.thermo import (
     effective_dimension,
     excess_entropy,
     log_capacity,
-    rem,
     separation,
 )
 
@@ -164,41 +163,6 @@ def test_two_separated_classes_collapse_as_one_of_half_the_size():
     assert excess_entropy(v, flat, n, np.log(2)) == pytest.approx(0, abs=1e-14)
 
 
-@pytest.mark.parametrize("alpha", ["0.1", "1.0"])
-def test_random_energies_equal_the_exact_values(oracles, alpha):
-    oracle = oracles[f"rem_psi_alpha{alpha}"]
-    times = oracle["inputs"]["t_C"] * np.array([1.5, 1.0, 0.75, 0.5, 0.25])
-    found = np.stack(rem(oracle["inputs"]["alpha"], 1 / np.expm1(2 * times)), axis=1)
-    np.testing.assert_allclose(found, oracle["value"], rtol=0, atol=oracle["tol"])
-
-
-def test_random_energies_at_half_load_equal_the_values_of_the_text():
-    found = rem(0.5, 1 / np.expm1(0.2293375726935409))
-    np.testing.assert_allclose(found, [-0.9089359544, 0.5212612488], rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize("s", [0.5, 3.0, 40.0, 1e6])
-def test_random_free_energy_is_the_least_over_condensation_exponents(s):
-    """`psi = min over lambda in (0, 1] of (alpha + zeta(lambda)) / lambda`."""
-
-    def bound(log_exponent, alpha=0.4):
-        x = np.exp(log_exponent)
-        return (alpha - 0.5 * np.log1p(x * s) - x * (1 + s) / (1 + x * s) / 2) / x
-
-    best = minimize_scalar(bound, bounds=(-20, 0), method="bounded", options={"xatol": 1e-10})
-    psi, exponent = rem(0.4, s)
-    assert psi == pytest.approx(min(best.fun, bound(0.0)), rel=1e-9)
-    assert exponent == pytest.approx(np.exp(best.x), rel=1e-4)
-
-
-def test_random_energies_condense_exactly_where_the_excess_entropy_vanishes():
-    alpha = 0.3
-    s = np.expm1(2 * alpha)
-    assert rem(alpha, s * (1 - 1e-9)).lambda_c == 1
-    assert 1 - 1e-8 < rem(alpha, s * (1 + 1e-9)).lambda_c < 1
-    assert rem(alpha, s).psi == pytest.approx(-0.5, abs=1e-12)
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -209,7 +173,6 @@ def test_random_energies_condense_exactly_where_the_excess_entropy_vanishes():
         (lambda: collapse_variance(10, 0.0), "`spectrum` needs a positive eigenvalue"),
         (lambda: collapse_time(10, 1.0, 0.0), "`temperature` needs to be > 0"),
         (lambda: collapse_time_isotropic(10, 0), "needs `dim` > 0 and `variance` > 0"),
-        (lambda: rem(0.0, 1.0), "`rem` needs `alpha` > 0 and `s` > 0"),
     ],
 )
 def test_collapse_refuses_bad_values(call, message):

@@ -6,14 +6,7 @@ from hypothesis import given, settings, strategies as st
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from diffphys.thermo import (
-    agreement,
-    agreement_orthogonal,
-    class_information,
-    separation,
-    sign_agreement,
-    threshold,
-)
+from diffphys.thermo import agreement, agreement_orthogonal, class_information, separation, sign_agreement, threshold
 
 DELTAS = np.array([0.0, 0.02, 0.3, 0.7, 1.0, 1.6, 2.5, 4.0, 5.0, 6.0, 9.0, 40.0])
 WEIGHTS = [0.5, 0.8, 0.99, 1e-3]
