@@ -1,0 +1,41 @@
+"""Arrays at the door of a target: their type, and the refusal of bad values when these are known."""
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+
+def floating(value: ArrayLike, dtype=None) -> Float[Array, "..."]:
+    """The value as a floating-point array: in `dtype`, else its own, else the default one."""
+    if dtype is None:
+        dtype = jnp.result_type(value)
+        # Python numbers and whole numbers take the default type; float32 stays float32 under x64.
+        if isinstance(value, (bool, int, float)) or not jnp.issubdtype(dtype, jnp.floating):
+            dtype = float
+    return jnp.asarray(value, dtype)
+
+
+def concrete(value: Array) -> np.ndarray | None:
+    """The values on the host, or None while JAX traces: values can be refused only where they are known."""
+    return None if isinstance(value, jax.core.Tracer) else np.asarray(value)
+
+
+def require_finite(name: str, value: Array) -> None:
+    """Raises ValueError if some known value is infinite or NaN."""
+    known = concrete(value)
+    if known is not None and not np.all(np.isfinite(known)):
+        bad = int(np.sum(~np.isfinite(known)))
+        raise ValueError(f"`{name}` needs finite values. Got {bad} that are not. Do check the data before.")
+
+
+def require_variances(name: str, value: Array) -> None:
+    """Raises ValueError if some known value cannot be a variance: negative, infinite or NaN."""
+    require_finite(name, value)
+    known = concrete(value)
+    if known is not None and np.any(known < 0):
+        raise ValueError(
+            f"`{name}` needs variances, which are not negative. Got {known.min():g}. "
+            "Do pass squares of deviations."
+        )
