@@ -138,7 +138,8 @@ def regimes(ds: xr.Dataset) -> Figure:
             _shade(axes, ds)
             _mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
             _mark(axes, ds.attrs.get("t_C", np.nan), "$t_C$", RED)
-            axes.legend(loc="center right")
+        panels[0].legend(loc="upper right")
+        panels[1].legend(loc="center right")
         _mark(panels[0], ds.attrs.get("crossing_time", np.nan), "crossing", BLUE, ":", height=1.07)
         if not ds.attrs.get("has_regime_two", 0) and "regimes" in ds.attrs:
             figure.text(0.5, -0.04, f"Regimes: {ds.attrs['regimes']}", ha="center", color=GREY)

@@ -92,7 +92,7 @@ def crossing_interval(
     *,
     rising: bool = False,
     confidence: float = 0.95,
-    draws: int = 400,
+    draws: int = 200,
     seed: int = 0,
 ) -> tuple[float, float, float]:
     """A crossing and its interval, by bootstrap over blocks of samples, joint over times.

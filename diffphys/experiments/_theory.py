@@ -133,7 +133,7 @@ def within_spectrum(law: AbstractTarget) -> Float[np.ndarray, " d"]:
 def default_times(target: AbstractTarget, process: AbstractProcess, number: int = 40) -> Float[np.ndarray, " number"]:
     """Times that show both transitions: from well below the collapse or the classes to well above speciation.
 
-    Increasing, evenly spaced in Ornstein-Uhlenbeck time: up to e^{2t} = 80 Lambda / T, and from a tenth of the
+    Increasing, evenly spaced in the root of the Ornstein-Uhlenbeck time, so denser near the data: up to e^{2t} = 80 Lambda / T, and from a tenth of the
     collapse noise of a data set, or where a model's classes have long been decided.
     """
     spectrum, temperature = spectrum_of(target), temperature_of(process)
@@ -141,4 +141,4 @@ def default_times(target: AbstractTarget, process: AbstractProcess, number: int 
     low = 0.02 * high
     if isinstance(target, Empirical) and target.num_points > 1:
         low = min(0.3 * high, 0.5 * np.log1p(0.1 * float(collapse_variance(target.num_points, spectrum)) / temperature))
-    return np.array([time_of_ou(process, float(t)) for t in np.linspace(low, high, number)])
+    return np.array([time_of_ou(process, float(t)) for t in np.linspace(low**0.5, high**0.5, number) ** 2])

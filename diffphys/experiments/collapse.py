@@ -88,9 +88,19 @@ def collapse(
         key: a typed key, the root of all noise.
         samples: forward samples of the identities; None for none.
         law: the law that the data were drawn from, for the theory; by default a Gaussian of their covariance.
-        clones, clone_times, sampler, branches, steps, stop, grid, trunk_from: the simulation, as in `speciation`.
+        clones: trajectories of the simulation at each time; none by default.
+        clone_times: as in `speciation`, like all that follows but `trajectories`.
+        sampler: how clones move.
+        branches: clones a branch point.
+        steps: steps of a clone.
+        stop: where clones stop.
+        grid: makes the grid of a branch.
+        trunk_from: start one trunk from the prior at this time.
         trajectories: trajectories on which the last change of the nearest datum is timed; none by default.
-        datasets, chunk, checkpoint, progress: as in `speciation`.
+        datasets: half-samples that give `stderr_data`.
+        chunk: trajectories (and samples) a compiled call.
+        checkpoint: a folder for the journals of finished chunks.
+        progress: whether to show a bar.
 
     Returns:
         A dataset on `t`: `excess_entropy` f_e / alpha, `phi_c`, `log_ratio` E[L], each pooled and by class with its

@@ -1,0 +1,5 @@
+"""`python -m diffphys`: the command."""
+
+from .cli import main
+
+main()
