@@ -1,11 +1,12 @@
 """The algebra of blocks against dense NumPy, each row to its own scale."""
 
-import diffphys._block as block
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+
+import diffphys._block as block
 
 exactly = settings(derandomize=True, deadline=None, max_examples=60)
 sizes, seeds = st.integers(1, 4), st.integers(0, 10_000)
