@@ -21,6 +21,12 @@ State: TypeAlias = Float[Array, " d"] | Float[Array, "k d"]
 Noise: TypeAlias = Float[Array, " d"] | Float[Array, "k d"]
 """Independent standard normal numbers, of the shape of a state."""
 
+Draws: TypeAlias = Float[Array, "draws ..."]
+"""The noises of one step of a sampler, stacked on a leading axis, which may be empty."""
+
+Path: TypeAlias = Float[Array, "n d"] | Float[Array, "n k d"]
+"""States at successive times, on a leading axis."""
+
 Block: TypeAlias = Float[Array | np.ndarray, ""] | Float[Array | np.ndarray, "k k"] | np.floating | float
 """A linear map on the phase-space axis, the same for each of the `d` coordinates."""
 

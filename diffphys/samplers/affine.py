@@ -6,10 +6,10 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from .. import _block as block
-from .._types import Block, Denoiser, Lift, Noise, Scalar, State
+from .._types import Block, Denoiser, Draws, Lift, Scalar, State
 from ..processes import AbstractProcess, Kernel
 from .base import AbstractSampler
 
@@ -29,7 +29,7 @@ class AffineRow(NamedTuple):
     """R."""
 
 
-def affine_step(denoise: Denoiser, row: AffineRow, z: State, noise: Noise) -> State:
+def affine_step(denoise: Denoiser, row: AffineRow, z: State, noise: Draws) -> State:
     """Takes the step of a row. `noise` holds one array, or none."""
     data = denoise(block.project(row.gain, z), row.variance)
     z = block.apply(row.carry, z) + block.lift(row.pull, data)
@@ -90,7 +90,7 @@ class ReverseSDE(AbstractSampler):
     def init(self, z: State) -> State:
         return z
 
-    def step(self, row: AffineRow, carry: State, noise: Float[Array, "draws ..."]) -> State:
+    def step(self, row: AffineRow, carry: State, noise: Draws) -> State:
         return affine_step(self.denoise, row, carry, noise)
 
 
@@ -126,7 +126,7 @@ class Bridge(AbstractSampler):
     def init(self, z: State) -> State:
         return z
 
-    def step(self, row: AffineRow, carry: State, noise: Float[Array, "draws ..."]) -> State:
+    def step(self, row: AffineRow, carry: State, noise: Draws) -> State:
         return affine_step(self.denoise, row, carry, noise)
 
 

@@ -11,7 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from .._types import Data, Denoiser, Noise, PRNGKey, Scalar, State
+from .._types import Data, Denoiser, Draws, Path, PRNGKey, Scalar, State
 from ..clocks import check_grid
 from ..processes import AbstractProcess
 
@@ -51,7 +51,7 @@ class AbstractSampler(eqx.Module):
         """The carry of the loop at a state."""
 
     @abc.abstractmethod
-    def step(self, row: PyTree[Array], carry: PyTree[Array], noise: Float[Array, "draws ..."]) -> PyTree[Array]:
+    def step(self, row: PyTree[Array], carry: PyTree[Array], noise: Draws) -> PyTree[Array]:
         """The carry at `s`, given the carry at `t`, one row of the plan and `draws` standard normal arrays."""
 
     def state(self, carry: PyTree[Array]) -> State:
@@ -76,10 +76,10 @@ def run(
     sampler: AbstractSampler,
     rows: PyTree[Array],
     z: State,
-    draw: Callable[[Array], Noise],
+    draw: Callable[[Array], Draws],
     *,
     path: bool = False,
-) -> State:
+) -> State | Path:
     """The loop over a placed plan: the last state, or all of them on a leading axis if `path`.
 
     `draw(i)` gives the noise of step i.
@@ -101,7 +101,7 @@ def run_halved(
     coarse: PyTree[Array],
     mix: Float[Array, "pairs 2"],
     z: State,
-    draw: Callable[[Array], Noise],
+    draw: Callable[[Array], Draws],
 ) -> tuple[State, State]:
     """The last states on a grid and on every second knot of it, along one Brownian path.
 
@@ -123,7 +123,7 @@ def run_halved(
     return sampler.state(fine), sampler.state(half)
 
 
-def noise_of(sampler: AbstractSampler, key: PRNGKey, z: State) -> Callable[[Array], Noise]:
+def noise_of(sampler: AbstractSampler, key: PRNGKey, z: State) -> Callable[[Array], Draws]:
     """Noise addressed by the number of the step: `fold_in(key, i)`."""
     return lambda i: jr.normal(jr.fold_in(key, i), (sampler.draws, *z.shape), z.dtype)
 
@@ -140,7 +140,7 @@ def simulate(
     z: State,
     *,
     path: bool = False,
-) -> State:
+) -> State | Path:
     """Runs one state down a grid of times, from `ts[0]` to `ts[-1]`.
 
     The noise of step i comes from `fold_in(key, i)`. Many states: `jax.vmap` over keys and states.

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from .. import _block as block
-from .._types import Block, Denoiser, Lift, Scalar, State
+from .._types import Block, Denoiser, Draws, Lift, Scalar, State
 from ..processes import AbstractProcess
 from .base import AbstractSampler
 
@@ -54,7 +54,7 @@ class ProbabilityFlow(AbstractSampler):
     def init(self, z: State) -> State:
         return z
 
-    def step(self, row: tuple[Scalar, FlowRow, FlowRow], carry: State, noise: Float[Array, "draws ..."]) -> State:
+    def step(self, row: tuple[Scalar, FlowRow, FlowRow], carry: State, noise: Draws) -> State:
         h, start, end = row
         first = self._velocity(start, carry)
         return carry + 0.5 * h * (first + self._velocity(end, carry + h * first))
