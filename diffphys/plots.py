@@ -13,7 +13,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E
 _SHADES = {"I": "#eef3f8", "II": "#fdf3e1", "III": "#f9e6e0"}
 _STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "axes.titlelocation": "left",
-    "font.size": 9, "legend.frameon": False, "legend.fontsize": 8, "figure.dpi": 150, "savefig.bbox": "tight",
+    "font.size": 9, "legend.framealpha": 0.85, "legend.edgecolor": "none", "legend.fontsize": 8, "figure.dpi": 150, "savefig.bbox": "tight",
 }  # fmt: skip
 
 
@@ -45,6 +45,12 @@ def _mark(axes: Axes, time: float, label: str, colour: str, style: str = "--", h
         axes.text(time, height, label, color=colour, ha="center", va="bottom", transform=axes.get_xaxis_transform())
 
 
+def _mark_crossing(axes: Axes, ds: xr.Dataset) -> None:
+    """The crossing of the threshold, where it is speciation that is crossed."""
+    if ds.attrs.get("verdict") == "speciation":
+        _mark(axes, ds.attrs["crossing_time"], "crossing", BLUE, ":", height=1.08)
+
+
 def _shade(axes: Axes, ds: xr.Dataset) -> None:
     """Shades the regimes that the run found, and names them."""
     low, high = sorted(axes.get_xlim())
@@ -74,7 +80,7 @@ def _finish(axes: Axes, ds: xr.Dataset, title: str, ylabel: str) -> None:
     axes.set_ylim(-0.03, 1.05)
     axes.set_xlabel("diffusion time $t$")
     axes.set_ylabel(ylabel)
-    axes.set_title(title, pad=18)
+    axes.set_title(title, pad=32)
 
 
 def _draw_speciation(axes: Axes, ds: xr.Dataset) -> None:
@@ -111,7 +117,7 @@ def speciation(ds: xr.Dataset) -> Figure:
         figure, axes = plt.subplots(figsize=(4.8, 3.2))
         _draw_speciation(axes, ds)
         _mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
-        _mark(axes, ds.attrs.get("crossing_time", np.nan), "crossing", BLUE, ":", height=1.07)
+        _mark_crossing(axes, ds)
         axes.legend(loc="upper right")
     return figure
 
@@ -140,7 +146,7 @@ def regimes(ds: xr.Dataset) -> Figure:
             _mark(axes, ds.attrs.get("t_C", np.nan), "$t_C$", RED)
         panels[0].legend(loc="upper right")
         panels[1].legend(loc="center right")
-        _mark(panels[0], ds.attrs.get("crossing_time", np.nan), "crossing", BLUE, ":", height=1.07)
+        _mark_crossing(panels[0], ds)
         if not ds.attrs.get("has_regime_two", 0) and "regimes" in ds.attrs:
             figure.text(0.5, -0.04, f"Regimes: {ds.attrs['regimes']}", ha="center", color=GREY)
         figure.tight_layout()

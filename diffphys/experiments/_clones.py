@@ -109,7 +109,7 @@ def _measure(source, sampler, readout, tables, root, first, chunk: int):
         z = source.first(jax.tree.map(lambda leaf: leaf[0], tables.start), jr.fold_in(trunk_key, 0))
         return jax.lax.scan(branch, z, (jnp.arange(len(tables.mix)), rows))[1]
 
-    return jax.vmap(one)(first + jnp.arange(chunk))
+    return jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
 
 
 class Source(eqx.Module):

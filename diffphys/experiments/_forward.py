@@ -78,6 +78,7 @@ def _measure(target, permuted, root, variances, first, chunk: int):
         else:
             a, origin = target.sample_labelled(data_key)
             label = origin
+        origin, label = origin.astype(jnp.int32), label.astype(jnp.int32)
         noise = jr.normal(noise_key, a.shape, a.dtype)
 
         def at(variance):
@@ -88,7 +89,7 @@ def _measure(target, permuted, root, variances, first, chunk: int):
 
         return jax.lax.map(at, variances.astype(a.dtype)) | {"label": label}
 
-    return jax.vmap(one)(first + jnp.arange(chunk))
+    return jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
 
 
 def permuted_labels(target: Empirical, key: PRNGKey) -> Int[Array, "g n"]:
@@ -177,7 +178,7 @@ def half_sample_errors(
         halves = [rng.permutation(np.flatnonzero(labels == k)) for k in range(target.num_labels)]
         kept = np.concatenate([half[: max(1, len(half) // 2)] for half in halves])
         measured = measure_forward(
-            Empirical(points[kept], labels[kept]), variances, times, key=key, samples=samples,
+            Empirical(points[kept], labels[kept]), variances, times, key=jr.clone(key), samples=samples,
             runner=Runner(progress=False),
         )  # fmt: skip
         for name in quantities:

@@ -1,5 +1,6 @@
 """The regime diagram: speciation and collapse in the plane of data size and noise."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -24,7 +25,7 @@ def diagram(
     *,
     key: PRNGKey,
     temperature: float = 1.0,
-    sizes: Float[Any, " sizes"] | None = None,
+    sizes: Sequence[float] | Float[np.ndarray, " sizes"] | None = None,
     measured_sizes: int = 4,
     samples: int = 500,
     progress: bool | None = None,

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
-from .._types import PRNGKey, Scalar
+from .._types import PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
@@ -35,13 +35,13 @@ class _BothAgreements(eqx.Module):
 def regimes(
     data: Empirical,
     process: AbstractProcess,
-    times: Float[Any, " times"],
+    times: Times,
     *,
     key: PRNGKey,
     samples: int | None = 2000,
     law: AbstractTarget | None = None,
     clones: int | None = None,
-    clone_times: Float[Any, " some"] | None = None,
+    clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
     branches: int = 2,
     steps: int = 64,

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from scipy.special import xlogy
 
 from .. import thermo
-from .._types import PRNGKey, Scalar
+from .._types import PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
@@ -58,12 +58,12 @@ def _pair_agreement(rows: Float[Array, "c k"]) -> Scalar:
 def speciation(
     target: AbstractLabelledTarget,
     process: AbstractProcess,
-    times: Float[Any, " times"],
+    times: Times,
     *,
     key: PRNGKey,
     samples: int | None = 2000,
     clones: int | None = None,
-    clone_times: Float[Any, " some"] | None = None,
+    clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
     branches: int = 2,
     steps: int = 64,

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .. import _block as block
-from .._types import Block, Denoiser, Lift, Noise, Scalar, State
+from .._types import Block, Denoiser, Lift, Scalar, State
 from ..processes import AbstractProcess
 from .base import AbstractSampler
 
@@ -29,7 +29,7 @@ class AffineRow(NamedTuple):
     """R."""
 
 
-def affine_step(denoise: Denoiser, row: AffineRow, z: State, noise: Noise) -> State:
+def affine_step(denoise: Denoiser, row: AffineRow, z: State, noise: Float[Array, "draws ..."]) -> State:
     """Takes the step of a row. `noise` holds one array, or none."""
     data = denoise(block.project(row.gain, z), row.variance)
     z = block.apply(row.carry, z) + block.lift(row.pull, data)
