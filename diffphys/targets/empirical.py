@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
+from ._arrays import Values
 from .base import AbstractLabelledTarget
 from .moments import covariance, log_partition, moments, overlap
 from .streaming import Cloud, LogSum
@@ -44,7 +45,7 @@ class Empirical(AbstractLabelledTarget):
     label_weights: Float[Array, " k"]
     num_labels: int = eqx.field(static=True)
 
-    def __init__(self, points: ArrayLike, labels: ArrayLike | None = None, block: int = 1024):
+    def __init__(self, points: Values, labels: Values | None = None, block: int = 1024):
         """Centres the data on the host, in float64, and keeps them in their own type.
 
         Args:
@@ -175,7 +176,7 @@ class Empirical(AbstractLabelledTarget):
         return overlap(self.cloud, y - self.offset, other - self.offset, jnp.asarray(variance, y.dtype))
 
 
-def _checked_points(points: ArrayLike) -> np.ndarray:
+def _checked_points(points: Values) -> np.ndarray:
     """The data on the host, in the type to compute in; ValueError if they are none."""
     points = np.asarray(points)
     if points.ndim != 2 or 0 in points.shape:
@@ -195,7 +196,7 @@ def _checked_points(points: ArrayLike) -> np.ndarray:
     return points.astype(jax.dtypes.canonicalize_dtype(points.dtype), copy=False)
 
 
-def _checked_labels(labels: ArrayLike | None, count: int) -> np.ndarray:
+def _checked_labels(labels: Values | None, count: int) -> np.ndarray:
     """The labels on the host; ValueError if they are not classes 0, 1, .. of the data."""
     labels = np.zeros(count, np.int32) if labels is None else np.asarray(labels)
     if labels.shape != (count,):
