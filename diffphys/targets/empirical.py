@@ -1,5 +1,7 @@
 """The empirical measure of a training set."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -90,7 +92,7 @@ class Empirical(AbstractLabelledTarget):
 
     def sample_indexed(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
         """Draws one datum, with its index."""
-        index = jr.randint(key, (), 0, self.num_points)
+        index = jr.randint(key, (), 0, self.num_points, jnp.int32)
         return self.cloud.flat[index] + self.offset, index
 
     def sample_labelled(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
@@ -99,8 +101,7 @@ class Empirical(AbstractLabelledTarget):
 
     def log_evidence(self, y: Data, variance: Scalar) -> Scalar:
         variance = jnp.asarray(variance, y.dtype)
-        log_mean = log_partition(self.cloud, y - self.offset, variance) - np.log(self.num_points)
-        return log_mean - 0.5 * self.dim * jnp.log(2 * jnp.pi * variance)
+        return log_partition(self.cloud, y - self.offset, variance) - self._log_norm(variance)
 
     def posterior_mean(self, y: Data, variance: Scalar) -> Data:
         variance = jnp.asarray(variance, y.dtype)
@@ -152,15 +153,23 @@ class Empirical(AbstractLabelledTarget):
                 f"`groupings` needs shape (g, {self.num_points}), a label for each datum. "
                 f"Got {groupings.shape}. Do stack the labelings along the first axis."
             )
+        variance = jnp.asarray(variance, y.dtype)
         summary = weights_summary(
-            self.cloud, self.classes, self.num_labels, y - self.offset, jnp.asarray(variance, y.dtype),
-            index=None if index is None else jnp.asarray(index), groupings=groupings, with_mean=with_mean,
-        )  # fmt: skip
-        normalise = np.log(self.num_points) + 0.5 * self.dim * jnp.log(
-            2 * jnp.pi * jnp.asarray(variance, y.dtype)
+            self.cloud,
+            self.classes,
+            self.num_labels,
+            y - self.offset,
+            variance,
+            index=None if index is None else jnp.asarray(index, jnp.int32),
+            groupings=None if groupings is None else jnp.asarray(groupings, jnp.int32),
+            with_mean=with_mean,
         )
         mean = None if summary.mean is None else summary.mean + self.offset
-        return summary._replace(log_evidence=summary.log_evidence - normalise, mean=mean)
+        return summary._replace(log_evidence=summary.log_evidence - self._log_norm(variance), mean=mean)
+
+    def _log_norm(self, variance: Scalar) -> Scalar:
+        """Logarithm of what the sum over data is divided by in the density."""
+        return math.log(self.num_points) + 0.5 * self.dim * jnp.log(2 * jnp.pi * variance)
 
     def overlap(self, y: Data, other: Data, variance: Scalar) -> Scalar:
         r"""Probability that draws given two observations are the same datum, $\sum_\mu w_\mu(y) w_\mu(y')$.

@@ -74,7 +74,7 @@ def test_unbalanced_classes_have_the_centred_outlier_eigenvalue():
     np.testing.assert_allclose(centred_spectrum(target)[0] + 1, 11.24, rtol=1e-12)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(
     branching=st.lists(st.integers(2, 4), min_size=1, max_size=3),
     separations=st.lists(st.floats(0.1, 10), min_size=3, max_size=3),
