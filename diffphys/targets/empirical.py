@@ -1,5 +1,7 @@
 """The empirical measure of a training set."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
+from ._arrays import Values
 from .base import AbstractLabelledTarget
 from .moments import covariance, log_partition, moments, overlap
 from .streaming import Cloud, LogSum
@@ -44,7 +47,7 @@ class Empirical(AbstractLabelledTarget):
     label_weights: Float[Array, " k"]
     num_labels: int = eqx.field(static=True)
 
-    def __init__(self, points: ArrayLike, labels: ArrayLike | None = None, block: int = 1024):
+    def __init__(self, points: Values, labels: Values | None = None, block: int = 1024):
         """Centres the data on the host, in float64, and keeps them in their own type.
 
         Args:
@@ -89,7 +92,7 @@ class Empirical(AbstractLabelledTarget):
 
     def sample_indexed(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
         """Draws one datum, with its index."""
-        index = jr.randint(key, (), 0, self.num_points)
+        index = jr.randint(key, (), 0, self.num_points, jnp.int32)
         return self.cloud.flat[index] + self.offset, index
 
     def sample_labelled(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
@@ -98,8 +101,7 @@ class Empirical(AbstractLabelledTarget):
 
     def log_evidence(self, y: Data, variance: Scalar) -> Scalar:
         variance = jnp.asarray(variance, y.dtype)
-        log_mean = log_partition(self.cloud, y - self.offset, variance) - np.log(self.num_points)
-        return log_mean - 0.5 * self.dim * jnp.log(2 * jnp.pi * variance)
+        return log_partition(self.cloud, y - self.offset, variance) - self._log_norm(variance)
 
     def posterior_mean(self, y: Data, variance: Scalar) -> Data:
         variance = jnp.asarray(variance, y.dtype)
@@ -151,15 +153,23 @@ class Empirical(AbstractLabelledTarget):
                 f"`groupings` needs shape (g, {self.num_points}), a label for each datum. "
                 f"Got {groupings.shape}. Do stack the labelings along the first axis."
             )
+        variance = jnp.asarray(variance, y.dtype)
         summary = weights_summary(
-            self.cloud, self.classes, self.num_labels, y - self.offset, jnp.asarray(variance, y.dtype),
-            index=None if index is None else jnp.asarray(index), groupings=groupings, with_mean=with_mean,
-        )  # fmt: skip
-        normalise = np.log(self.num_points) + 0.5 * self.dim * jnp.log(
-            2 * jnp.pi * jnp.asarray(variance, y.dtype)
+            self.cloud,
+            self.classes,
+            self.num_labels,
+            y - self.offset,
+            variance,
+            index=None if index is None else jnp.asarray(index, jnp.int32),
+            groupings=None if groupings is None else jnp.asarray(groupings, jnp.int32),
+            with_mean=with_mean,
         )
         mean = None if summary.mean is None else summary.mean + self.offset
-        return summary._replace(log_evidence=summary.log_evidence - normalise, mean=mean)
+        return summary._replace(log_evidence=summary.log_evidence - self._log_norm(variance), mean=mean)
+
+    def _log_norm(self, variance: Scalar) -> Scalar:
+        """Logarithm of what the sum over data is divided by in the density."""
+        return math.log(self.num_points) + 0.5 * self.dim * jnp.log(2 * jnp.pi * variance)
 
     def overlap(self, y: Data, other: Data, variance: Scalar) -> Scalar:
         r"""Probability that draws given two observations are the same datum, $\sum_\mu w_\mu(y) w_\mu(y')$.
@@ -175,7 +185,7 @@ class Empirical(AbstractLabelledTarget):
         return overlap(self.cloud, y - self.offset, other - self.offset, jnp.asarray(variance, y.dtype))
 
 
-def _checked_points(points: ArrayLike) -> np.ndarray:
+def _checked_points(points: Values) -> np.ndarray:
     """The data on the host, in the type to compute in; ValueError if they are none."""
     points = np.asarray(points)
     if points.ndim != 2 or 0 in points.shape:
@@ -195,7 +205,7 @@ def _checked_points(points: ArrayLike) -> np.ndarray:
     return points.astype(jax.dtypes.canonicalize_dtype(points.dtype), copy=False)
 
 
-def _checked_labels(labels: ArrayLike | None, count: int) -> np.ndarray:
+def _checked_labels(labels: Values | None, count: int) -> np.ndarray:
     """The labels on the host; ValueError if they are not classes 0, 1, .. of the data."""
     labels = np.zeros(count, np.int32) if labels is None else np.asarray(labels)
     if labels.shape != (count,):

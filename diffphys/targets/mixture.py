@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import floating, require_finite, require_variances
+from ._arrays import Values, floating, require_finite, require_variances
 from ._spectrum import dense, from_basis, spectrum, to_basis
 from .base import AbstractLabelledTarget
 
@@ -71,9 +71,7 @@ class IsotropicMixture(AbstractMixture):
     variances: Float[Array, " k"]
     hierarchy: Hierarchy = eqx.field(static=True, default=())
 
-    def __init__(
-        self, log_weights: ArrayLike, means: ArrayLike, variances: ArrayLike, hierarchy: Hierarchy = ()
-    ):
+    def __init__(self, log_weights: Values, means: Values, variances: Values, hierarchy: Hierarchy = ()):
         """Builds the mixture.
 
         Args:
@@ -164,9 +162,7 @@ class SharedCovarianceMixture(AbstractMixture):
     basis: Float[Array, "d d"] | None
     hierarchy: Hierarchy = eqx.field(static=True, default=())
 
-    def __init__(
-        self, log_weights: ArrayLike, means: ArrayLike, covariance: ArrayLike, hierarchy: Hierarchy = ()
-    ):
+    def __init__(self, log_weights: Values, means: Values, covariance: Values, hierarchy: Hierarchy = ()):
         """Builds the mixture; a full covariance is diagonalised on the host, in float64.
 
         Args:

@@ -131,7 +131,7 @@ def _mean_tangent(cloud, y, variance, log_sum, mean, tangents) -> Data:
     The logarithm stands for $-|y - a|^2 / 2v$, as what is common to the points drops out.
     """
     along, warming = tangents
-    centre = None if along is None else jnp.dot(mean, along, precision=PRECISION)
+    centre = 0.0 if along is None else jnp.dot(mean, along, precision=PRECISION)
 
     def step(carry, block, log_weights):
         rates = jnp.zeros_like(log_weights)

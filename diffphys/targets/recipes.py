@@ -3,15 +3,14 @@
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import ArrayLike
 
 from .._types import PRNGKey
-from ._arrays import concrete, floating
+from ._arrays import Values, concrete, floating
 from .mixture import IsotropicMixture, SharedCovarianceMixture
 
 
 def mixture(
-    means: ArrayLike, covariance: ArrayLike = 1.0, weights: ArrayLike | None = None
+    means: Values, covariance: Values = 1.0, weights: Values | None = None
 ) -> IsotropicMixture | SharedCovarianceMixture:
     r"""The mixture of Gaussians with these means, of the class that fits its covariance.
 
@@ -52,9 +51,7 @@ def mixture(
     return SharedCovarianceMixture(jnp.log(weights), means, covariance)
 
 
-def symmetric_mixture(
-    mean: ArrayLike, variance: ArrayLike = 1.0, weight: ArrayLike = 0.5
-) -> IsotropicMixture:
+def symmetric_mixture(mean: Values, variance: Values = 1.0, weight: Values = 0.5) -> IsotropicMixture:
     r"""Two opposite classes, $w\, \mathcal{N}(m, s^2 I) + (1 - w)\, \mathcal{N}(-m, s^2 I)$.
 
     The centred covariance has the eigenvalue $s^2 + 4 w (1 - w) |m|^2$ along $m$ and $s^2$ elsewhere.
@@ -90,7 +87,7 @@ def hierarchical_mixture(
     dim: int,
     branching: tuple[int, ...],
     separations: tuple[float, ...],
-    variance: ArrayLike = 1.0,
+    variance: Values = 1.0,
 ) -> IsotropicMixture:
     r"""Classes within classes: a tree of means, the leaves its equally weighted components.
 
