@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 from typing import Any
 
 import jax
@@ -46,9 +47,7 @@ def run(command: str, **options: Any) -> None:
     ds = ds.assign_attrs(described)
     _leave(ds, out / f"{command}.nc", getattr(plots, command)(ds), {"speciation": _speciation_words,
            "collapse": _collapse_words, "regimes": _regimes_words}[command](ds))  # fmt: skip
-    for journal in settings["checkpoint"].glob("*.npz"):
-        journal.unlink()
-    settings["checkpoint"].rmdir()
+    shutil.rmtree(settings["checkpoint"], ignore_errors=True)
 
 
 def run_diagram(**options: Any) -> None:
@@ -104,8 +103,7 @@ def _checkpoint(out: pathlib.Path, command: str, resume: bool) -> pathlib.Path:
     """The folder of the journals; emptied unless the run goes on from them."""
     folder = out / f".{command}-checkpoint"
     if not resume:
-        for journal in folder.glob("*.npz"):
-            journal.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 

@@ -36,5 +36,5 @@ It knows nothing of time or of the process, so it cannot disagree with the sampl
 PRNGKey: TypeAlias = Key[Array, ""]
 """A typed key, as made by `jax.random.key`. Raw uint32 keys are refused."""
 
-Times: TypeAlias = Sequence[float] | Float[Array | np.ndarray, " times"]
+Times: TypeAlias = Sequence[float] | Float[Array | np.ndarray, " _"]
 """Diffusion times, as a caller has them."""

@@ -425,9 +425,7 @@ def test_truncated_gzip_is_refused(home):
 def test_spoilt_pictures_and_pictures_of_another_size_are_named(tmp_path):
     PIL.Image.fromarray(IMAGES[0]).save(tmp_path / "0.png")
     PIL.Image.fromarray(IMAGES[1][:3]).save(tmp_path / "1.png")
-    with pytest.raises(
-        ValueError, match=r"one size and kind\. Got `.*1\.png` with \(3, 4\) after `.*0\.png`"
-    ):
+    with pytest.raises(ValueError, match=r"one size and kind\. Got `.*1\.png` with \(3, 4\) after `.*0\.png`"):
         load(tmp_path)
     (tmp_path / "1.png").write_bytes((tmp_path / "0.png").read_bytes()[:50])
     with pytest.raises(ValueError, match=r"undamaged file\. Got `.*1\.png`"):
@@ -449,9 +447,7 @@ def test_unknown_sources_are_refused(tmp_path):
     with pytest.raises(ValueError, match="does not begin like one"):
         load(tmp_path / "x.idx")
     np.savez(tmp_path / "x.npz", a=IMAGES, b=IMAGES)
-    with pytest.raises(
-        ValueError, match=r"array called images, points, data, x, or a single one\. Got \['a', 'b'\]"
-    ):
+    with pytest.raises(ValueError, match=r"array called images, points, data, x, or a single one\. Got \['a', 'b'\]"):
         load(tmp_path / "x.npz")
     with pytest.raises(ValueError, match=r"`labels` needs .* an array `labels` or `y`.*\['a', 'b'\]"):
         load("digits", labels=tmp_path / "x.npz")

@@ -145,6 +145,8 @@ def measure_forward(
 
 def _zeros(times: np.ndarray, values: np.ndarray) -> np.ndarray:
     """The last time at which each row, as a function of increasing time, rises through 0; -1 where it never does."""
+    if len(times) < 2:
+        return np.full(len(values), -1.0)
     rises = (values[:, :-1] <= 0) & (values[:, 1:] > 0)
     step = rises.shape[1] - 1 - np.argmax(rises[:, ::-1], axis=1)
     rows = np.arange(len(values))

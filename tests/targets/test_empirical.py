@@ -77,9 +77,7 @@ def test_written_derivatives_are_those_of_the_naive_formulas(target):
         modes = (jax.jacfwd, jax.jacrev)
         return [[mode(f, (0, 1))(y, variance) for mode in modes for f in pair] for pair in pairs]
 
-    for by_y, by_variance in np.array(derivatives(target, YS[0], jnp.asarray(0.64)), object).transpose(
-        0, 2, 1
-    ):
+    for by_y, by_variance in np.array(derivatives(target, YS[0], jnp.asarray(0.64)), object).transpose(0, 2, 1):
         for found in by_y[:-1]:
             np.testing.assert_allclose(found, by_y[-1], atol=1e-12)
         for found in by_variance[:-1]:
@@ -99,9 +97,7 @@ def test_third_derivative_of_the_evidence_is_the_naive_one():
 def test_derivative_of_the_posterior_mean_matches_finite_differences():
     direction, step = np.ones(5), 1e-5
     mean = eqx.filter_jit(TARGET.posterior_mean)
-    _, found = jax.jit(lambda y, u: jax.jvp(lambda y: mean(y, 0.64), (y,), (u,)))(
-        YS[1], jnp.asarray(direction)
-    )
+    _, found = jax.jit(lambda y, u: jax.jvp(lambda y: mean(y, 0.64), (y,), (u,)))(YS[1], jnp.asarray(direction))
     slope = (mean(YS[1] + step * direction, 0.64) - mean(YS[1] - step * direction, 0.64)) / (2 * step)
     np.testing.assert_allclose(found, slope, atol=1e-10)
 
@@ -212,9 +208,7 @@ def float32_errors(points, time):
     rng = np.random.default_rng(7)
     clean = points[rng.choice(np.r_[:40, len(points) - 80 : len(points)], 12)]
     ys = (clean + variance**0.5 * rng.normal(size=clean.shape)).astype(np.float32)
-    logs, evidences = zip(
-        *(log_weights(points.astype(float), y.astype(float), variance) for y in ys), strict=True
-    )
+    logs, evidences = zip(*(log_weights(points.astype(float), y.astype(float), variance) for y in ys), strict=True)
     leading = np.argsort(logs, axis=1)[:, :-5:-1]
     target = Empirical(points, block=256)
     arguments = jnp.asarray(ys), jnp.asarray(leading), jnp.asarray(variance, jnp.float32)

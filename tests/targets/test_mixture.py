@@ -42,8 +42,7 @@ def everything(target, y, variance):
 def test_mixture_matches_scipy(target, covariances, variance):
     totals = [covariance + variance * np.eye(4) for covariance in covariances]
     log_joint = np.log(WEIGHTS) + [
-        scipy.stats.multivariate_normal(mean, total).logpdf(Y)
-        for mean, total in zip(MEANS, totals, strict=True)
+        scipy.stats.multivariate_normal(mean, total).logpdf(Y) for mean, total in zip(MEANS, totals, strict=True)
     ]
     evidence, labels, mean, covariance = everything(target, jnp.asarray(Y), jnp.asarray(variance))
     np.testing.assert_allclose(evidence, scipy.special.logsumexp(log_joint), rtol=1e-11)
@@ -156,9 +155,7 @@ def test_identical_components_make_one_gaussian_and_keep_their_prior(log_weights
 def test_parameters_are_leaves_to_be_swept_and_differentiated():
     y = jnp.asarray(Y)
     radii = jnp.asarray([0.5, 1.0, 2.0])
-    swept = jax.jit(jax.vmap(lambda r: symmetric_mixture(r * jnp.ones(4), r, 0.3).log_evidence(y, 0.5)))(
-        radii
-    )
+    swept = jax.jit(jax.vmap(lambda r: symmetric_mixture(r * jnp.ones(4), r, 0.3).log_evidence(y, 0.5)))(radii)
     singly = [everything(symmetric_mixture(r * np.ones(4), r, 0.3), y, 0.5)[0] for r in np.array(radii)]
     np.testing.assert_allclose(swept, singly, rtol=1e-12)
     target = CASES["isotropic"][0]

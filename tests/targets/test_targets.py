@@ -102,9 +102,7 @@ def test_float32_targets_answer_in_float32_and_agree_with_float64(target):
     single = jax.tree.map(lambda x: x.astype(jnp.float32) if eqx.is_inexact_array(x) else x, target)
     exact = by_method(target, Y, VARIANCE)
     # The variance of a float64 time grid must not promote float32 states.
-    for found, expected in zip(
-        by_method(single, Y.astype(jnp.float32), np.float64(VARIANCE)), exact, strict=True
-    ):
+    for found, expected in zip(by_method(single, Y.astype(jnp.float32), np.float64(VARIANCE)), exact, strict=True):
         assert found.dtype == jnp.float32
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-5)
     assert eqx.filter_eval_shape(single.sample, jr.key(0)).dtype == jnp.float32

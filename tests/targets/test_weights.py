@@ -25,9 +25,7 @@ def log_weights(y, variance, keep=slice(None)):
 def by_label(logs, labels, count):
     """Log-probability of each label; -inf for a label without data."""
     with np.errstate(divide="ignore"):
-        return np.array(
-            [scipy.special.logsumexp(np.append(logs[labels == k], -np.inf)) for k in range(count)]
-        )
+        return np.array([scipy.special.logsumexp(np.append(logs[labels == k], -np.inf)) for k in range(count)])
 
 
 @eqx.filter_jit
