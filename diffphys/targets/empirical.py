@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import Values
+from ._arrays import Values, concrete
 from .base import AbstractLabelledTarget
 from .moments import covariance, log_partition, moments, overlap
 from .streaming import Cloud, LogSum
@@ -144,15 +144,10 @@ class Empirical(AbstractLabelledTarget):
             The summary; what was not asked for is None.
 
         Raises:
-            ValueError: if `index` is given for a single datum, or `groupings` has not `n` columns.
+            ValueError: if `index` is none of the data, or there is but one; or if `groupings` has not `n`
+                columns.
         """
-        if index is not None and self.num_points == 1:
-            raise ValueError("`index` needs other data to compare with. Got a single datum. Do leave it out.")
-        if groupings is not None and groupings.shape[1:] != (self.num_points,):
-            raise ValueError(
-                f"`groupings` needs shape (g, {self.num_points}), a label for each datum. "
-                f"Got {groupings.shape}. Do stack the labelings along the first axis."
-            )
+        index, groupings = _checked_choices(index, groupings, self.num_points)
         variance = jnp.asarray(variance, y.dtype)
         summary = weights_summary(
             self.cloud,
@@ -160,8 +155,8 @@ class Empirical(AbstractLabelledTarget):
             self.num_labels,
             y - self.offset,
             variance,
-            index=None if index is None else jnp.asarray(index, jnp.int32),
-            groupings=None if groupings is None else jnp.asarray(groupings, jnp.int32),
+            index=index,
+            groupings=groupings,
             with_mean=with_mean,
         )
         mean = None if summary.mean is None else summary.mean + self.offset
@@ -221,3 +216,22 @@ def _checked_labels(labels: Values | None, count: int) -> np.ndarray:
             "Do renumber by `np.unique(labels, return_inverse=True)[1]`."
         )
     return labels
+
+
+def _checked_choices(index, groupings, count: int) -> tuple[Array | None, Array | None]:
+    """A datum and labelings of the data, as 32-bit integers; ValueError if they do not fit `count` data."""
+    if index is not None:
+        if count == 1:
+            raise ValueError("`index` needs other data to compare with. Got a single datum. Do leave it out.")
+        index = jnp.asarray(index, jnp.int32)
+        known = concrete(index)
+        if known is not None and not 0 <= known < count:
+            raise ValueError(f"`index` needs a datum within [0, {count}). Got {known}. Do count from 0.")
+    if groupings is not None:
+        if groupings.shape[1:] != (count,):
+            raise ValueError(
+                f"`groupings` needs shape (g, {count}), a label for each datum. Got {groupings.shape}. "
+                "Do stack the labelings along the first axis."
+            )
+        groupings = jnp.asarray(groupings, jnp.int32)
+    return index, groupings

@@ -102,13 +102,24 @@ def test_derivative_of_the_posterior_mean_matches_finite_differences():
     np.testing.assert_allclose(found, slope, atol=1e-10)
 
 
-def test_reverse_derivatives_need_no_memory_that_grows_with_the_data():
+@pytest.mark.parametrize("kind", ["mean", "gradient", "summary"])
+def test_batches_need_no_memory_that_grows_with_the_data(kind):
+    """Also where each observation has its own variance: a branch on it must not copy the data for each."""
+
+    def one(target, y, variance):
+        if kind == "gradient":
+            return jax.grad(lambda y: jnp.sum(target.posterior_mean(y, variance) ** 2))(y)
+        return (
+            target.posterior_mean(y, variance) if kind == "mean" else target.weights_summary(y, variance, 0)
+        )
+
     def scratch(n):
         target = Empirical(np.random.default_rng(0).normal(size=(n, 8)), block=64)
-        grad = jax.vmap(jax.grad(lambda y, target: jnp.sum(target.posterior_mean(y, 0.5) ** 2)), (0, None))
-        return jax.jit(grad).lower(jnp.ones((32, 8)), target).compile().memory_analysis().temp_size_in_bytes
+        batched = jax.jit(jax.vmap(one, (None, 0, 0)))
+        compiled = batched.lower(target, jnp.ones((32, 8)), jnp.ones(32)).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
 
-    # A weight for each of 32 observations and 7680 more points would take 2 MB.
+    # A weight for each of 32 observations and 7680 more points would take 2 MB, their data 16 MB.
     assert scratch(8192) - scratch(512) < 2e5
 
 

@@ -165,6 +165,18 @@ def test_parameters_are_leaves_to_be_swept_and_differentiated():
     np.testing.assert_allclose(slope.means.sum(0), expected, rtol=1e-12)
 
 
+def test_equal_variances_have_the_derivatives_of_variances_that_are_nearly_so():
+    """What cancels between equal variances is left out of the sum, but not out of its derivatives."""
+
+    @jax.jit
+    def slope(variances):
+        evidence = lambda s: IsotropicMixture(jnp.zeros(3), MEANS, s).log_evidence(jnp.asarray(Y), 0.5)  # noqa: E731
+        return jax.grad(evidence)(variances), jax.hessian(evidence)(variances)
+
+    for equal, near in zip(slope(jnp.ones(3)), slope(jnp.asarray([1.0, 1.0 + 1e-9, 1.0])), strict=True):
+        np.testing.assert_allclose(equal, near, rtol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

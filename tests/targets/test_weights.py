@@ -141,3 +141,9 @@ def test_summary_refuses_the_index_of_a_single_datum():
 def test_summary_refuses_groupings_of_another_length():
     with pytest.raises(ValueError, match=r"`groupings` needs shape \(g, 37\)"):
         TARGETS["labelled"].weights_summary(jnp.zeros(3), 0.5, groupings=jnp.zeros((2, 36), int))
+
+
+@pytest.mark.parametrize("index", [-1, 37])
+def test_summary_refuses_an_index_outside_of_the_data(index):
+    with pytest.raises(ValueError, match=r"`index` needs a datum within \[0, 37\)"):
+        TARGETS["labelled"].weights_summary(jnp.zeros(3), 0.5, index)
