@@ -109,9 +109,7 @@ def test_batches_need_no_memory_that_grows_with_the_data(kind):
     def one(target, y, variance):
         if kind == "gradient":
             return jax.grad(lambda y: jnp.sum(target.posterior_mean(y, variance) ** 2))(y)
-        return (
-            target.posterior_mean(y, variance) if kind == "mean" else target.weights_summary(y, variance, 0)
-        )
+        return target.posterior_mean(y, variance) if kind == "mean" else target.weights_summary(y, variance, 0)
 
     def scratch(n):
         target = Empirical(np.random.default_rng(0).normal(size=(n, 8)), block=64)
