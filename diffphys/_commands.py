@@ -43,6 +43,8 @@ def run(command: str, **options: Any) -> None:
     }  # fmt: skip
     if command != "speciation":
         settings["law"] = law
+    if command == "collapse":
+        settings["trajectories"] = options["trajectories"]
     ds = getattr(experiments, command)(target, process, times, **settings)
     ds = ds.assign_attrs(described)
     _leave(ds, out / f"{command}.nc", getattr(plots, command)(ds), {"speciation": _speciation_words,
@@ -141,6 +143,7 @@ def _load(options: dict[str, Any]) -> LabelledData:
         classes = ["0", "1"]
     return load(
         "digits" if default else options["data"],
+        array=options["array"],
         classes=classes and [int(c) if c.lstrip("-").isdigit() else c for c in classes],
         per_class=options["per_class"],
         channel=int(options["channel"]) if (options["channel"] or "").isdigit() else options["channel"],
@@ -244,6 +247,10 @@ def _collapse_words(ds: xr.Dataset) -> list[str]:
             lines.append(_time_words(name, time, words + (f"; by class {by_class}" if by_class else ""), low, high))
         low, median, high = (float(q) for q in ds.own_collapse_time[:, 0])
         lines.append(f"{'data points':18} L = 0 between {low:.3f} and {high:.3f} for 80 % of them, median {median:.3f}")
+    if "last_change_time" in ds:
+        low, median, high = np.quantile(ds.last_change_time, [0.1, 0.5, 0.9])
+        words = f"of the nearest datum, median of {ds.sizes['trajectory']} trajectories; 10-90 % {low:.3f} to {high:.3f}"
+        lines.append(_time_words("last change", median, words))
     lines.append(
         f"{'width':18} d_eff = {a['effective_dimension']:.3g}, 2 / sqrt(d_eff) = {a['width_log_v']:.2g} in log v"
     )

@@ -65,11 +65,15 @@ def test_each_estimator_makes_its_curves(tmp_path, estimator):
 
 
 def test_collapse_of_a_model_knows_its_law(tmp_path):
-    result = run("collapse", "--target", "mixture", "--dim", 16, "--size", 100, "--out", tmp_path, *QUICK)
+    result = run(
+        "collapse", "--target", "mixture", "--dim", 16, "--size", 100, "--trajectories", 20, "--out", tmp_path, *QUICK
+    )
     assert result.exit_code == 0, result.output
     ds = dp.results.load(tmp_path / "collapse.nc")
     assert ds.attrs["theory"].startswith("IsotropicMixture")
     assert "E[L] = 0" in result.output
+    assert "last change" in result.output
+    assert ds.sizes["trajectory"] == 20
 
 
 def test_diagram_names_the_size_where_the_transitions_meet(tmp_path):

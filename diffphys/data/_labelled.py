@@ -50,6 +50,7 @@ def load(
     pad: int | None = None,
     scale: Sequence[float | int] | None = (0.0, 1.0),
     labels: str | os.PathLike[str] | Sequence[int] | np.ndarray | None = None,
+    array: str | None = None,
     centre: bool = True,
 ) -> LabelledData:
     """Labelled points from a named set or a file.
@@ -68,6 +69,8 @@ def load(
         scale: what the raw range is mapped to: 0..255 for eight-bit numbers, 0..16 for digits, 0..1 for truth
             values and for floats in that range. None keeps the values as they are.
         labels: labels, or a file of them, in place of those of the source.
+        array: the name of the values among several arrays of a .npz, .nc or .h5 file; by default images, points,
+            data or x.
         centre: subtract the mean of every coordinate, over all points kept.
 
     Returns:
@@ -84,7 +87,7 @@ def load(
             f"`source` needs one of {', '.join(NAMES)} or the path of a file or folder. "
             f"Got {str(source)!r}, which does not exist. Check the spelling."
         )
-    raw = _relabelled(read_named(str(source)) if known else read(path), labels)
+    raw = _relabelled(read_named(str(source)) if known else read(path, array), labels)
     _check_values(raw, source)
     chosen, codes, names = _choose(raw, classes, per_class)
     kept = raw.values[chosen]
@@ -102,6 +105,7 @@ def load(
         "pad": pad,
         "scale": None if scale is None else [float(bound) for bound in scale],
         "labels": labels if labels is None or isinstance(labels, str) else _described(labels),
+        "array": array,
         "centre": centre,
         "sha256": _digest(kept, codes),
     }

@@ -32,7 +32,9 @@ from ._assemble import (
 from ._chunks import Runner
 from ._forward import ForwardRun, half_sample_errors, measure_forward
 from ._statistics import crossing, crossing_interval
-from ._theory import channel_variances, spectral, temperature_of, time_of_ou, two_classes
+from ._theory import (
+    channel_variances, spectral, spectrum_of, temperature_of, time_of_ou, two_classes, within_spectrum,
+)  # fmt: skip
 
 # A departure beyond this says that label agreement is collapse, not speciation.
 _TOLERANCE = 0.05
@@ -201,6 +203,11 @@ def speciation_theory(
     attrs: dict[str, Any] = {"eigenvalue": spectrum.eigenvalue, "eigenvalue_corrected": spectrum.corrected}
     for name in ("time", "time_low", "time_high"):
         attrs[name.replace("time", "spectral_time", 1)] = time_of_ou(process, getattr(spectrum, name))
+    if getattr(target, "hierarchy", ()):
+        # One time for each eigenvalue that stands out of the classes, largest first.
+        within, values = within_spectrum(target)[0], spectrum_of(target)[: target.num_labels - 1]
+        levels = [0.5 * np.log(value / temperature) for value in values if value > 1.001 * within]
+        attrs["outlier_times"] = [time_of_ou(process, time) for time in levels if time > 0]
     pair = two_classes(target)
     if pair is None:
         return {}, attrs

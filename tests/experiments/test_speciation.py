@@ -165,6 +165,8 @@ def test_levels_of_a_hierarchy_speciate_one_after_the_other():
     np.testing.assert_allclose(fine, ds.phi, atol=1e-6)
     outer = thermo.agreement(thermo.separation(np.array([12.0]), 1.0, ds.sigma_v.values**2))
     within(coarse, ds.phi_level_stderr[0], outer)
+    # Half the distance squared on each level: 144 + 1; and 8 + 1 twice.
+    np.testing.assert_allclose(np.exp(2 * np.array(ds.attrs["outlier_times"])), [145, 9, 9], rtol=1e-4)
 
 
 def test_class_information_equals_its_closed_form():
