@@ -5,6 +5,8 @@ The only place that asks which of the two it has. Coefficients are made on the h
 LAPACK calls on thousands of small matrices are what makes phase-space samplers slow.
 """
 
+import functools
+import operator
 from types import ModuleType
 from typing import Any
 
@@ -18,12 +20,12 @@ from ._types import Data, State
 def scalars(*values: Any) -> tuple[ModuleType, tuple[Any, ...]]:
     """The array library that fits `values`, and the values as its arrays of one dtype.
 
-    NumPy float64 unless one of them is a jax array or a tracer, whose dtype then decides for all.
+    NumPy float64 unless one of them is a jax array or a tracer, whose floating dtype then decides for all.
     """
-    traced = [value for value in values if isinstance(value, jax.Array)]
-    if not traced:
+    arrays = [value for value in values if isinstance(value, jax.Array)]
+    if not arrays:
         return np, tuple(np.asarray(value, np.float64) for value in values)
-    dtype = jnp.result_type(*traced)
+    dtype = jnp.result_type(float, *arrays)
     return jnp, tuple(jnp.asarray(value, dtype) for value in values)
 
 
@@ -62,7 +64,9 @@ def outer(factor: Any) -> Any:
 
 def identity_like(a: Any) -> Any:
     """The block that leaves a state as it is."""
-    return a * 0 + 1 if np.ndim(a) == 0 else np.eye(a.shape[0])
+    if np.ndim(a) == 0:
+        return a * 0 + 1
+    return (jnp if isinstance(a, jax.Array) else np).eye(a.shape[0], dtype=a.dtype)
 
 
 def join(*factors: Any) -> Any:
@@ -70,7 +74,7 @@ def join(*factors: Any) -> Any:
 
     By orthogonal rotation, so that each row keeps its own relative accuracy, however small it is.
     """
-    xp = jnp if any(isinstance(factor, jax.Array) for factor in factors) else np
+    xp: Any = jnp if any(isinstance(factor, jax.Array) for factor in factors) else np
     if np.ndim(factors[0]) == 0:
         return xp.sqrt(sum(factor * factor for factor in factors))
     upper = xp.linalg.qr(xp.concatenate([factor.T for factor in factors]), mode="r")
@@ -81,11 +85,9 @@ def inverse_lower(factor: Any) -> Any:
     """The inverse of a lower triangular block, by forward substitution."""
     if np.ndim(factor) == 0:
         return 1 / factor
-    k = factor.shape[0]
     xp = jnp if isinstance(factor, jax.Array) else np
     rows: list[Any] = []
-    for i in range(k):
-        row = xp.asarray(np.eye(k)[i], factor.dtype)
+    for i, row in enumerate(xp.eye(factor.shape[0], dtype=factor.dtype)):
         for j in range(i):
             row = row - factor[i, j] * rows[j]
         rows.append(row / factor[i, i])
@@ -95,9 +97,10 @@ def inverse_lower(factor: Any) -> Any:
 def normal_to(m: Any) -> Any:
     """An orthonormal basis, k x (k - 1), of the directions normal to the lift `m`: by one reflection."""
     xp = jnp if isinstance(m, jax.Array) else np
-    axis = xp.asarray(np.eye(m.shape[0])[0], m.dtype)
-    mirror = m + axis * xp.where(m[0] < 0, -1.0, 1.0).astype(m.dtype) * xp.sqrt(m @ m)
-    return (np.eye(m.shape[0]) - 2 * mirror[:, None] * mirror[None] / (mirror @ mirror))[:, 1:].astype(m.dtype)
+    identity = xp.eye(m.shape[0], dtype=m.dtype)
+    # Away from the first axis, so that nothing cancels in the sum.
+    mirror = m + identity[0] * xp.where(m[0] < 0, -1.0, 1.0).astype(m.dtype) * xp.sqrt(m @ m)
+    return (identity - 2 * mirror[:, None] * mirror[None] / (mirror @ mirror))[:, 1:]
 
 
 def apply(a: Any, z: State) -> State:
@@ -105,7 +108,7 @@ def apply(a: Any, z: State) -> State:
     a = jnp.asarray(a, z.dtype)
     if a.ndim == 0:
         return a * z
-    return jnp.stack([sum(a[i, j] * z[j] for j in range(a.shape[1])) for i in range(a.shape[0])])
+    return jnp.stack([project(a[i], z) for i in range(a.shape[0])])
 
 
 def lift(m: Any, a: Data) -> State:
@@ -117,4 +120,13 @@ def lift(m: Any, a: Data) -> State:
 def project(m: Any, z: State) -> Data:
     """The transpose of `lift`: `sum_i m_i z_i`."""
     m = jnp.asarray(m, z.dtype)
-    return m * z if m.ndim == 0 else sum(m[i] * z[i] for i in range(m.shape[0]))
+    if m.ndim == 0:
+        return m * z
+    _check_state(z, m.shape[0])
+    return functools.reduce(operator.add, (m[i] * z[i] for i in range(m.shape[0])))
+
+
+def _check_state(z: State, k: int) -> None:
+    # A state that is too short would be read as numbers, one that is too long in part: both without an error.
+    if z.ndim != 2 or z.shape[0] != k:
+        raise ValueError(f"`z` needs shape ({k}, d): {k} variables on axis 0. Got {z.shape}. Do stack them.")

@@ -34,7 +34,7 @@ class Diffused(eqx.Module):
         return self.process.kernel(t).score(z, self.posterior_mean(t, z))
 
     def label_log_posterior(self, t: Scalar, z: State) -> Float[Array, " k"]:
-        """$\\log P(k | z_t = z)$ for each label of a labelled target."""
+        r"""$\log P(k \mid z_t = z)$ for each label of a labelled target."""
         if not isinstance(self.target, AbstractLabelledTarget):
             raise ValueError(
                 f"`Diffused.label_log_posterior` needs a target with labels. Got `{type(self.target).__name__}`."

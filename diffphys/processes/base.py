@@ -1,12 +1,15 @@
 """What a forward process must provide, and the law of its state given the data."""
 
 import abc
+import math
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from .. import _block as block
@@ -41,12 +44,21 @@ class Kernel(eqx.Module):
 
     @classmethod
     def from_factor(cls, mean: Lift, factor: Block) -> "Kernel":
-        """The kernel with lift `mean` and covariance `factor @ factor.T`, of a lower triangular factor."""
-        xp = jnp if isinstance(factor, jax.Array) else np
+        """The kernel with lift `mean` and covariance `factor @ factor.T`, of a lower triangular factor.
+
+        Raises:
+            ValueError: if the covariance is singular.
+        """
+        xp: Any = jnp if isinstance(factor, jax.Array) else np
+        if block.fails((factor if np.ndim(factor) == 0 else xp.diagonal(factor).min()) > 0):
+            raise ValueError(
+                "`Kernel` needs a covariance of full rank: noise must reach every variable of the state. "
+                f"Got the factor\n{factor}"
+            )
         if np.ndim(factor) == 0:
             log_volume = 2 * xp.log(abs(mean))
             return cls(mean, factor, 1 / (factor * factor), 1 / mean, (factor / mean) ** 2, None, log_volume)
-        k = factor.shape[0]
+        k = np.shape(factor)[0]
         whiten = block.inverse_lower(factor)
         whitened = whiten @ mean
         variance = 1 / (whitened @ whitened)
@@ -60,7 +72,7 @@ class Kernel(eqx.Module):
             gain=variance * (whiten.T @ whitened),
             variance=variance,
             complement=normal @ block.inverse_lower(spread).T if k > 1 else normal,
-            log_volume=(k - 1) * np.log(2 * np.pi) + log_det - xp.log(variance),
+            log_volume=(k - 1) * math.log(2 * math.pi) + log_det - xp.log(variance),
         )
 
     @property
@@ -76,7 +88,7 @@ class Kernel(eqx.Module):
         """Draws a state given the data."""
         return self.noised(a, jr.normal(key, np.shape(self.mean) + a.shape, a.dtype))
 
-    def prior(self, key: PRNGKey, dim: int, dtype: jnp.dtype | None = None) -> State:
+    def prior(self, key: PRNGKey, dim: int, dtype: DTypeLike | None = None) -> State:
         """Draws from `N(0, cov)`: the law at `t` once the data is forgotten."""
         return self.sample(key, jnp.zeros(dim, dtype))
 
@@ -118,11 +130,22 @@ class AbstractProcess(eqx.Module):
 
     @abc.abstractmethod
     def kernel(self, t: Scalar) -> Kernel:
-        """The law of `z_t` given the clean data, `t > 0`."""
+        """The law of `z_t` given the clean data, for `t > 0`."""
+
+    def on_host(self) -> "AbstractProcess":
+        """The process with its parameters in NumPy float64: what tables of coefficients are made from."""
+        try:
+            return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) if eqx.is_inexact_array(leaf) else leaf, self)
+        except jax.errors.TracerArrayConversionError:
+            raise ValueError(
+                f"`{type(self).__name__}` needs known parameters for a table of coefficients, made on the host. "
+                "Got traced ones. Call `plan`, `table` or `simulate` outside of `jit`, `vmap` and `grad` over them."
+            ) from None
 
     def table(self, ts: Float[np.ndarray, " n"]) -> Kernel:
         """The kernels of a grid of times, stacked on a leading axis: NumPy float64."""
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *[self.kernel(float(t)) for t in ts])
+        process = self.on_host()
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *[process.kernel(float(t)) for t in ts])
 
 
 class AbstractStationaryProcess(AbstractProcess):
@@ -131,3 +154,11 @@ class AbstractStationaryProcess(AbstractProcess):
     @abc.abstractmethod
     def stationary(self) -> Block:
         """The triangular factor of the stationary covariance `S`."""
+
+
+def check_order(s: Scalar, t: Scalar) -> None:
+    """Refuses known times that do not go from `s` up to `t`."""
+    if block.fails(t > s):
+        raise ValueError(
+            f"`transition` needs s < t, and `kernel` t > 0: no time, no noise. Got s = {s} and t = {t}. Raise t."
+        )

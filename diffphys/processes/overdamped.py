@@ -1,14 +1,18 @@
 """Overdamped processes, whose state is x alone: Ornstein-Uhlenbeck and Brownian motion."""
 
+from typing import Any
+
+import numpy as np
+
 from .. import _block as block
 from .._types import Block, Lift, Scalar
-from .base import AbstractProcess, AbstractStationaryProcess, Kernel
+from .base import AbstractProcess, AbstractStationaryProcess, Kernel, check_order
 
 
-def _positive(value, owner: str, name: str):
+def _positive(value: Any, owner: str, name: str) -> Any:
     value = block.parameter(value)
-    if value.ndim != 0 or block.fails(value > 0):
-        raise ValueError(f"`{owner}` needs a positive number `{name}`. Got {value}.")
+    if value.ndim != 0 or block.fails((value > 0) & (value < np.inf)):
+        raise ValueError(f"`{owner}` needs one positive number `{name}`. Got {value}.")
     return value
 
 
@@ -35,6 +39,7 @@ class OrnsteinUhlenbeck(AbstractStationaryProcess):
         return -xp.ones_like(t), xp.sqrt(2 * temperature) * xp.ones_like(t)
 
     def transition(self, s: Scalar, t: Scalar) -> tuple[Block, Block]:
+        check_order(s, t)
         xp, (s, t, temperature) = block.scalars(s, t, self.temperature)
         return xp.exp(s - t), xp.sqrt(-temperature * xp.expm1(2 * (s - t)))
 
@@ -69,6 +74,7 @@ class Brownian(AbstractProcess):
         return xp.zeros_like(t), sigma * xp.ones_like(t)
 
     def transition(self, s: Scalar, t: Scalar) -> tuple[Block, Block]:
+        check_order(s, t)
         xp, (s, t, sigma) = block.scalars(s, t, self.sigma)
         return xp.ones_like(t), sigma * xp.sqrt(t - s)
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .. import _block as block
 from .._types import Block, Denoiser, Lift, Scalar, State
-from ..processes import AbstractProcess
+from ..processes import AbstractProcess, Kernel
 from .base import AbstractSampler
 
 
@@ -63,8 +63,8 @@ class ReverseSDE(AbstractSampler):
     evaluations: int = eqx.field(static=True, init=False, default=1)
 
     def __check_init__(self):
-        if not self.noise_level >= 0:
-            raise ValueError(f"`ReverseSDE` needs `noise_level >= 0`. Got {self.noise_level}.")
+        if not 0 <= self.noise_level < np.inf:
+            raise ValueError(f"`ReverseSDE` needs a finite `noise_level >= 0`. Got {self.noise_level}.")
 
     @property
     def is_time_reversal(self) -> bool:
@@ -75,11 +75,12 @@ class ReverseSDE(AbstractSampler):
         return 0 if self.noise_level == 0 else 1
 
     def plan(self, ts: Float[np.ndarray, " n"]) -> AffineRow:
-        return _stack([self._row(t, s) for t, s in itertools.pairwise(ts)])
+        process = self.process.on_host()
+        return _stack([self._row(process, t, s) for t, s in itertools.pairwise(ts)])
 
-    def _row(self, t: float, s: float) -> AffineRow:
-        drift, noise = self.process.coefficients(t)
-        kernel, h = self.process.kernel(t), t - s
+    def _row(self, process: AbstractProcess, t: float, s: float) -> AffineRow:
+        drift, noise = process.coefficients(t)
+        kernel, h = process.kernel(t), t - s
         # The score is S^-1 (m a - z): its part in z joins the drift.
         force = 0.5 * h * (1 + self.noise_level**2) * block.matmul(block.outer(noise), kernel.precision)
         carry = block.identity_like(drift) - h * drift - force
@@ -117,19 +118,22 @@ class Bridge(AbstractSampler):
     evaluations: int = eqx.field(static=True, init=False, default=1)
 
     def plan(self, ts: Float[np.ndarray, " n"]) -> AffineRow:
-        return _stack([self._row(t, s) for t, s in itertools.pairwise(ts)])
-
-    def _row(self, t: float, s: float) -> AffineRow:
-        now, then = self.process.kernel(t), self.process.kernel(s)
-        propagator, spread = self.process.transition(s, t)
-        back = block.matmul(block.matmul(then.cov, block.transpose(propagator)), now.precision)
-        # Joseph's form of the covariance: a sum of squares.
-        kept = block.identity_like(back) - block.matmul(back, propagator)
-        noise = block.join(block.matmul(kept, then.factor), block.matmul(back, spread))
-        return AffineRow(now.gain, now.variance, back, then.mean - block.matmul(back, now.mean), noise)
+        process = self.process.on_host()
+        kernels = [process.kernel(t) for t in ts]
+        steps = zip(itertools.pairwise(ts), itertools.pairwise(kernels), strict=True)
+        return _stack([_bridge(now, then, *process.transition(s, t)) for (t, s), (now, then) in steps])
 
     def init(self, z: State) -> State:
         return z
 
     def step(self, row: AffineRow, carry: State, noise: Float[Array, "draws ..."]) -> State:
         return affine_step(self.denoise, row, carry, noise)
+
+
+def _bridge(now: Kernel, then: Kernel, propagator: Block, spread: Block) -> AffineRow:
+    """The row of a step down from one kernel to another, of the transition up between them."""
+    back = block.matmul(block.matmul(then.cov, block.transpose(propagator)), now.precision)
+    # Joseph's form of the covariance: a sum of squares.
+    kept = block.identity_like(back) - block.matmul(back, propagator)
+    noise = block.join(block.matmul(kept, then.factor), block.matmul(back, spread))
+    return AffineRow(now.gain, now.variance, back, then.mean - block.matmul(back, now.mean), noise)

@@ -40,7 +40,11 @@ class AbstractSampler(eqx.Module):
 
     @abc.abstractmethod
     def plan(self, ts: Float[np.ndarray, " n"]) -> PyTree[np.ndarray]:
-        """The coefficients of the steps `ts[i] -> ts[i + 1]`, each with a leading axis of n - 1."""
+        """The coefficients of the steps `ts[i] -> ts[i + 1]`, each with a leading axis of n - 1.
+
+        Raises:
+            ValueError: if the parameters of the process are traced.
+        """
 
     @abc.abstractmethod
     def init(self, z: State) -> PyTree[Array]:
@@ -59,7 +63,7 @@ class AbstractSampler(eqx.Module):
         return self.denoise(*self.process.kernel(t).observe(z))
 
     def score(self, t: Scalar, z: State) -> State:
-        r"""$\\nabla \\log p_t(z)$, as the denoiser has it."""
+        r"""$\nabla \log p_t(z)$, as the denoiser has it."""
         return self.process.kernel(t).score(z, self.posterior_mean(t, z))
 
 
@@ -88,7 +92,7 @@ def run(
 
     steps = jax.tree.leaves(rows)[0].shape[0]
     carry, states = jax.lax.scan(body, sampler.init(z), (jnp.arange(steps), rows))
-    return jnp.concatenate([z[None], states]) if path else sampler.state(carry)
+    return sampler.state(carry) if states is None else jnp.concatenate([z[None], states])
 
 
 def run_halved(
@@ -152,10 +156,17 @@ def simulate(
         The state at `ts[-1]`, or at each time of `ts`.
 
     Raises:
-        ValueError: for a grid that does not decrease, times <= 0, a raw key.
+        ValueError: for a grid that is traced or does not decrease, times <= 0, a raw key.
     """
     check_key(key)
-    return _simulate(sampler, key, place(sampler.plan(check_grid(ts)), z.dtype), z, path)
+    try:
+        grid = check_grid(ts)
+    except jax.errors.TracerArrayConversionError:
+        raise ValueError(
+            "`ts` needs known times, since their coefficients are made on the host. Got traced ones. "
+            "Do close over the grid instead of passing it through `jit`, `vmap` or `grad`."
+        ) from None
+    return _simulate(sampler, key, place(sampler.plan(grid), z.dtype), z, path)
 
 
 def check_key(key: Any) -> None:

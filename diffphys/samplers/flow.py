@@ -46,15 +46,10 @@ class ProbabilityFlow(AbstractSampler):
     evaluations: int = eqx.field(static=True, init=False, default=2)
 
     def plan(self, ts: Float[np.ndarray, " n"]) -> tuple[np.ndarray, FlowRow, FlowRow]:
-        fields = jax.tree.map(lambda *leaves: np.stack(leaves), *[self._field(t) for t in ts])
+        process = self.process.on_host()
+        fields = jax.tree.map(lambda *leaves: np.stack(leaves), *[_field(process, t) for t in ts])
         starts, ends = (jax.tree.map(lambda leaf, cut=cut: leaf[cut], fields) for cut in (slice(-1), slice(1, None)))
         return np.diff(ts), starts, ends
-
-    def _field(self, t: float) -> FlowRow:
-        drift, noise = self.process.coefficients(t)
-        kernel = self.process.kernel(t)
-        force = 0.5 * block.matmul(block.outer(noise), kernel.precision)
-        return FlowRow(kernel.gain, kernel.variance, drift + force, -block.matmul(force, kernel.mean))
 
     def init(self, z: State) -> State:
         return z
@@ -67,3 +62,10 @@ class ProbabilityFlow(AbstractSampler):
     def _velocity(self, field: FlowRow, z: State) -> State:
         data = self.denoise(block.project(field.gain, z), field.variance)
         return block.apply(field.linear, z) + block.lift(field.pull, data)
+
+
+def _field(process: AbstractProcess, t: float) -> FlowRow:
+    drift, noise = process.coefficients(t)
+    kernel = process.kernel(t)
+    force = 0.5 * block.matmul(block.outer(noise), kernel.precision)
+    return FlowRow(kernel.gain, kernel.variance, drift + force, -block.matmul(force, kernel.mean))
