@@ -237,8 +237,12 @@ def _collapse_words(ds: xr.Dataset) -> list[str]:
             f"{'load':18} alpha = log n / d = {a['alpha']:.4g} "
             f"({a['alpha_varying']:.4g} over the {a['d_varying']} coordinates that vary)"
         )
-    names = {"mean_log_ratio_zero": ("t_C", "E[L] = 0"), "phi_c_half": ("phi_C = 1/2", "half the clones meet"),
-             "excess_entropy_half": ("f_e/alpha = 1/2", "half the entropy"), "gaussian": ("theory", a["theory"])}  # fmt: skip
+    names = {
+        "mean_log_ratio_zero": ("t_C", "E[L] = 0"),
+        "phi_c_half": ("phi_C = 1/2", "half the clones meet"),
+        "excess_entropy_half": ("f_e/alpha = 1/2", "half the entropy"),
+        "gaussian": ("theory", a["theory"]),
+    }
     if "collapse_time" in ds:
         for c, criterion in enumerate(experiments.CRITERIA):
             name, words = names[criterion]
@@ -249,7 +253,9 @@ def _collapse_words(ds: xr.Dataset) -> list[str]:
         lines.append(f"{'data points':18} L = 0 between {low:.3f} and {high:.3f} for 80 % of them, median {median:.3f}")
     if "last_change_time" in ds:
         low, median, high = np.quantile(ds.last_change_time, [0.1, 0.5, 0.9])
-        words = f"of the nearest datum, median of {ds.sizes['trajectory']} trajectories; 10-90 % {low:.3f} to {high:.3f}"
+        words = (
+            f"of the nearest datum, median of {ds.sizes['trajectory']} trajectories; 10-90 % {low:.3f} to {high:.3f}"
+        )
         lines.append(_time_words("last change", median, words))
     lines.append(
         f"{'width':18} d_eff = {a['effective_dimension']:.3g}, 2 / sqrt(d_eff) = {a['width_log_v']:.2g} in log v"
@@ -270,7 +276,8 @@ def _clone_words(ds: xr.Dataset, name: str) -> list[str]:
             continue
         part = ds.dropna("t", subset=[f"{name}_{kind}"])
         bias = float(np.abs(part[f"{name}_{kind}_bias"]).max())
-        line = f"{f'{name}, {kind}':18} {ds.attrs['clones']} pairs at {part.sizes['t']} times; halving the grid moves it {bias:.4f}"
+        line = f"{f'{name}, {kind}':18} {ds.attrs['clones']} pairs at {part.sizes['t']} times; "
+        line += f"halving the grid moves it {bias:.4f}"
         if name in ds and kind == "clones":
             error = np.hypot(part[f"{name}_{kind}_stderr"], part[f"{name}_stderr"])
             z = np.abs(part[f"{name}_{kind}"] - part[name]) / np.maximum(error, 1 / ds.attrs["clones"])

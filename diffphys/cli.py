@@ -125,7 +125,8 @@ def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
 @app.command()
 def speciation(
     data: Data = None, array: ArrayName = None, classes: Classes = None, per_class: PerClass = None,
-    channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 1024, mean: Mean = 1.0, variance: Variance = 1.0,
+    channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 1024,
+    mean: Mean = 1.0, variance: Variance = 1.0,
     weight: Weight = 0.5, clones: Clones = 10_000, times: Times = None,
     estimator: EstimatorOption = Estimator.ALL, sampler: SamplerOption = SamplerName.BRIDGE, samples: Samples = 2000,
     steps: Steps = 64, temperature: Temperature = 1.0, seed: Seed = 0, precision: PrecisionOption = Precision.FLOAT32,
@@ -142,7 +143,8 @@ def speciation(
 @app.command()
 def collapse(
     data: Data = None, array: ArrayName = None, classes: Classes = None, per_class: PerClass = None,
-    channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 256, mean: Mean = 1.0, variance: Variance = 1.0,
+    channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 256,
+    mean: Mean = 1.0, variance: Variance = 1.0,
     weight: Weight = 0.5, size: Size = 20_000, clones: Clones = 10_000, times: Times = None,
     estimator: EstimatorOption = Estimator.POSTERIOR, sampler: SamplerOption = SamplerName.BRIDGE,
     samples: Samples = 2000, steps: Steps = 64, temperature: Temperature = 1.0, seed: Seed = 0,
@@ -160,7 +162,8 @@ def collapse(
 @app.command()
 def regimes(
     data: Data = None, array: ArrayName = None, classes: Classes = None, per_class: PerClass = None,
-    channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 256, mean: Mean = 1.0, variance: Variance = 1.0,
+    channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 256,
+    mean: Mean = 1.0, variance: Variance = 1.0,
     weight: Weight = 0.5, size: Size = 20_000, clones: Clones = 1000, times: Times = None,
     estimator: EstimatorOption = Estimator.ALL, sampler: SamplerOption = SamplerName.BRIDGE, samples: Samples = 2000,
     steps: Steps = 64, temperature: Temperature = 1.0, seed: Seed = 0, precision: PrecisionOption = Precision.FLOAT32,
@@ -177,7 +180,8 @@ def regimes(
 @app.command()
 def diagram(
     data: Data = None, array: ArrayName = None, classes: Classes = None, per_class: PerClass = None,
-    channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 256, mean: Mean = 1.0, variance: Variance = 1.0,
+    channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 256,
+    mean: Mean = 1.0, variance: Variance = 1.0,
     weight: Weight = 0.5, samples: Samples = 500, temperature: Temperature = 1.0, seed: Seed = 0,
     precision: PrecisionOption = Precision.FLOAT32, out: Out = pathlib.Path("diffphys-out"),
 ) -> None:  # fmt: skip

@@ -11,19 +11,20 @@ from matplotlib.figure import Figure
 # A palette that is told apart in print and by the colour-blind (Okabe, Ito).
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666"
 _SHADES = {"I": "#eef3f8", "II": "#fdf3e1", "III": "#f9e6e0"}
-_STYLE = {
+_STYLE: Any = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "axes.titlelocation": "left",
-    "font.size": 9, "legend.framealpha": 0.85, "legend.edgecolor": "none", "legend.fontsize": 8, "figure.dpi": 150, "savefig.bbox": "tight",
+    "font.size": 9, "legend.framealpha": 0.85, "legend.edgecolor": "none", "legend.fontsize": 8, "figure.dpi": 150,
+    "savefig.bbox": "tight",
 }  # fmt: skip
 
 
-def _band(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str, **line: Any) -> None:
+def _band(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str, width: float = 1.6) -> None:
     """A curve with two standard errors, those over data sets included where they are known."""
     mean, stderr = ds[name], ds[f"{name}_stderr"]
     if f"{name}_stderr_data" in ds:
         stderr = np.hypot(stderr, ds[f"{name}_stderr_data"])
     axes.fill_between(ds.t, mean - 2 * stderr, mean + 2 * stderr, color=colour, alpha=0.2, lw=0)
-    axes.plot(ds.t, mean, color=colour, label=label, **({"lw": 1.6} | line))
+    axes.plot(ds.t, mean, color=colour, label=label, lw=width)
 
 
 def _clones(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str) -> None:
@@ -90,8 +91,8 @@ def _draw_speciation(axes: Axes, ds: xr.Dataset) -> None:
         label = "theory" if "of its classes" in ds.phi_theory.attrs["long_name"] else "theory, Gaussian classes"
         axes.plot(ds.t, ds.phi_theory, color="black", lw=1, ls=":", label=label)
     if "phi_permuted" in ds:
-        _band(axes, ds, "phi_permuted", GREY, "labels permuted", lw=1)
-        _band(axes, ds, "phi_left_out", GREEN, "datum left out", lw=1)
+        _band(axes, ds, "phi_permuted", GREY, "labels permuted", width=1)
+        _band(axes, ds, "phi_left_out", GREEN, "datum left out", width=1)
     for j in ds.get("level", ()):
         axes.plot(ds.t, ds.phi_level.isel(level=int(j)), lw=1, ls="-.", label=f"level {int(j)}")
     _clones(axes, ds, "phi", BLUE, r"$\phi$")

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 
-import diffphys as dp
 import jax
 import numpy as np
 import pytest
-from diffphys.cli import app
 from typer.testing import CliRunner
+
+import diffphys as dp
+from diffphys.cli import app
 
 QUICK = ["--samples", "64", "--times", "4", "--clones", "32", "--steps", "4"]
 
@@ -86,7 +87,7 @@ def test_double_precision_is_that_of_the_states(tmp_path):
     process = shell(
         "speciation", "--target", "mixture", "--dim", 8, "--precision", "float64", "--out", tmp_path, *QUICK
     )
-    out, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert dp.results.load(tmp_path / "speciation.nc").attrs["dtype"] == "float64"
 

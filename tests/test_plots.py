@@ -1,8 +1,9 @@
 """Figures hold what they claim: every curve, mark and shade comes from the results."""
 
-import diffphys as dp
 import jax
 import matplotlib
+
+import diffphys as dp
 
 matplotlib.use("Agg")
 

@@ -9,8 +9,9 @@ matplotlib.use("Agg")
 
 import numpy as np
 import pytest
-from diffphys.cli import app
 from typer.testing import CliRunner
+
+from diffphys.cli import app
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

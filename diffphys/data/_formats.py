@@ -71,9 +71,7 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
     if len(content) < 4 or content[:2] != b"\x00\x00" or content[2] not in _IDX_TYPES:
-        raise ValueError(
-            f"`source` needs an IDX file. Got `{path}`, which does not begin like one. Check it."
-        )
+        raise ValueError(f"`source` needs an IDX file. Got `{path}`, which does not begin like one. Check it.")
     dtype, dims = np.dtype(_IDX_TYPES[content[2]]), content[3]
     start = 4 + 4 * dims
     shape = tuple(int(n) for n in np.frombuffer(content[4:start], ">u4"))

@@ -114,6 +114,7 @@ def clone_variables(
     name: str,
 ) -> tuple[Variables, dict[str, Any]]:
     """The curves of the clone experiment with their discretisation bias, and the attributes of the run."""
+    assert options.stop is not None, "options are checked"
     branch_times = np.sort(options.times)[::-1]
     tables = clone_tables(
         sampler, branch_times, stop=options.stop, steps=options.steps, grid=options.grid,

@@ -1,5 +1,6 @@
 """Cloned trajectories: one experiment, read by class (speciation) or by datum (collapse)."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -59,7 +60,7 @@ def clone_tables(
     if trunk_from is not None:
         knots = np.concatenate([[trunk_from], times])
         per_branch = max(2, steps // len(times))
-        trunk = _stack([sampler.plan(grid(t, s, per_branch)) for t, s in zip(knots[:-1], knots[1:], strict=True)])
+        trunk = _stack([sampler.plan(grid(t, s, per_branch)) for t, s in itertools.pairwise(knots)])
     weights = [np.sqrt(-np.diff(ts)).reshape(-1, 2) for ts in grids]
     return CloneTables(
         start=process.table(np.asarray(times if trunk_from is None else [trunk_from])),

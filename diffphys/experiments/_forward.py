@@ -1,6 +1,6 @@
 """Posteriors of forward samples at every time: what the identities need, without a trajectory."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -48,7 +48,7 @@ def _entropy(posterior: Float[Array, " k"]) -> Scalar:
 
 def _data_readout(target: Empirical, y: Data, variance: Scalar, index: Int[Array, ""], permuted: Int[Array, "g n"]):
     """What the weights of the data say, of the labels and of the data themselves: one streamed pass."""
-    summary = target.weights_summary(y, variance, index, permuted)
+    summary: Any = target.weights_summary(y, variance, index, permuted)
     posterior, without = jnp.exp(summary.label_log_posterior), jnp.exp(summary.label_log_posterior_without)
     label = target.labels[index]
     return {

@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
-from scipy.optimize import brentq, isotonic_regression
+from scipy.optimize import isotonic_regression
+
+from ..thermo._root import root
 
 # A bootstrap wants this many blocks of samples at least.
 _BLOCKS = 16
@@ -84,7 +86,8 @@ def crossing(
     i = int(np.flatnonzero(above[1:] != above[:-1])[0])
     if not smooth:
         return float(times[i] + (level - values[i]) * (times[i + 1] - times[i]) / (values[i + 1] - values[i]))
-    return float(brentq(PchipInterpolator(times, values - level), times[i], times[i + 1], xtol=1e-12))
+    curve = PchipInterpolator(times, values - level)
+    return root(lambda t: float(curve(t)), times[i], times[i + 1])
 
 
 def crossing_interval(

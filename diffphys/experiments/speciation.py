@@ -33,7 +33,13 @@ from ._chunks import Runner
 from ._forward import ForwardRun, half_sample_errors, measure_forward
 from ._statistics import crossing, crossing_interval
 from ._theory import (
-    channel_variances, spectral, spectrum_of, temperature_of, time_of_ou, two_classes, within_spectrum,
+    channel_variances,
+    spectral,
+    spectrum_of,
+    temperature_of,
+    time_of_ou,
+    two_classes,
+    within_spectrum,
 )  # fmt: skip
 
 # A departure beyond this says that label agreement is collapse, not speciation.
@@ -51,7 +57,7 @@ class LabelAgreement(eqx.Module):
         return {"phi": _pair_agreement(posteriors), "phi_hard": _pair_agreement(hard)}
 
 
-def _pair_agreement(rows: Float[Array, "c k"]) -> Scalar:
+def _pair_agreement(rows: Float[Array, "c k"]) -> Float[Array, ""]:
     """The mean inner product of two different rows."""
     count = rows.shape[0]
     return (jnp.sum(jnp.sum(rows, axis=0) ** 2) - jnp.sum(rows**2)) / (count * (count - 1))

@@ -41,6 +41,5 @@ def require_variances(name: str, value: Array) -> None:
     known = concrete(value)
     if known is not None and np.any(known < 0):
         raise ValueError(
-            f"`{name}` needs variances, which are not negative. Got {known.min():g}. "
-            "Do pass squares of deviations."
+            f"`{name}` needs variances, which are not negative. Got {known.min():g}. Do pass squares of deviations."
         )

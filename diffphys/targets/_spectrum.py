@@ -13,9 +13,7 @@ _PRECISION = jax.lax.Precision.HIGHEST
 _NEGATIVE_PART = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-10}
 
 
-def spectrum(
-    covariance: Values, dim: int, dtype
-) -> tuple[Float[Array, " {dim}"], Float[Array, "{dim} {dim}"] | None]:
+def spectrum(covariance: Values, dim: int, dtype) -> tuple[Float[Array, " {dim}"], Float[Array, "{dim} {dim}"] | None]:
     """Eigenvalues and eigenvectors (in columns) of a covariance; no eigenvectors when it is diagonal.
 
     Args:

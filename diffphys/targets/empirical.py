@@ -204,9 +204,7 @@ def _checked_labels(labels: Values | None, count: int) -> np.ndarray:
     """The labels on the host; ValueError if they are not classes 0, 1, .. of the data."""
     labels = np.zeros(count, np.int32) if labels is None else np.asarray(labels)
     if labels.shape != (count,):
-        raise ValueError(
-            f"`labels` needs shape ({count},), one for each datum. Got {labels.shape}. Do match `points`."
-        )
+        raise ValueError(f"`labels` needs shape ({count},), one for each datum. Got {labels.shape}. Do match `points`.")
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"`labels` needs integers. Got {labels.dtype}. Do number the classes from 0.")
     found = np.unique(labels)

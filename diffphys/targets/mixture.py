@@ -231,16 +231,12 @@ def _combine(weights: Float[Array, " k"], points: Float[Array, "k d"]) -> Data:
 
 
 @jax.custom_jvp
-def _stretch(
-    y: Data, centre: Data, excess: Float[Array, " k"], differ: Bool[Array, ""]
-) -> Float[Array, " k"]:
+def _stretch(y: Data, centre: Data, excess: Float[Array, " k"], differ: Bool[Array, ""]) -> Float[Array, " k"]:
     """Half the squared distance to the centre, times `excess`; not summed where these are all zero.
 
     That sum would be most of the time of a mixture of few components with one variance.
     """
-    return jax.lax.cond(
-        differ, _stretch_always, lambda y, _, excess: jnp.zeros_like(excess), y, centre, excess
-    )
+    return jax.lax.cond(differ, _stretch_always, lambda y, _, excess: jnp.zeros_like(excess), y, centre, excess)
 
 
 def _stretch_always(y: Data, centre: Data, excess: Float[Array, " k"]) -> Float[Array, " k"]:
@@ -262,9 +258,7 @@ def _covariance(weights: Float[Array, " k"], points: Float[Array, "k d"]) -> Flo
 def _check_components(log_weights: Array, means: Array, hierarchy: Hierarchy) -> None:
     """Raises ValueError if the weights, the means or the tree do not make a mixture."""
     if means.ndim != 2 or 0 in means.shape:
-        raise ValueError(
-            f"`means` needs shape (k, d). Got {means.shape}. Do stack the means of the components."
-        )
+        raise ValueError(f"`means` needs shape (k, d). Got {means.shape}. Do stack the means of the components.")
     count = means.shape[0]
     if log_weights.shape != (count,):
         raise ValueError(

@@ -64,9 +64,7 @@ def overlap(cloud: Cloud, y: Data, other: Data, variance: Scalar) -> Scalar:
     return jnp.exp(both - one - two)
 
 
-def _weighted(
-    cloud: Cloud, y: Data, variance: Scalar, log_sum: Scalar, step: Callable, start: Carry
-) -> Carry:
+def _weighted(cloud: Cloud, y: Data, variance: Scalar, log_sum: Scalar, step: Callable, start: Carry) -> Carry:
     """Folds `step(carry, block, log_weights)`; to differentiate in reverse, the weights are made anew."""
     leaders = cloud.leaders(y, variance)
 

@@ -1,9 +1,10 @@
 """Collapse against theory, simulation against identity, and the facts of real data."""
 
-import diffphys as dp
 import jax
 import numpy as np
 import pytest
+
+import diffphys as dp
 from diffphys import thermo
 from diffphys.experiments import CRITERIA
 from diffphys.experiments.collapse import collapse_theory

@@ -1,9 +1,10 @@
 """The regime diagram against its exact power law and the reference's n*."""
 
-import diffphys as dp
 import jax
 import numpy as np
 import pytest
+
+import diffphys as dp
 
 
 def test_power_law_spectrum_has_its_closed_form():

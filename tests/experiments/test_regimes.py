@@ -1,9 +1,10 @@
 """The main job on digits, MNIST and CIFAR: the numbers and verdicts that the reference found."""
 
-import diffphys as dp
 import jax
 import numpy as np
 import pytest
+
+import diffphys as dp
 
 OU = dp.OrnsteinUhlenbeck()
 

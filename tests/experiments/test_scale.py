@@ -1,9 +1,10 @@
 """The engine at the sizes it is made for; the small siblings are in `test_speciation.py`."""
 
-import diffphys as dp
 import jax
 import numpy as np
 import pytest
+
+import diffphys as dp
 
 OU = dp.OrnsteinUhlenbeck()
 

@@ -1,9 +1,10 @@
 """Speciation against theory: by the identity, by clones, in every process."""
 
-import diffphys as dp
 import jax
 import numpy as np
 import pytest
+
+import diffphys as dp
 from diffphys import thermo
 
 KEY = 7

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from diffphys.experiments._statistics import Moments, chunk_moments, crossing, crossing_interval, stacked_moments
 from hypothesis import given, settings, strategies as st
+
+from diffphys.experiments._statistics import Moments, chunk_moments, crossing, crossing_interval, stacked_moments
 
 
 def collect(values, groups, number, chunk):

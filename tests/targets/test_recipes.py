@@ -5,13 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from diffphys.targets import (
-    IsotropicMixture,
-    SharedCovarianceMixture,
-    hierarchical_mixture,
-    mixture,
-    symmetric_mixture,
-)
+from diffphys.targets import IsotropicMixture, SharedCovarianceMixture, hierarchical_mixture, mixture, symmetric_mixture
 
 MEANS = np.random.default_rng(0).normal(size=(3, 2))
 
