@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 from typing import Any
 
 import jax
@@ -42,13 +43,13 @@ def run(command: str, **options: Any) -> None:
     }  # fmt: skip
     if command != "speciation":
         settings["law"] = law
+    if command == "collapse":
+        settings["trajectories"] = options["trajectories"]
     ds = getattr(experiments, command)(target, process, times, **settings)
     ds = ds.assign_attrs(described)
     _leave(ds, out / f"{command}.nc", getattr(plots, command)(ds), {"speciation": _speciation_words,
            "collapse": _collapse_words, "regimes": _regimes_words}[command](ds))  # fmt: skip
-    for journal in settings["checkpoint"].glob("*.npz"):
-        journal.unlink()
-    settings["checkpoint"].rmdir()
+    shutil.rmtree(settings["checkpoint"], ignore_errors=True)
 
 
 def run_diagram(**options: Any) -> None:
@@ -104,8 +105,7 @@ def _checkpoint(out: pathlib.Path, command: str, resume: bool) -> pathlib.Path:
     """The folder of the journals; emptied unless the run goes on from them."""
     folder = out / f".{command}-checkpoint"
     if not resume:
-        for journal in folder.glob("*.npz"):
-            journal.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 
@@ -143,6 +143,7 @@ def _load(options: dict[str, Any]) -> LabelledData:
         classes = ["0", "1"]
     return load(
         "digits" if default else options["data"],
+        array=options["array"],
         classes=classes and [int(c) if c.lstrip("-").isdigit() else c for c in classes],
         per_class=options["per_class"],
         channel=int(options["channel"]) if (options["channel"] or "").isdigit() else options["channel"],
@@ -236,8 +237,12 @@ def _collapse_words(ds: xr.Dataset) -> list[str]:
             f"{'load':18} alpha = log n / d = {a['alpha']:.4g} "
             f"({a['alpha_varying']:.4g} over the {a['d_varying']} coordinates that vary)"
         )
-    names = {"mean_log_ratio_zero": ("t_C", "E[L] = 0"), "phi_c_half": ("phi_C = 1/2", "half the clones meet"),
-             "excess_entropy_half": ("f_e/alpha = 1/2", "half the entropy"), "gaussian": ("theory", a["theory"])}  # fmt: skip
+    names = {
+        "mean_log_ratio_zero": ("t_C", "E[L] = 0"),
+        "phi_c_half": ("phi_C = 1/2", "half the clones meet"),
+        "excess_entropy_half": ("f_e/alpha = 1/2", "half the entropy"),
+        "gaussian": ("theory", a["theory"]),
+    }
     if "collapse_time" in ds:
         for c, criterion in enumerate(experiments.CRITERIA):
             name, words = names[criterion]
@@ -246,6 +251,12 @@ def _collapse_words(ds: xr.Dataset) -> list[str]:
             lines.append(_time_words(name, time, words + (f"; by class {by_class}" if by_class else ""), low, high))
         low, median, high = (float(q) for q in ds.own_collapse_time[:, 0])
         lines.append(f"{'data points':18} L = 0 between {low:.3f} and {high:.3f} for 80 % of them, median {median:.3f}")
+    if "last_change_time" in ds:
+        low, median, high = np.quantile(ds.last_change_time, [0.1, 0.5, 0.9])
+        words = (
+            f"of the nearest datum, median of {ds.sizes['trajectory']} trajectories; 10-90 % {low:.3f} to {high:.3f}"
+        )
+        lines.append(_time_words("last change", median, words))
     lines.append(
         f"{'width':18} d_eff = {a['effective_dimension']:.3g}, 2 / sqrt(d_eff) = {a['width_log_v']:.2g} in log v"
     )
@@ -265,7 +276,8 @@ def _clone_words(ds: xr.Dataset, name: str) -> list[str]:
             continue
         part = ds.dropna("t", subset=[f"{name}_{kind}"])
         bias = float(np.abs(part[f"{name}_{kind}_bias"]).max())
-        line = f"{f'{name}, {kind}':18} {ds.attrs['clones']} pairs at {part.sizes['t']} times; halving the grid moves it {bias:.4f}"
+        line = f"{f'{name}, {kind}':18} {ds.attrs['clones']} pairs at {part.sizes['t']} times; "
+        line += f"halving the grid moves it {bias:.4f}"
         if name in ds and kind == "clones":
             error = np.hypot(part[f"{name}_{kind}_stderr"], part[f"{name}_stderr"])
             z = np.abs(part[f"{name}_{kind}"] - part[name]) / np.maximum(error, 1 / ds.attrs["clones"])

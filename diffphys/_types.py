@@ -3,7 +3,7 @@
 One sample at a time: nothing here has a batch axis. Batches are made by `jax.vmap`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -41,3 +41,6 @@ It knows nothing of time or of the process, so it cannot disagree with the sampl
 
 PRNGKey: TypeAlias = Key[Array, ""]
 """A typed key, as made by `jax.random.key`. Raw uint32 keys are refused."""
+
+Times: TypeAlias = Sequence[float] | Float[Array | np.ndarray, " _"]
+"""Diffusion times, as a caller has them."""

@@ -58,6 +58,9 @@ Data = Annotated[
         rich_help_panel=_DATA, show_default=False,
     ),
 ]  # fmt: skip
+ArrayName = Annotated[
+    str | None, typer.Option("--array", help="Name of the values in a .npz, .nc or .h5 file.", rich_help_panel=_DATA)
+]
 Classes = Annotated[
     str | None,
     typer.Option(metavar="A,B", help="Classes to keep. [default: 0,1 of the digits; else all]", rich_help_panel=_DATA,
@@ -95,6 +98,10 @@ Seed = Annotated[int, typer.Option(help="Seed of all noise.", rich_help_panel=_R
 PrecisionOption = Annotated[Precision, typer.Option("--precision", help="Type of states.", rich_help_panel=_RUN)]
 Chunk = Annotated[int | None, typer.Option(help="Trajectories a compiled call; chosen from memory by default.",
                                            rich_help_panel=_RUN)]  # fmt: skip
+Trajectories = Annotated[
+    int | None,
+    typer.Option(help="Trajectories on which the last change of the nearest datum is timed.", rich_help_panel=_RUN),
+]
 Out = Annotated[pathlib.Path, typer.Option(help="Folder of the results.", rich_help_panel=_OUT)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.", rich_help_panel=_OUT)]
 
@@ -117,15 +124,16 @@ def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
 
 @app.command()
 def speciation(
-    data: Data = None, classes: Classes = None, per_class: PerClass = None, channel: Channel = None, pad: Pad = None,
-    scale: Scale = None, target: Target = None, dim: Dim = 1024, mean: Mean = 1.0, variance: Variance = 1.0,
+    data: Data = None, array: ArrayName = None, classes: Classes = None, per_class: PerClass = None,
+    channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 1024,
+    mean: Mean = 1.0, variance: Variance = 1.0,
     weight: Weight = 0.5, clones: Clones = 10_000, times: Times = None,
     estimator: EstimatorOption = Estimator.ALL, sampler: SamplerOption = SamplerName.BRIDGE, samples: Samples = 2000,
     steps: Steps = 64, temperature: Temperature = 1.0, seed: Seed = 0, precision: PrecisionOption = Precision.FLOAT32,
     chunk: Chunk = None, out: Out = pathlib.Path("diffphys-out"), resume: Resume = False,
 ) -> None:  # fmt: skip
     """When the class of a trajectory is decided: phi(t) by the posterior identity, by clones and by theory."""
-    options = {key: value for key, value in locals().items()}
+    options = dict(locals())
     with _errors(out):
         from . import _commands
 
@@ -134,16 +142,17 @@ def speciation(
 
 @app.command()
 def collapse(
-    data: Data = None, classes: Classes = None, per_class: PerClass = None, channel: Channel = None, pad: Pad = None,
-    scale: Scale = None, target: Target = None, dim: Dim = 256, mean: Mean = 1.0, variance: Variance = 1.0,
+    data: Data = None, array: ArrayName = None, classes: Classes = None, per_class: PerClass = None,
+    channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 256,
+    mean: Mean = 1.0, variance: Variance = 1.0,
     weight: Weight = 0.5, size: Size = 20_000, clones: Clones = 10_000, times: Times = None,
     estimator: EstimatorOption = Estimator.POSTERIOR, sampler: SamplerOption = SamplerName.BRIDGE,
     samples: Samples = 2000, steps: Steps = 64, temperature: Temperature = 1.0, seed: Seed = 0,
-    precision: PrecisionOption = Precision.FLOAT32, chunk: Chunk = None,
+    precision: PrecisionOption = Precision.FLOAT32, chunk: Chunk = None, trajectories: Trajectories = None,
     out: Out = pathlib.Path("diffphys-out"), resume: Resume = False,
 ) -> None:  # fmt: skip
     """When a trajectory is bound to one datum: f_e(t) / alpha and phi_C(t) of the exact score of a data set."""
-    options = {key: value for key, value in locals().items()}
+    options = dict(locals())
     with _errors(out):
         from . import _commands
 
@@ -152,15 +161,16 @@ def collapse(
 
 @app.command()
 def regimes(
-    data: Data = None, classes: Classes = None, per_class: PerClass = None, channel: Channel = None, pad: Pad = None,
-    scale: Scale = None, target: Target = None, dim: Dim = 256, mean: Mean = 1.0, variance: Variance = 1.0,
+    data: Data = None, array: ArrayName = None, classes: Classes = None, per_class: PerClass = None,
+    channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 256,
+    mean: Mean = 1.0, variance: Variance = 1.0,
     weight: Weight = 0.5, size: Size = 20_000, clones: Clones = 1000, times: Times = None,
     estimator: EstimatorOption = Estimator.ALL, sampler: SamplerOption = SamplerName.BRIDGE, samples: Samples = 2000,
     steps: Steps = 64, temperature: Temperature = 1.0, seed: Seed = 0, precision: PrecisionOption = Precision.FLOAT32,
     chunk: Chunk = None, out: Out = pathlib.Path("diffphys-out"), resume: Resume = False,
 ) -> None:  # fmt: skip
     """Both transitions of one data set, and the three regimes between them."""
-    options = {key: value for key, value in locals().items()}
+    options = dict(locals())
     with _errors(out):
         from . import _commands
 
@@ -169,13 +179,14 @@ def regimes(
 
 @app.command()
 def diagram(
-    data: Data = None, classes: Classes = None, per_class: PerClass = None, channel: Channel = None, pad: Pad = None,
-    scale: Scale = None, target: Target = None, dim: Dim = 256, mean: Mean = 1.0, variance: Variance = 1.0,
+    data: Data = None, array: ArrayName = None, classes: Classes = None, per_class: PerClass = None,
+    channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 256,
+    mean: Mean = 1.0, variance: Variance = 1.0,
     weight: Weight = 0.5, samples: Samples = 500, temperature: Temperature = 1.0, seed: Seed = 0,
     precision: PrecisionOption = Precision.FLOAT32, out: Out = pathlib.Path("diffphys-out"),
 ) -> None:  # fmt: skip
     """Where the regimes lie for any number of data: t_S and t_C(n) in one plane."""
-    options = {key: value for key, value in locals().items()}
+    options = dict(locals())
     with _errors(out):
         from . import _commands
 

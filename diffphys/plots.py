@@ -11,19 +11,20 @@ from matplotlib.figure import Figure
 # A palette that is told apart in print and by the colour-blind (Okabe, Ito).
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666"
 _SHADES = {"I": "#eef3f8", "II": "#fdf3e1", "III": "#f9e6e0"}
-_STYLE = {
+_STYLE: Any = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "axes.titlelocation": "left",
-    "font.size": 9, "legend.frameon": False, "legend.fontsize": 8, "figure.dpi": 150, "savefig.bbox": "tight",
+    "font.size": 9, "legend.framealpha": 0.85, "legend.edgecolor": "none", "legend.fontsize": 8, "figure.dpi": 150,
+    "savefig.bbox": "tight",
 }  # fmt: skip
 
 
-def _band(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str, **line: Any) -> None:
+def _band(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str, width: float = 1.6) -> None:
     """A curve with two standard errors, those over data sets included where they are known."""
     mean, stderr = ds[name], ds[f"{name}_stderr"]
     if f"{name}_stderr_data" in ds:
         stderr = np.hypot(stderr, ds[f"{name}_stderr_data"])
     axes.fill_between(ds.t, mean - 2 * stderr, mean + 2 * stderr, color=colour, alpha=0.2, lw=0)
-    axes.plot(ds.t, mean, color=colour, label=label, **({"lw": 1.6} | line))
+    axes.plot(ds.t, mean, color=colour, label=label, lw=width)
 
 
 def _clones(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str) -> None:
@@ -43,6 +44,12 @@ def _mark(axes: Axes, time: float, label: str, colour: str, style: str = "--", h
     if np.isfinite(time) and low < time < high:
         axes.axvline(time, color=colour, ls=style, lw=1)
         axes.text(time, height, label, color=colour, ha="center", va="bottom", transform=axes.get_xaxis_transform())
+
+
+def _mark_crossing(axes: Axes, ds: xr.Dataset) -> None:
+    """The crossing of the threshold, where it is speciation that is crossed."""
+    if ds.attrs.get("verdict") == "speciation":
+        _mark(axes, ds.attrs["crossing_time"], "crossing", BLUE, ":", height=1.08)
 
 
 def _shade(axes: Axes, ds: xr.Dataset) -> None:
@@ -74,7 +81,7 @@ def _finish(axes: Axes, ds: xr.Dataset, title: str, ylabel: str) -> None:
     axes.set_ylim(-0.03, 1.05)
     axes.set_xlabel("diffusion time $t$")
     axes.set_ylabel(ylabel)
-    axes.set_title(title, pad=18)
+    axes.set_title(title, pad=32)
 
 
 def _draw_speciation(axes: Axes, ds: xr.Dataset) -> None:
@@ -84,8 +91,8 @@ def _draw_speciation(axes: Axes, ds: xr.Dataset) -> None:
         label = "theory" if "of its classes" in ds.phi_theory.attrs["long_name"] else "theory, Gaussian classes"
         axes.plot(ds.t, ds.phi_theory, color="black", lw=1, ls=":", label=label)
     if "phi_permuted" in ds:
-        _band(axes, ds, "phi_permuted", GREY, "labels permuted", lw=1)
-        _band(axes, ds, "phi_left_out", GREEN, "datum left out", lw=1)
+        _band(axes, ds, "phi_permuted", GREY, "labels permuted", width=1)
+        _band(axes, ds, "phi_left_out", GREEN, "datum left out", width=1)
     for j in ds.get("level", ()):
         axes.plot(ds.t, ds.phi_level.isel(level=int(j)), lw=1, ls="-.", label=f"level {int(j)}")
     _clones(axes, ds, "phi", BLUE, r"$\phi$")
@@ -111,7 +118,7 @@ def speciation(ds: xr.Dataset) -> Figure:
         figure, axes = plt.subplots(figsize=(4.8, 3.2))
         _draw_speciation(axes, ds)
         _mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
-        _mark(axes, ds.attrs.get("crossing_time", np.nan), "crossing", BLUE, ":", height=1.07)
+        _mark_crossing(axes, ds)
         axes.legend(loc="upper right")
     return figure
 
@@ -140,7 +147,7 @@ def regimes(ds: xr.Dataset) -> Figure:
             _mark(axes, ds.attrs.get("t_C", np.nan), "$t_C$", RED)
         panels[0].legend(loc="upper right")
         panels[1].legend(loc="center right")
-        _mark(panels[0], ds.attrs.get("crossing_time", np.nan), "crossing", BLUE, ":", height=1.07)
+        _mark_crossing(panels[0], ds)
         if not ds.attrs.get("has_regime_two", 0) and "regimes" in ds.attrs:
             figure.text(0.5, -0.04, f"Regimes: {ds.attrs['regimes']}", ha="center", color=GREY)
         figure.tight_layout()

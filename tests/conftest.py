@@ -7,6 +7,7 @@ import pathlib
 
 import jax
 import jax.random as jr
+import jaxtyping
 import pytest
 
 jax.config.update("jax_enable_x64", True)
@@ -39,6 +40,14 @@ def lab():
     if not (folder / "mnist").is_dir():
         pytest.skip(f"needs real data: no `mnist` folder in {folder}; set DIFFPHYS_DATA")
     return folder
+
+
+@pytest.fixture
+def unchecked():
+    """As users run: without the type checks of the tests, so that our own refusals are reached."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -85,9 +85,7 @@ def test_small_times_keep_their_digits():
 @settings(max_examples=100, deadline=None)
 @given(TIMES, TEMPERATURES)
 def test_time_and_variance_are_inverse(t, temperature):
-    np.testing.assert_allclose(
-        dc.time_of_variance(dc.variance_of_time(t, temperature), temperature), t, rtol=1e-14
-    )
+    np.testing.assert_allclose(dc.time_of_variance(dc.variance_of_time(t, temperature), temperature), t, rtol=1e-14)
 
 
 @settings(max_examples=100, deadline=None)
@@ -118,9 +116,7 @@ def test_clocks_of_one_moment_agree(t, temperature):
     variance = shown["sigma_v"] ** 2
     np.testing.assert_allclose(np.exp(-shown["log_snr"]), variance, rtol=1e-13)
     # The straight path scaled back to unit signal has this noise: u / (1 - u) = sigma_v.
-    np.testing.assert_allclose(
-        shown["flow_matching"], shown["sigma_v"] / (1.0 + shown["sigma_v"]), rtol=1e-13
-    )
+    np.testing.assert_allclose(shown["flow_matching"], shown["sigma_v"] / (1.0 + shown["sigma_v"]), rtol=1e-13)
     np.testing.assert_allclose(np.expm1(2.0 * dc.vp_time(shown["vp_linear"])), variance, rtol=1e-11)
 
 

@@ -425,9 +425,7 @@ def test_truncated_gzip_is_refused(home):
 def test_spoilt_pictures_and_pictures_of_another_size_are_named(tmp_path):
     PIL.Image.fromarray(IMAGES[0]).save(tmp_path / "0.png")
     PIL.Image.fromarray(IMAGES[1][:3]).save(tmp_path / "1.png")
-    with pytest.raises(
-        ValueError, match=r"one size and kind\. Got `.*1\.png` with \(3, 4\) after `.*0\.png`"
-    ):
+    with pytest.raises(ValueError, match=r"one size and kind\. Got `.*1\.png` with \(3, 4\) after `.*0\.png`"):
         load(tmp_path)
     (tmp_path / "1.png").write_bytes((tmp_path / "0.png").read_bytes()[:50])
     with pytest.raises(ValueError, match=r"undamaged file\. Got `.*1\.png`"):
@@ -449,9 +447,7 @@ def test_unknown_sources_are_refused(tmp_path):
     with pytest.raises(ValueError, match="does not begin like one"):
         load(tmp_path / "x.idx")
     np.savez(tmp_path / "x.npz", a=IMAGES, b=IMAGES)
-    with pytest.raises(
-        ValueError, match=r"array called images, points, data, x, or a single one\. Got \['a', 'b'\]"
-    ):
+    with pytest.raises(ValueError, match=r"one of images, points, data, x, or a single array\. Got a, b in"):
         load(tmp_path / "x.npz")
     with pytest.raises(ValueError, match=r"`labels` needs .* an array `labels` or `y`.*\['a', 'b'\]"):
         load("digits", labels=tmp_path / "x.npz")
@@ -466,3 +462,27 @@ def test_several_parts_of_cifar10_are_not_guessed_between(home):
         np.savez(home / "cifar10" / name, images=COLOURS)
     with pytest.raises(ValueError, match=r"needs one \.npz for cifar10\. Got \['a\.npz', 'b\.npz'\]"):
         load("cifar10")
+
+
+def test_array_of_several_is_chosen_by_its_name(tmp_path):
+    np.savez(tmp_path / "several.npz", rain=IMAGES, places=LABELS)
+    np.testing.assert_array_equal(
+        load(tmp_path / "several.npz", array="rain").points, load_array(tmp_path, IMAGES).points
+    )
+    with pytest.raises(ValueError, match=r"`source` needs one of images.*Got places, rain.*by `array`"):
+        load(tmp_path / "several.npz")
+    with pytest.raises(ValueError, match="needs an array `snow`"):
+        load(tmp_path / "several.npz", array="snow")
+
+
+def load_array(folder, values):
+    np.save(folder / "one.npy", values)
+    return load(folder / "one.npy")
+
+
+def test_precipitation_of_the_lab_loads_by_name(lab):
+    rain = load(
+        lab / "precipitation" / "mrms_20190610_patches64.npz", array="patches_tenth_mm_per_h", scale=None, centre=False
+    )
+    assert rain.points.shape == (1045, 4096)
+    assert rain.points.max() == pytest.approx(1510, abs=5)

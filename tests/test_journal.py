@@ -169,9 +169,7 @@ def test_damaged_journal_never_replaces_a_good_generation(stopped, wanted, monke
 def test_two_damaged_generations_are_refused(stopped):
     stopped.write_bytes(b"spoilt")
     stopped.with_name("run.previous.npz").write_bytes(b"")
-    with pytest.raises(
-        ValueError, match=r"readable file.*run\.npz` is damaged.*previous\.npz` is damaged.*Delete"
-    ):
+    with pytest.raises(ValueError, match=r"readable file.*run\.npz` is damaged.*previous\.npz` is damaged.*Delete"):
         Journal(stopped, CONFIG).restore()
 
 

@@ -93,9 +93,7 @@ def test_results_without_randomness_have_no_seed(tmp_path):
 
 def test_failed_write_keeps_the_file_that_was_there(ds, tmp_path, monkeypatch):
     path = results.save(ds, tmp_path / "run.nc")
-    monkeypatch.setattr(
-        os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-    )
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match=r"folder that can be written.*No space left"):
         results.save(ds * 2, path)
     xr.testing.assert_equal(results.load(path), ds)
@@ -132,9 +130,7 @@ def test_flipped_bit_in_the_numbers_is_noticed(ds, tmp_path):
 
 def test_file_of_another_program_is_refused(tmp_path):
     xr.Dataset({"x": ("t", [1.0, 2.0])}).to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
-    with pytest.raises(
-        ValueError, match=r"needs a result of diffphys.*without the attributes \['experiment'"
-    ):
+    with pytest.raises(ValueError, match=r"needs a result of diffphys.*without the attributes \['experiment'"):
         results.load(tmp_path / "other.nc")
 
 

@@ -52,9 +52,7 @@ def test_other_releases_are_not_accused(version):
 
 def test_bad_release_is_warned_of(installed):
     installed(jax="0.10.2", jaxlib="0.10.2")
-    with pytest.warns(
-        RuntimeWarning, match=r"jax 0\.10\.2 cannot be trusted .*39103.*Install another"
-    ) as caught:
+    with pytest.warns(RuntimeWarning, match=r"jax 0\.10\.2 cannot be trusted .*39103.*Install another") as caught:
         warn_if_known_bad()
     assert len(caught) == 1
 

@@ -16,8 +16,8 @@ _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".
 _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def read(path: pathlib.Path) -> Raw:
-    """The values of a file or folder, and its labels where it has them.
+def read(path: pathlib.Path, array: str | None = None) -> Raw:
+    """The values of a file or folder, and its labels where it has them; `array` names one of several arrays.
 
     Raises:
         ValueError: if there is nothing at `path`, or it is damaged, or of an unknown kind.
@@ -31,7 +31,7 @@ def read(path: pathlib.Path) -> Raw:
     if path.suffix == ".npy":
         return Raw(_npy(path))
     if path.suffix in (".npz", ".nc", ".h5", ".hdf5"):
-        return _from_named_arrays(_named_arrays(path), path)
+        return _from_named_arrays(_named_arrays(path), path, array)
     raise ValueError(
         "`source` needs a .npy, .npz, .nc, .h5 or .hdf5 file, an IDX file (*-ubyte, .gz) or a folder of "
         f"images. Got `{path}`. Convert it to one of them."
@@ -71,9 +71,7 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
     if len(content) < 4 or content[:2] != b"\x00\x00" or content[2] not in _IDX_TYPES:
-        raise ValueError(
-            f"`source` needs an IDX file. Got `{path}`, which does not begin like one. Check it."
-        )
+        raise ValueError(f"`source` needs an IDX file. Got `{path}`, which does not begin like one. Check it.")
     dtype, dims = np.dtype(_IDX_TYPES[content[2]]), content[3]
     start = 4 + 4 * dims
     shape = tuple(int(n) for n in np.frombuffer(content[4:start], ">u4"))
@@ -122,15 +120,15 @@ def _named_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
             return {name: entry[()] for name, entry in file.items() if isinstance(entry, h5py.Dataset)}
 
 
-def _from_named_arrays(arrays: Mapping[str, np.ndarray], path: pathlib.Path) -> Raw:
+def _from_named_arrays(arrays: Mapping[str, np.ndarray], path: pathlib.Path, array: str | None) -> Raw:
     """The values and labels among named arrays."""
     others = [name for name in arrays if name not in _LABELS]
-    names = [name for name in _VALUES if name in arrays] or (others if len(others) == 1 else [])
+    usual = [name for name in _VALUES if name in arrays] or (others if len(others) == 1 else [])
+    names = usual if array is None else [name for name in arrays if name == array]
     if not names:
-        raise ValueError(
-            f"`source` needs an array called {', '.join(_VALUES)}, or a single one. "
-            f"Got {sorted(arrays)} in `{path}`. Rename the one that is meant."
-        )
+        shown = ", ".join(sorted(arrays)[:8]) + (", ..." if len(arrays) > 8 else "")
+        wanted = f"one of {', '.join(_VALUES)}, or a single array" if array is None else f"an array `{array}`"
+        raise ValueError(f"`source` needs {wanted}. Got {shown} in `{path}`. Name the one that is meant by `array`.")
     labels = [arrays[name] for name in _LABELS if name in arrays]
     return Raw(arrays[names[0]], labels[0] if labels else None)
 

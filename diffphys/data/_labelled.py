@@ -50,6 +50,7 @@ def load(
     pad: int | None = None,
     scale: Sequence[float | int] | None = (0.0, 1.0),
     labels: str | os.PathLike[str] | Sequence[int] | np.ndarray | None = None,
+    array: str | None = None,
     centre: bool = True,
 ) -> LabelledData:
     """Labelled points from a named set or a file.
@@ -68,6 +69,8 @@ def load(
         scale: what the raw range is mapped to: 0..255 for eight-bit numbers, 0..16 for digits, 0..1 for truth
             values and for floats in that range. None keeps the values as they are.
         labels: labels, or a file of them, in place of those of the source.
+        array: the name of the values among several arrays of a .npz, .nc or .h5 file; by default images, points,
+            data or x.
         centre: subtract the mean of every coordinate, over all points kept.
 
     Returns:
@@ -84,15 +87,13 @@ def load(
             f"`source` needs one of {', '.join(NAMES)} or the path of a file or folder. "
             f"Got {str(source)!r}, which does not exist. Check the spelling."
         )
-    raw = _relabelled(read_named(str(source)) if known else read(path), labels)
+    raw = _relabelled(read_named(str(source)) if known else read(path, array), labels)
     _check_values(raw, source)
     chosen, codes, names = _choose(raw, classes, per_class)
     kept = raw.values[chosen]
     values = _one_channel(kept, channel)
     if values.min() == values.max():
-        raise ValueError(
-            f"`source` needs data that vary. Got {values.min()} everywhere. Check the file and `classes`."
-        )
+        raise ValueError(f"`source` needs data that vary. Got {values.min()} everywhere. Check the file and `classes`.")
     values = _padded(values, pad)
     settings = {
         "source": str(source),
@@ -102,6 +103,7 @@ def load(
         "pad": pad,
         "scale": None if scale is None else [float(bound) for bound in scale],
         "labels": labels if labels is None or isinstance(labels, str) else _described(labels),
+        "array": array,
         "centre": centre,
         "sha256": _digest(kept, codes),
     }
@@ -141,9 +143,7 @@ def _check_values(raw: Raw, source: Any) -> None:
             f"Got {values.dtype} {values.shape} in `{source}`. Convert them."
         )
     if values.ndim == 4 and values.shape[1] <= 4 < values.shape[3]:
-        raise ValueError(
-            f"`source` needs channels on the last axis. Got {values.shape} in `{source}`. Transpose it."
-        )
+        raise ValueError(f"`source` needs channels on the last axis. Got {values.shape} in `{source}`. Transpose it.")
     bad = 0
     if values.dtype.kind == "f":
         bad = values.size - np.count_nonzero(np.abs(values) <= np.finfo(np.float32).max)
@@ -167,16 +167,13 @@ def _choose(
         present = {value: _word(value, raw.names) for value in np.unique(raw.labels).tolist()}
         wanted = list(present) if classes is None else [_label(entry, present) for entry in classes]
         if len(set(wanted)) != len(wanted) or not wanted:
-            raise ValueError(
-                f"`classes` needs different classes, at least one. Got {classes}. Name each once."
-            )
+            raise ValueError(f"`classes` needs different classes, at least one. Got {classes}. Name each once.")
         groups = {present[value]: np.flatnonzero(raw.labels == value) for value in wanted}
     codes = np.full(len(raw.values), -1, np.int32)
     for code, (name, rows) in enumerate(groups.items()):
         if per_class is not None and len(rows) < per_class:
             raise ValueError(
-                f"`per_class` needs at most the {len(rows)} samples of class {name}. Got {per_class}. "
-                "Ask for fewer."
+                f"`per_class` needs at most the {len(rows)} samples of class {name}. Got {per_class}. Ask for fewer."
             )
         codes[rows[:per_class]] = code
     chosen = np.flatnonzero(codes >= 0)
@@ -231,9 +228,7 @@ def _scaled(values: np.ndarray, raw: Raw, scale: Sequence[float | int] | None) -
         return points
     low, high = scale
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ValueError(
-            f"`scale` needs two finite bounds, low < high. Got {scale}. Swap them, or give None."
-        )
+        raise ValueError(f"`scale` needs two finite bounds, low < high. Got {scale}. Swap them, or give None.")
     top = {"u1": 255.0, "b1": 1.0}.get(values.dtype.str[1:], raw.top)
     if top is None and values.dtype.kind == "f" and 0.0 <= smallest and largest <= 1.0:
         top = 1.0

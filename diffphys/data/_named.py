@@ -73,9 +73,7 @@ def _folders(name: str) -> list[pathlib.Path]:
     import platformdirs
 
     mine = os.environ.get("DIFFPHYS_DATA")
-    return [
-        pathlib.Path(folder) / name for folder in (mine, platformdirs.user_cache_dir("diffphys")) if folder
-    ]
+    return [pathlib.Path(folder) / name for folder in (mine, platformdirs.user_cache_dir("diffphys")) if folder]
 
 
 def _idx_files(name: str) -> tuple[pathlib.Path, pathlib.Path]:

@@ -72,7 +72,7 @@ class CloneOptions(NamedTuple):
     """How cloned trajectories are run."""
 
     clones: int
-    times: np.ndarray
+    times: Any
     branches: int
     steps: int
     stop: float | None
@@ -80,9 +80,10 @@ class CloneOptions(NamedTuple):
     trunk_from: float | None
 
     def checked(self, times: np.ndarray) -> "CloneOptions":
-        """With `stop` filled in; refuses what cannot be run."""
-        if not np.isin(self.times, times).all():
-            raise ValueError(f"`clone_times` needs some of `times`, {times.tolist()}. Got {self.times.tolist()}.")
+        """With `times` and `stop` filled in; refuses what cannot be run."""
+        own = times if self.times is None else check_times(self.times)
+        if not np.isin(own, times).all():
+            raise ValueError(f"`clone_times` needs some of `times`, {times.tolist()}. Got {own.tolist()}.")
         check_count("clones", self.clones, 2)
         check_count("branches", self.branches, 2)
         check_count("steps", self.steps, 2)
@@ -90,13 +91,13 @@ class CloneOptions(NamedTuple):
             raise ValueError(
                 f"`steps` needs an even number, since the bias is measured on the halved grid. Got {self.steps}."
             )
-        least, most = float(self.times.min()), float(self.times.max())
+        least, most = float(own.min()), float(own.max())
         stop = 0.5 * least if self.stop is None else self.stop
         if not 0 < stop < least:
             raise ValueError(f"`stop` needs a time above 0 and below the least time of clones, {least}. Got {stop}.")
         if self.trunk_from is not None and self.trunk_from <= most:
             raise ValueError(f"`trunk_from` needs a time above all times of clones, {most}. Got {self.trunk_from}.")
-        return self._replace(stop=stop)
+        return self._replace(stop=stop, times=own)
 
 
 def clone_variables(
@@ -113,7 +114,7 @@ def clone_variables(
     name: str,
 ) -> tuple[Variables, dict[str, Any]]:
     """The curves of the clone experiment with their discretisation bias, and the attributes of the run."""
-    options = options.checked(times)
+    assert options.stop is not None, "options are checked"
     branch_times = np.sort(options.times)[::-1]
     tables = clone_tables(
         sampler, branch_times, stop=options.stop, steps=options.steps, grid=options.grid,

@@ -1,5 +1,6 @@
 """Cloned trajectories: one experiment, read by class (speciation) or by datum (collapse)."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -59,7 +60,7 @@ def clone_tables(
     if trunk_from is not None:
         knots = np.concatenate([[trunk_from], times])
         per_branch = max(2, steps // len(times))
-        trunk = _stack([sampler.plan(grid(t, s, per_branch)) for t, s in zip(knots[:-1], knots[1:], strict=True)])
+        trunk = _stack([sampler.plan(grid(t, s, per_branch)) for t, s in itertools.pairwise(knots)])
     weights = [np.sqrt(-np.diff(ts)).reshape(-1, 2) for ts in grids]
     return CloneTables(
         start=process.table(np.asarray(times if trunk_from is None else [trunk_from])),
@@ -109,7 +110,7 @@ def _measure(source, sampler, readout, tables, root, first, chunk: int):
         z = source.first(jax.tree.map(lambda leaf: leaf[0], tables.start), jr.fold_in(trunk_key, 0))
         return jax.lax.scan(branch, z, (jnp.arange(len(tables.mix)), rows))[1]
 
-    return jax.vmap(one)(first + jnp.arange(chunk))
+    return jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
 
 
 class Source(eqx.Module):

@@ -1,6 +1,6 @@
 """Posteriors of forward samples at every time: what the identities need, without a trajectory."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -48,7 +48,7 @@ def _entropy(posterior: Float[Array, " k"]) -> Scalar:
 
 def _data_readout(target: Empirical, y: Data, variance: Scalar, index: Int[Array, ""], permuted: Int[Array, "g n"]):
     """What the weights of the data say, of the labels and of the data themselves: one streamed pass."""
-    summary = target.weights_summary(y, variance, index, permuted)
+    summary: Any = target.weights_summary(y, variance, index, permuted)
     posterior, without = jnp.exp(summary.label_log_posterior), jnp.exp(summary.label_log_posterior_without)
     label = target.labels[index]
     return {
@@ -78,6 +78,7 @@ def _measure(target, permuted, root, variances, first, chunk: int):
         else:
             a, origin = target.sample_labelled(data_key)
             label = origin
+        origin, label = origin.astype(jnp.int32), label.astype(jnp.int32)
         noise = jr.normal(noise_key, a.shape, a.dtype)
 
         def at(variance):
@@ -88,7 +89,7 @@ def _measure(target, permuted, root, variances, first, chunk: int):
 
         return jax.lax.map(at, variances.astype(a.dtype)) | {"label": label}
 
-    return jax.vmap(one)(first + jnp.arange(chunk))
+    return jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
 
 
 def permuted_labels(target: Empirical, key: PRNGKey) -> Int[Array, "g n"]:
@@ -144,6 +145,8 @@ def measure_forward(
 
 def _zeros(times: np.ndarray, values: np.ndarray) -> np.ndarray:
     """The last time at which each row, as a function of increasing time, rises through 0; -1 where it never does."""
+    if len(times) < 2:
+        return np.full(len(values), -1.0)
     rises = (values[:, :-1] <= 0) & (values[:, 1:] > 0)
     step = rises.shape[1] - 1 - np.argmax(rises[:, ::-1], axis=1)
     rows = np.arange(len(values))
@@ -177,7 +180,7 @@ def half_sample_errors(
         halves = [rng.permutation(np.flatnonzero(labels == k)) for k in range(target.num_labels)]
         kept = np.concatenate([half[: max(1, len(half) // 2)] for half in halves])
         measured = measure_forward(
-            Empirical(points[kept], labels[kept]), variances, times, key=key, samples=samples,
+            Empirical(points[kept], labels[kept]), variances, times, key=jr.clone(key), samples=samples,
             runner=Runner(progress=False),
         )  # fmt: skip
         for name in quantities:

@@ -46,7 +46,7 @@ def _last_change(data, sampler, rows, kernels: Kernel, root, first, chunk: int):
         (_, datum, last), _ = jax.lax.scan(body, carry, (steps, place(rows, z.dtype), later))
         return {"last": last, "datum": datum}
 
-    return jax.vmap(one)(first + jnp.arange(chunk))
+    return jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
 
 
 def last_change_times(

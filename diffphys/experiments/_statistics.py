@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
-from scipy.optimize import brentq
-from sklearn.isotonic import IsotonicRegression
+from scipy.optimize import isotonic_regression
+
+from ..thermo._root import root
 
 # A bootstrap wants this many blocks of samples at least.
 _BLOCKS = 16
@@ -69,20 +70,24 @@ def _combine(count, total, squares):
     return mean, np.sqrt(spread / (number - 1) / number)
 
 
-def crossing(times: np.ndarray, values: np.ndarray, level: float, *, rising: bool = False) -> float:
+def crossing(
+    times: np.ndarray, values: np.ndarray, level: float, *, rising: bool = False, smooth: bool = True
+) -> float:
     """The time at which a monotone curve passes a level: isotonic regression, then monotone interpolation.
 
-    Returns nan if it does not pass within the times.
+    Returns nan if it does not pass within the times. `smooth` interpolates by cubics, otherwise by lines.
     """
     order = np.argsort(times)
     times, values = np.asarray(times)[order], np.asarray(values)[order]
-    values = IsotonicRegression(increasing=rising).fit_transform(np.arange(len(times)), values)
+    values = isotonic_regression(values, increasing=rising).x
     above = values > level
     if above.all() or not above.any():
         return float("nan")
+    i = int(np.flatnonzero(above[1:] != above[:-1])[0])
+    if not smooth:
+        return float(times[i] + (level - values[i]) * (times[i + 1] - times[i]) / (values[i + 1] - values[i]))
     curve = PchipInterpolator(times, values - level)
-    first = int(np.flatnonzero(above[1:] != above[:-1])[0])
-    return float(brentq(curve, times[first], times[first + 1], xtol=1e-12))
+    return root(lambda t: float(curve(t)), times[i], times[i + 1])
 
 
 def crossing_interval(
@@ -103,15 +108,19 @@ def crossing_interval(
     """
     mean, _ = moments.pooled()
     value = crossing(times, mean, level, rising=rising)
-    blocks = len(moments.count)
+    total, count = moments.total.sum(1), moments.count.sum(1)
+    total, count = total[count[:, 0] > 0], count[count[:, 0] > 0]
+    blocks = len(count)
     if blocks < 8 or not np.isfinite(value):
         return value, float("nan"), float("nan")
     rng = np.random.default_rng(seed)
-    total, count = moments.total.sum(1), moments.count.sum(1)
     picks = rng.integers(blocks, size=(draws, blocks))
-    crossings = np.array([crossing(times, total[p].sum(0) / count[p].sum(), level, rising=rising) for p in picks])
+    line = crossing(times, total.sum(0) / count.sum(), level, rising=rising, smooth=False)
+    moved = np.array([
+        crossing(times, total[p].sum(0) / count[p].sum(), level, rising=rising, smooth=False) - line for p in picks
+    ])  # fmt: skip
     tail = 0.5 * (1 - confidence)
-    if np.mean(~np.isfinite(crossings)) > tail:
+    if np.mean(~np.isfinite(moved)) > tail:
         return value, float("nan"), float("nan")
-    low, high = np.nanquantile(crossings, [tail, 1 - tail])
+    low, high = value + np.nanquantile(moved, [tail, 1 - tail])
     return value, float(low), float(high)

@@ -1,14 +1,15 @@
 """What theory says of a target: its leading eigenvalue, its two Gaussian classes, its critical times."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
 
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..targets import AbstractTarget, Empirical, Gaussian, IsotropicMixture, SharedCovarianceMixture
 from ..thermo import SpectralTime, collapse_variance, covariance_spectrum, spectral_time
+from ..thermo._root import root
 
 Variances = Float[np.ndarray, " times"]
 
@@ -35,11 +36,14 @@ def time_of_variance(process: AbstractProcess, variance: float) -> float:
     """The time at which the channel of a process has a given variance; nan for nan."""
     if not np.isfinite(variance):
         return float("nan")
-    low, high = -40.0, 1.0
-    while float(process.kernel(np.exp(high)).variance) < variance:
+    high = 1.0
+    while float(process.kernel(math.exp(high)).variance) < variance:
         high += 1.0
-    gap = lambda log_t: np.log(float(process.kernel(np.exp(log_t)).variance)) - np.log(variance)  # noqa: E731
-    return float(np.exp(brentq(gap, low, high, xtol=1e-13, rtol=1e-14)))
+
+    def gap(log_t: float) -> float:
+        return math.log(float(process.kernel(math.exp(log_t)).variance) / variance)
+
+    return math.exp(root(gap, -40.0, high))
 
 
 def time_of_ou(process: AbstractProcess, time: float) -> float:
@@ -133,8 +137,9 @@ def within_spectrum(law: AbstractTarget) -> Float[np.ndarray, " d"]:
 def default_times(target: AbstractTarget, process: AbstractProcess, number: int = 40) -> Float[np.ndarray, " number"]:
     """Times that show both transitions: from well below the collapse or the classes to well above speciation.
 
-    Increasing, evenly spaced in the root of the Ornstein-Uhlenbeck time, so denser near the data: up to e^{2t} = 80 Lambda / T, and from a tenth of the
-    collapse noise of a data set, or where a model's classes have long been decided.
+    Increasing, evenly spaced in the root of the Ornstein-Uhlenbeck time, so denser near the data: up to
+    e^{2t} = 80 Lambda / T, and from a tenth of the collapse noise of a data set, or where a model's classes have long
+    been decided.
     """
     spectrum, temperature = spectrum_of(target), temperature_of(process)
     high = 0.5 * np.log(80 * max(spectrum[0], temperature) / temperature)

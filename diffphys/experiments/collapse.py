@@ -12,7 +12,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from .. import thermo
-from .._types import PRNGKey, Scalar
+from .._types import PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
@@ -54,13 +54,13 @@ class DatumAgreement(eqx.Module):
 def collapse(
     data: Empirical,
     process: AbstractProcess,
-    times: Float[Any, " times"],
+    times: Times,
     *,
     key: PRNGKey,
     samples: int | None = 2000,
     law: AbstractTarget | None = None,
     clones: int | None = None,
-    clone_times: Float[Any, " some"] | None = None,
+    clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
     branches: int = 2,
     steps: int = 64,
@@ -119,6 +119,9 @@ def collapse(
         raise ValueError(f"`collapse` needs a data set, `Empirical(points)`. Got `{type(data).__name__}`.")
     times = check_times(times)
     check_count("samples", samples, 32)
+    options = None
+    if clones is not None:
+        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from).checked(times)
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)
@@ -142,11 +145,10 @@ def collapse(
         )
         attrs |= results
     sampler = Bridge(process, data.posterior_mean) if sampler is None else sampler
-    if clones is not None:
-        chosen = times if clone_times is None else check_times(clone_times)
+    if options is not None:
         simulated, settings = clone_variables(
             sampler, DatumAgreement(data), data, times,
-            CloneOptions(clones, chosen, branches, steps, stop, grid, trunk_from),
+            options,
             key=clone_key, dim=data.dim, dtype=data.offset.dtype, runner=runner, name="collapse-clones",
         )  # fmt: skip
         variables, attrs = variables | simulated, attrs | settings

@@ -1,5 +1,6 @@
 """The regime diagram: speciation and collapse in the plane of data size and noise."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -24,7 +25,7 @@ def diagram(
     *,
     key: PRNGKey,
     temperature: float = 1.0,
-    sizes: Float[Any, " sizes"] | None = None,
+    sizes: Sequence[float] | Float[np.ndarray, " sizes"] | None = None,
     measured_sizes: int = 4,
     samples: int = 500,
     progress: bool | None = None,
@@ -122,12 +123,12 @@ def _measure_subsets(
     fractions = 2.0 ** -np.arange(number)[::-1]
     times = np.linspace(0.5 * np.log1p(0.02 * top), 0.5 * np.log1p(20 * top), 40)
     rows, counts = [], []
-    for fraction in fractions:
+    for i, fraction in enumerate(fractions):
         chosen = [rng.permutation(np.flatnonzero(labels == k)) for k in range(data.num_labels)]
         kept = np.concatenate([c[: max(2, round(fraction * len(c)))] for c in chosen])
         subset = Empirical(points[kept], labels[kept])
         measured = measure_forward(
-            subset, channel_variances(process, times), times, key=forward_key, samples=samples,
+            subset, channel_variances(process, times), times, key=jax.random.fold_in(forward_key, i), samples=samples,
             runner=Runner(progress=progress), name=f"n = {len(kept)}",
         )  # fmt: skip
         ratio = crossing(times, measured.moments["log_rest_over_own"].pooled()[0], 0.0, rising=True)

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
-from .._types import PRNGKey, Scalar
+from .._types import PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
@@ -35,13 +35,13 @@ class _BothAgreements(eqx.Module):
 def regimes(
     data: Empirical,
     process: AbstractProcess,
-    times: Float[Any, " times"],
+    times: Times,
     *,
     key: PRNGKey,
     samples: int | None = 2000,
     law: AbstractTarget | None = None,
     clones: int | None = None,
-    clone_times: Float[Any, " some"] | None = None,
+    clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
     branches: int = 2,
     steps: int = 64,
@@ -62,6 +62,9 @@ def regimes(
         raise ValueError(f"`regimes` needs a data set, `Empirical(points, labels)`. Got `{type(data).__name__}`.")
     times = check_times(times)
     check_count("samples", samples, 32)
+    options = None
+    if clones is not None:
+        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from).checked(times)
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)
@@ -83,13 +86,12 @@ def regimes(
         )  # fmt: skip
         variables |= excess_entropy_errors(data, errors)
         attrs |= _regimes_in_words(attrs, float(variables["collapse_time"][1][0, 0]))
-    if clones is not None:
+    if options is not None:
         sampler = Bridge(process, data.posterior_mean) if sampler is None else sampler
         readout = _BothAgreements(LabelAgreement(data.label_log_posterior), DatumAgreement(data))
-        chosen = times if clone_times is None else check_times(clone_times)
         simulated, settings = clone_variables(
             sampler, readout, data, times,
-            CloneOptions(clones, chosen, branches, steps, stop, grid, trunk_from),
+            options,
             key=clone_key, dim=data.dim, dtype=data.offset.dtype, runner=runner, name="regimes-clones",
         )  # fmt: skip
         variables, attrs = variables | simulated, attrs | settings

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from scipy.special import xlogy
 
 from .. import thermo
-from .._types import PRNGKey, Scalar
+from .._types import PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
@@ -32,7 +32,15 @@ from ._assemble import (
 from ._chunks import Runner
 from ._forward import ForwardRun, half_sample_errors, measure_forward
 from ._statistics import crossing, crossing_interval
-from ._theory import channel_variances, spectral, temperature_of, time_of_ou, two_classes
+from ._theory import (
+    channel_variances,
+    spectral,
+    spectrum_of,
+    temperature_of,
+    time_of_ou,
+    two_classes,
+    within_spectrum,
+)  # fmt: skip
 
 # A departure beyond this says that label agreement is collapse, not speciation.
 _TOLERANCE = 0.05
@@ -49,7 +57,7 @@ class LabelAgreement(eqx.Module):
         return {"phi": _pair_agreement(posteriors), "phi_hard": _pair_agreement(hard)}
 
 
-def _pair_agreement(rows: Float[Array, "c k"]) -> Scalar:
+def _pair_agreement(rows: Float[Array, "c k"]) -> Float[Array, ""]:
     """The mean inner product of two different rows."""
     count = rows.shape[0]
     return (jnp.sum(jnp.sum(rows, axis=0) ** 2) - jnp.sum(rows**2)) / (count * (count - 1))
@@ -58,12 +66,12 @@ def _pair_agreement(rows: Float[Array, "c k"]) -> Scalar:
 def speciation(
     target: AbstractLabelledTarget,
     process: AbstractProcess,
-    times: Float[Any, " times"],
+    times: Times,
     *,
     key: PRNGKey,
     samples: int | None = 2000,
     clones: int | None = None,
-    clone_times: Float[Any, " some"] | None = None,
+    clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
     branches: int = 2,
     steps: int = 64,
@@ -118,6 +126,9 @@ def speciation(
     """
     times = check_times(times)
     check_count("samples", samples, 32)
+    options = None
+    if clones is not None:
+        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from).checked(times)
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)
@@ -143,13 +154,12 @@ def speciation(
             datasets=datasets,
         )
         attrs |= results
-    if clones is not None:
+    if options is not None:
         sampler = Bridge(process, target.posterior_mean) if sampler is None else sampler
         dtype = jax.eval_shape(target.sample, jax.random.key(0)).dtype
-        chosen = times if clone_times is None else check_times(clone_times)
         simulated, settings = clone_variables(
             sampler, LabelAgreement(target.label_log_posterior), target, times,
-            CloneOptions(clones, chosen, branches, steps, stop, grid, trunk_from),
+            options,
             key=clone_key, dim=target.dim, dtype=dtype, runner=runner, name="speciation-clones",
         )  # fmt: skip
         variables, attrs = variables | simulated, attrs | settings
@@ -199,6 +209,11 @@ def speciation_theory(
     attrs: dict[str, Any] = {"eigenvalue": spectrum.eigenvalue, "eigenvalue_corrected": spectrum.corrected}
     for name in ("time", "time_low", "time_high"):
         attrs[name.replace("time", "spectral_time", 1)] = time_of_ou(process, getattr(spectrum, name))
+    if getattr(target, "hierarchy", ()):
+        # One time for each eigenvalue that stands out of the classes, largest first.
+        within, values = within_spectrum(target)[0], spectrum_of(target)[: target.num_labels - 1]
+        levels = [0.5 * np.log(value / temperature) for value in values if value > 1.001 * within]
+        attrs["outlier_times"] = [time_of_ou(process, time) for time in levels if time > 0]
     pair = two_classes(target)
     if pair is None:
         return {}, attrs

@@ -67,7 +67,7 @@ class AbstractSampler(eqx.Module):
         return self.process.kernel(t).score(z, self.posterior_mean(t, z))
 
 
-def place(rows: PyTree[np.ndarray], dtype: Any) -> PyTree[Array]:
+def place(rows: PyTree[Array | np.ndarray], dtype: Any) -> PyTree[Array]:
     """A plan on the device, cast once to the dtype of the states."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), rows)
 

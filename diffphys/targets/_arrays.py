@@ -1,28 +1,33 @@
 """Arrays at the door of a target: their type, and the refusal of bad values when these are known."""
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+Values: TypeAlias = ArrayLike | Sequence
+"""Numbers as an array, or in lists."""
 
-def floating(value: ArrayLike, dtype=None) -> Float[Array, "..."]:
+
+def floating(value: Values, dtype=None) -> Float[Array, "..."]:
     """The value as a floating-point array: in `dtype`, else its own, else the default one."""
     if dtype is None:
-        dtype = jnp.result_type(value)
-        # Python numbers and whole numbers take the default type; float32 stays float32 under x64.
-        if isinstance(value, (bool, int, float)) or not jnp.issubdtype(dtype, jnp.floating):
-            dtype = float
+        # float32 stays float32 under x64; lists, Python numbers and integers take the default type.
+        dtype = getattr(value, "dtype", float)
+        dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else float
     return jnp.asarray(value, dtype)
 
 
-def concrete(value: Array) -> np.ndarray | None:
+def concrete(value: Array | np.ndarray) -> np.ndarray | None:
     """The values on the host, or None while JAX traces: values can be refused only where they are known."""
     return None if isinstance(value, jax.core.Tracer) else np.asarray(value)
 
 
-def require_finite(name: str, value: Array) -> None:
+def require_finite(name: str, value: Array | np.ndarray) -> None:
     """Raises ValueError if some known value is infinite or NaN."""
     known = concrete(value)
     if known is not None and not np.all(np.isfinite(known)):
@@ -36,6 +41,5 @@ def require_variances(name: str, value: Array) -> None:
     known = concrete(value)
     if known is not None and np.any(known < 0):
         raise ValueError(
-            f"`{name}` needs variances, which are not negative. Got {known.min():g}. "
-            "Do pass squares of deviations."
+            f"`{name}` needs variances, which are not negative. Got {known.min():g}. Do pass squares of deviations."
         )

@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from ._arrays import concrete, floating, require_finite, require_variances
+from ._arrays import Values, concrete, floating, require_finite, require_variances
 
 _PRECISION = jax.lax.Precision.HIGHEST
 # Rounding leaves the null directions of a data covariance at about -1e-16 of the largest eigenvalue in
@@ -13,9 +13,7 @@ _PRECISION = jax.lax.Precision.HIGHEST
 _NEGATIVE_PART = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-10}
 
 
-def spectrum(
-    covariance: ArrayLike, dim: int, dtype
-) -> tuple[Float[Array, " {dim}"], Float[Array, "{dim} {dim}"] | None]:
+def spectrum(covariance: Values, dim: int, dtype) -> tuple[Float[Array, " {dim}"], Float[Array, "{dim} {dim}"] | None]:
     """Eigenvalues and eigenvectors (in columns) of a covariance; no eigenvectors when it is diagonal.
 
     Args:

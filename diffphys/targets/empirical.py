@@ -1,5 +1,7 @@
 """The empirical measure of a training set."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
+from ._arrays import Values, concrete
 from .base import AbstractLabelledTarget
 from .moments import covariance, log_partition, moments, overlap
 from .streaming import Cloud, LogSum
@@ -44,7 +47,7 @@ class Empirical(AbstractLabelledTarget):
     label_weights: Float[Array, " k"]
     num_labels: int = eqx.field(static=True)
 
-    def __init__(self, points: ArrayLike, labels: ArrayLike | None = None, block: int = 1024):
+    def __init__(self, points: Values, labels: Values | None = None, block: int = 1024):
         """Centres the data on the host, in float64, and keeps them in their own type.
 
         Args:
@@ -89,7 +92,7 @@ class Empirical(AbstractLabelledTarget):
 
     def sample_indexed(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
         """Draws one datum, with its index."""
-        index = jr.randint(key, (), 0, self.num_points)
+        index = jr.randint(key, (), 0, self.num_points, jnp.int32)
         return self.cloud.flat[index] + self.offset, index
 
     def sample_labelled(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
@@ -98,8 +101,7 @@ class Empirical(AbstractLabelledTarget):
 
     def log_evidence(self, y: Data, variance: Scalar) -> Scalar:
         variance = jnp.asarray(variance, y.dtype)
-        log_mean = log_partition(self.cloud, y - self.offset, variance) - np.log(self.num_points)
-        return log_mean - 0.5 * self.dim * jnp.log(2 * jnp.pi * variance)
+        return log_partition(self.cloud, y - self.offset, variance) - self._log_norm(variance)
 
     def posterior_mean(self, y: Data, variance: Scalar) -> Data:
         variance = jnp.asarray(variance, y.dtype)
@@ -142,24 +144,27 @@ class Empirical(AbstractLabelledTarget):
             The summary; what was not asked for is None.
 
         Raises:
-            ValueError: if `index` is given for a single datum, or `groupings` has not `n` columns.
+            ValueError: if `index` is none of the data, or there is but one; or if `groupings` has not `n`
+                columns.
         """
-        if index is not None and self.num_points == 1:
-            raise ValueError("`index` needs other data to compare with. Got a single datum. Do leave it out.")
-        if groupings is not None and groupings.shape[1:] != (self.num_points,):
-            raise ValueError(
-                f"`groupings` needs shape (g, {self.num_points}), a label for each datum. "
-                f"Got {groupings.shape}. Do stack the labelings along the first axis."
-            )
+        index, groupings = _checked_choices(index, groupings, self.num_points)
+        variance = jnp.asarray(variance, y.dtype)
         summary = weights_summary(
-            self.cloud, self.classes, self.num_labels, y - self.offset, jnp.asarray(variance, y.dtype),
-            index=None if index is None else jnp.asarray(index), groupings=groupings, with_mean=with_mean,
-        )  # fmt: skip
-        normalise = np.log(self.num_points) + 0.5 * self.dim * jnp.log(
-            2 * jnp.pi * jnp.asarray(variance, y.dtype)
+            self.cloud,
+            self.classes,
+            self.num_labels,
+            y - self.offset,
+            variance,
+            index=index,
+            groupings=groupings,
+            with_mean=with_mean,
         )
         mean = None if summary.mean is None else summary.mean + self.offset
-        return summary._replace(log_evidence=summary.log_evidence - normalise, mean=mean)
+        return summary._replace(log_evidence=summary.log_evidence - self._log_norm(variance), mean=mean)
+
+    def _log_norm(self, variance: Scalar) -> Scalar:
+        """Logarithm of what the sum over data is divided by in the density."""
+        return math.log(self.num_points) + 0.5 * self.dim * jnp.log(2 * jnp.pi * variance)
 
     def overlap(self, y: Data, other: Data, variance: Scalar) -> Scalar:
         r"""Probability that draws given two observations are the same datum, $\sum_\mu w_\mu(y) w_\mu(y')$.
@@ -175,7 +180,7 @@ class Empirical(AbstractLabelledTarget):
         return overlap(self.cloud, y - self.offset, other - self.offset, jnp.asarray(variance, y.dtype))
 
 
-def _checked_points(points: ArrayLike) -> np.ndarray:
+def _checked_points(points: Values) -> np.ndarray:
     """The data on the host, in the type to compute in; ValueError if they are none."""
     points = np.asarray(points)
     if points.ndim != 2 or 0 in points.shape:
@@ -195,13 +200,11 @@ def _checked_points(points: ArrayLike) -> np.ndarray:
     return points.astype(jax.dtypes.canonicalize_dtype(points.dtype), copy=False)
 
 
-def _checked_labels(labels: ArrayLike | None, count: int) -> np.ndarray:
+def _checked_labels(labels: Values | None, count: int) -> np.ndarray:
     """The labels on the host; ValueError if they are not classes 0, 1, .. of the data."""
     labels = np.zeros(count, np.int32) if labels is None else np.asarray(labels)
     if labels.shape != (count,):
-        raise ValueError(
-            f"`labels` needs shape ({count},), one for each datum. Got {labels.shape}. Do match `points`."
-        )
+        raise ValueError(f"`labels` needs shape ({count},), one for each datum. Got {labels.shape}. Do match `points`.")
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"`labels` needs integers. Got {labels.dtype}. Do number the classes from 0.")
     found = np.unique(labels)
@@ -211,3 +214,22 @@ def _checked_labels(labels: ArrayLike | None, count: int) -> np.ndarray:
             "Do renumber by `np.unique(labels, return_inverse=True)[1]`."
         )
     return labels
+
+
+def _checked_choices(index, groupings, count: int) -> tuple[Array | None, Array | None]:
+    """A datum and labelings of the data, as 32-bit integers; ValueError if they do not fit `count` data."""
+    if index is not None:
+        if count == 1:
+            raise ValueError("`index` needs other data to compare with. Got a single datum. Do leave it out.")
+        index = jnp.asarray(index, jnp.int32)
+        known = concrete(index)
+        if known is not None and not 0 <= known < count:
+            raise ValueError(f"`index` needs a datum within [0, {count}). Got {known}. Do count from 0.")
+    if groupings is not None:
+        if groupings.shape[1:] != (count,):
+            raise ValueError(
+                f"`groupings` needs shape (g, {count}), a label for each datum. Got {groupings.shape}. "
+                "Do stack the labelings along the first axis."
+            )
+        groupings = jnp.asarray(groupings, jnp.int32)
+    return index, groupings

@@ -2,10 +2,10 @@
 
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import floating, require_finite
+from ._arrays import Values, floating, require_finite
 from ._spectrum import dense, from_basis, spectrum, to_basis
 from .base import AbstractTarget
 
@@ -28,7 +28,7 @@ class Gaussian(AbstractTarget):
     eigenvalues: Float[Array, " d"]
     basis: Float[Array, "d d"] | None
 
-    def __init__(self, mean: ArrayLike, covariance: ArrayLike = 1.0):
+    def __init__(self, mean: Values, covariance: Values = 1.0):
         """Builds the law; a full covariance is diagonalised on the host, in float64.
 
         Args:

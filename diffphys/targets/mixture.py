@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import floating, require_finite, require_variances
+from ._arrays import Values, floating, require_finite, require_variances
 from ._spectrum import dense, from_basis, spectrum, to_basis
 from .base import AbstractLabelledTarget
 
@@ -71,9 +71,7 @@ class IsotropicMixture(AbstractMixture):
     variances: Float[Array, " k"]
     hierarchy: Hierarchy = eqx.field(static=True, default=())
 
-    def __init__(
-        self, log_weights: ArrayLike, means: ArrayLike, variances: ArrayLike, hierarchy: Hierarchy = ()
-    ):
+    def __init__(self, log_weights: Values, means: Values, variances: Values, hierarchy: Hierarchy = ()):
         """Builds the mixture.
 
         Args:
@@ -113,7 +111,7 @@ class IsotropicMixture(AbstractMixture):
     def posterior_mean(self, y: Data, variance: Scalar) -> Data:
         variance = jnp.asarray(variance, y.dtype)
         posterior = jax.nn.softmax(self._log_joint(y, variance)) / (self.variances + variance)
-        pull = jnp.matmul(posterior * variance, self.means, precision=_PRECISION)
+        pull = _combine(posterior * variance, self.means)
         return pull + jnp.sum(posterior * self.variances) * y
 
     def posterior_covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
@@ -135,9 +133,10 @@ class IsotropicMixture(AbstractMixture):
         # (y - centre) . arm, written so that no copy of y is made.
         projection = jnp.matmul(arms, y, precision=_PRECISION)
         shift = jnp.sum(arms * (centre[None] + 0.5 * arms), axis=-1)
-        # 1 / total - 1 / total[0], of the two small differences the one that is exact.
+        # 1 / total - 1 / total[0]: the difference of the variances alone is exact.
         excess = (self.variances[0] - self.variances) / (total * total[0])
-        width = 0.5 * (self._spread(y) * excess + self.dim * jnp.log(total / total[0]))
+        differ = jnp.any(self.variances != self.variances[0])
+        width = _stretch(y, centre, excess, differ) + 0.5 * self.dim * jnp.log(total / total[0])
         return jax.nn.log_softmax(self.log_weights) + (projection - shift) / total - width
 
     def _spread(self, y: Data) -> Scalar:
@@ -164,9 +163,7 @@ class SharedCovarianceMixture(AbstractMixture):
     basis: Float[Array, "d d"] | None
     hierarchy: Hierarchy = eqx.field(static=True, default=())
 
-    def __init__(
-        self, log_weights: ArrayLike, means: ArrayLike, covariance: ArrayLike, hierarchy: Hierarchy = ()
-    ):
+    def __init__(self, log_weights: Values, means: Values, covariance: Values, hierarchy: Hierarchy = ()):
         """Builds the mixture; a full covariance is diagonalised on the host, in float64.
 
         Args:
@@ -202,7 +199,7 @@ class SharedCovarianceMixture(AbstractMixture):
     def posterior_mean(self, y: Data, variance: Scalar) -> Data:
         variance = jnp.asarray(variance, y.dtype)
         posterior = jax.nn.softmax(self._log_joint(y, variance))
-        centre = jnp.matmul(posterior, self.means, precision=_PRECISION)
+        centre = _combine(posterior, self.means)
         shrink = self.eigenvalues / (self.eigenvalues + variance)
         return centre + from_basis(self.basis, shrink * to_basis(self.basis, y - centre))
 
@@ -225,18 +222,43 @@ class SharedCovarianceMixture(AbstractMixture):
         return jax.nn.log_softmax(self.log_weights) + projection - shift
 
 
+def _combine(weights: Float[Array, " k"], points: Float[Array, "k d"]) -> Data:
+    """Sum of weighted points."""
+    if len(points) <= 4:
+        # A sum of few fuses with what is done to it next: a third less time in a batch on a CPU.
+        return jnp.sum(weights[:, None] * points, axis=0)
+    return jnp.matmul(weights, points, precision=_PRECISION)
+
+
+@jax.custom_jvp
+def _stretch(y: Data, centre: Data, excess: Float[Array, " k"], differ: Bool[Array, ""]) -> Float[Array, " k"]:
+    """Half the squared distance to the centre, times `excess`; not summed where these are all zero.
+
+    That sum would be most of the time of a mixture of few components with one variance.
+    """
+    return jax.lax.cond(differ, _stretch_always, lambda y, _, excess: jnp.zeros_like(excess), y, centre, excess)
+
+
+def _stretch_always(y: Data, centre: Data, excess: Float[Array, " k"]) -> Float[Array, " k"]:
+    return 0.5 * jnp.sum((y - centre) ** 2) * excess
+
+
+@_stretch.defjvp
+def _stretch_jvp(primals, tangents):
+    # Variances that are equal may still be told apart by a derivative.
+    return _stretch(*primals), jax.jvp(_stretch_always, primals[:3], tangents[:3])[1]
+
+
 def _covariance(weights: Float[Array, " k"], points: Float[Array, "k d"]) -> Float[Array, "d d"]:
     """Covariance of weighted points."""
-    centred = points - jnp.matmul(weights, points, precision=_PRECISION)[None]
+    centred = points - _combine(weights, points)[None]
     return jnp.matmul((weights[:, None] * centred).T, centred, precision=_PRECISION)
 
 
 def _check_components(log_weights: Array, means: Array, hierarchy: Hierarchy) -> None:
     """Raises ValueError if the weights, the means or the tree do not make a mixture."""
     if means.ndim != 2 or 0 in means.shape:
-        raise ValueError(
-            f"`means` needs shape (k, d). Got {means.shape}. Do stack the means of the components."
-        )
+        raise ValueError(f"`means` needs shape (k, d). Got {means.shape}. Do stack the means of the components.")
     count = means.shape[0]
     if log_weights.shape != (count,):
         raise ValueError(

@@ -64,9 +64,7 @@ def overlap(cloud: Cloud, y: Data, other: Data, variance: Scalar) -> Scalar:
     return jnp.exp(both - one - two)
 
 
-def _weighted(
-    cloud: Cloud, y: Data, variance: Scalar, log_sum: Scalar, step: Callable, start: Carry
-) -> Carry:
+def _weighted(cloud: Cloud, y: Data, variance: Scalar, log_sum: Scalar, step: Callable, start: Carry) -> Carry:
     """Folds `step(carry, block, log_weights)`; to differentiate in reverse, the weights are made anew."""
     leaders = cloud.leaders(y, variance)
 
@@ -131,7 +129,7 @@ def _mean_tangent(cloud, y, variance, log_sum, mean, tangents) -> Data:
     The logarithm stands for $-|y - a|^2 / 2v$, as what is common to the points drops out.
     """
     along, warming = tangents
-    centre = None if along is None else jnp.dot(mean, along, precision=PRECISION)
+    centre = 0.0 if along is None else jnp.dot(mean, along, precision=PRECISION)
 
     def step(carry, block, log_weights):
         rates = jnp.zeros_like(log_weights)

@@ -3,15 +3,14 @@
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import ArrayLike
 
 from .._types import PRNGKey
-from ._arrays import concrete, floating
+from ._arrays import Values, concrete, floating
 from .mixture import IsotropicMixture, SharedCovarianceMixture
 
 
 def mixture(
-    means: ArrayLike, covariance: ArrayLike = 1.0, weights: ArrayLike | None = None
+    means: Values, covariance: Values = 1.0, weights: Values | None = None
 ) -> IsotropicMixture | SharedCovarianceMixture:
     r"""The mixture of Gaussians with these means, of the class that fits its covariance.
 
@@ -29,16 +28,12 @@ def mixture(
     """
     means = floating(means)
     if means.ndim != 2:
-        raise ValueError(
-            f"`means` needs shape (k, d). Got {means.shape}. Do stack the means of the components."
-        )
+        raise ValueError(f"`means` needs shape (k, d). Got {means.shape}. Do stack the means of the components.")
     count, dim = means.shape
     weights = jnp.ones((count,), means.dtype) if weights is None else floating(weights, means.dtype)
     known = concrete(weights)
     if known is not None and not np.all(known > 0):
-        raise ValueError(
-            f"`weights` needs positive numbers. Got {known.min():g}. Do leave out empty components."
-        )
+        raise ValueError(f"`weights` needs positive numbers. Got {known.min():g}. Do leave out empty components.")
     shape = np.shape(covariance)
     if shape == (count,) and count == dim:
         raise ValueError(
@@ -52,9 +47,7 @@ def mixture(
     return SharedCovarianceMixture(jnp.log(weights), means, covariance)
 
 
-def symmetric_mixture(
-    mean: ArrayLike, variance: ArrayLike = 1.0, weight: ArrayLike = 0.5
-) -> IsotropicMixture:
+def symmetric_mixture(mean: Values, variance: Values = 1.0, weight: Values = 0.5) -> IsotropicMixture:
     r"""Two opposite classes, $w\, \mathcal{N}(m, s^2 I) + (1 - w)\, \mathcal{N}(-m, s^2 I)$.
 
     The centred covariance has the eigenvalue $s^2 + 4 w (1 - w) |m|^2$ along $m$ and $s^2$ elsewhere.
@@ -76,13 +69,9 @@ def symmetric_mixture(
     weight = floating(weight, mean.dtype)
     known = concrete(weight)
     if known is not None and not 0 < known < 1:
-        raise ValueError(
-            f"`weight` needs a number within (0, 1). Got {known:g}. Do use `Gaussian` for one class."
-        )
+        raise ValueError(f"`weight` needs a number within (0, 1). Got {known:g}. Do use `Gaussian` for one class.")
     variances = jnp.broadcast_to(floating(variance, mean.dtype), (2,))
-    return IsotropicMixture(
-        jnp.stack([jnp.log(weight), jnp.log1p(-weight)]), jnp.stack([mean, -mean]), variances
-    )
+    return IsotropicMixture(jnp.stack([jnp.log(weight), jnp.log1p(-weight)]), jnp.stack([mean, -mean]), variances)
 
 
 def hierarchical_mixture(
@@ -90,7 +79,7 @@ def hierarchical_mixture(
     dim: int,
     branching: tuple[int, ...],
     separations: tuple[float, ...],
-    variance: ArrayLike = 1.0,
+    variance: Values = 1.0,
 ) -> IsotropicMixture:
     r"""Classes within classes: a tree of means, the leaves its equally weighted components.
 
@@ -151,9 +140,7 @@ def _check_tree(dim: int, branching: tuple[int, ...], separations: tuple[float, 
     if min(branching) < 2:
         raise ValueError(f"`branching` needs at least 2 children. Got {branching}. Do leave out that level.")
     if not all(np.isfinite(r) and r > 0 for r in separations):
-        raise ValueError(
-            f"`separations` needs positive distances. Got {separations}. Do leave out that level."
-        )
+        raise ValueError(f"`separations` needs positive distances. Got {separations}. Do leave out that level.")
     least = int(np.prod(branching)) - 1
     if dim < least:
         raise ValueError(

@@ -86,8 +86,8 @@ class Cloud(eqx.Module):
 
     Distances are by expanded squares, one matrix product; centring takes the common part out of the squares.
     When `v` is so small that rounding of the squares would still show, the nearest points are found first and
-    their log-weights replaced by those from direct differences. At larger `v` nothing is paid for that,
-    unless `v` differs over a batch, where JAX computes both.
+    their log-weights replaced by those from direct differences. At larger `v` nothing is paid for that; where
+    `v` differs over a batch, the smallest decides for all.
     """
 
     blocks: Float[Array, "b s d"]
@@ -154,7 +154,8 @@ class Cloud(eqx.Module):
     def leaders(self, y: Data, variance: Scalar, slot: Int[Array, ""] | None = None) -> Leaders:
         """The nearest points, and the one at `slot` if given, where expanded squares are too coarse."""
         size = jnp.sqrt(self.radius**2 + y.size * variance)
-        coarse = _ERROR_FACTOR * jnp.finfo(y.dtype).eps * self.radius * size > _TOLERANCE * variance
+        error = _ERROR_FACTOR * jnp.finfo(y.dtype).eps * self.radius * size
+        coarse = _in_any_sample(lax.stop_gradient(error > _TOLERANCE * variance))
         count = NUM_LEADERS + (slot is not None)
 
         def none():
@@ -184,6 +185,20 @@ class Cloud(eqx.Module):
 
         anchor = -jnp.sum(residual**2) / (2 * variance)
         return Leaders(slots, lax.map(relative, slots), values[0], anchor)
+
+
+@jax.custom_batching.custom_vmap
+def _in_any_sample(flag: Bool[Array, ""]) -> Bool[Array, ""]:
+    """The same flag for all samples of a batch, true if it is for one.
+
+    A branch taken sample by sample would copy what both branches close over, the data, for each.
+    """
+    return flag
+
+
+@_in_any_sample.def_vmap
+def _in_any_sample_of_a_batch(_, __, flags):
+    return _in_any_sample(jnp.any(flags, axis=0)), False
 
 
 def _products(block: Block, y: Data) -> Float[Array, " s"]:

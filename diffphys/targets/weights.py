@@ -136,7 +136,7 @@ def _summary(sums: _Sums, anchor: Scalar, own_class: Int[Array, ""] | None) -> W
     if sums.mean is not None:
         summary = summary._replace(mean=sums.mean / total)
     if sums.own is not None:
-        without = jnp.where(jnp.arange(classes.size) == own_class, sums.own.siblings.value(), classes)
+        without = classes.at[own_class].set(sums.own.siblings.value())
         ratio = jax.nn.logsumexp(without) - sums.own.logit
         summary = summary._replace(
             log_own_weight=-jax.nn.softplus(ratio),

@@ -32,9 +32,7 @@ def log_capacity(v: ArrayLike, spectrum: ArrayLike) -> Values:
     return 0.5 * np.log1p(eigenvalues / noise[..., None]).sum(-1)
 
 
-def excess_entropy(
-    v: ArrayLike, spectrum: ArrayLike, n: ArrayLike, class_information: ArrayLike = 0.0
-) -> Values:
+def excess_entropy(v: ArrayLike, spectrum: ArrayLike, n: ArrayLike, class_information: ArrayLike = 0.0) -> Values:
     r"""Population excess entropy per coordinate, f: positive above the collapse, zero at it.
 
     $$ f = \frac1d \Big[\log n - \tfrac12 \sum_i \log(1 + \lambda_i/v) - I(C; Y)\Big] $$
@@ -111,9 +109,7 @@ def collapse_variance(n: ArrayLike, spectrum: ArrayLike) -> Values:
     counts, eigenvalues = _counts(n), np.sort(_eigenvalues(spectrum))[::-1]
     eigenvalues = eigenvalues[eigenvalues > 0]
     if not eigenvalues.size:
-        raise ValueError(
-            "`spectrum` needs a positive eigenvalue. Got none. Identical points have no collapse."
-        )
+        raise ValueError("`spectrum` needs a positive eigenvalue. Got none. Identical points have no collapse.")
     return np.vectorize(lambda log_n: _noise_at(log_n, eigenvalues), otypes=[float])(np.log(counts))[()]
 
 
@@ -176,9 +172,7 @@ def _noise_at(log_n: float, descending: np.ndarray) -> float:
 def _counts(n: ArrayLike) -> np.ndarray:
     counts = np.asarray(n, float)
     if not (counts > 1).all():
-        raise ValueError(
-            f"`n` needs to be > 1. Got {np.min(counts)}. A single point is collapsed at any noise."
-        )
+        raise ValueError(f"`n` needs to be > 1. Got {np.min(counts)}. A single point is collapsed at any noise.")
     return counts
 
 

@@ -39,9 +39,7 @@ class CriticalTimes(NamedTuple):
     drift: Values
 
 
-def critical_times(
-    mean_norm_squared: ArrayLike, variance: ArrayLike, temperature: ArrayLike = 1.0
-) -> CriticalTimes:
+def critical_times(mean_norm_squared: ArrayLike, variance: ArrayLike, temperature: ArrayLike = 1.0) -> CriticalTimes:
     r"""The three critical times of the mixture of `N(m, sigma^2 I)` and `N(-m, sigma^2 I)`, each by its name.
 
     $$ e^{2t} = \frac{|m|^2 + \sigma^2}{T}, \qquad 1 + \frac{|m|^2 - \sigma^2}{T}, \qquad
@@ -109,13 +107,9 @@ def crossing_time(
         ValueError: if the level is no probability, `p` lies outside (0, 1) or `temperature` is not positive.
     """
     if level is not None and not 0 <= level <= 1:
-        raise ValueError(
-            f"`crossing_time` needs `level` in [0, 1]. Got {level}. Leave it out for `threshold(p)`."
-        )
+        raise ValueError(f"`crossing_time` needs `level` in [0, 1]. Got {level}. Leave it out for `threshold(p)`.")
     if not temperature > 0:
-        raise ValueError(
-            f"`crossing_time` needs `temperature` > 0. Got {temperature}. Pass that of the bath."
-        )
+        raise ValueError(f"`crossing_time` needs `temperature` > 0. Got {temperature}. Pass that of the bath.")
     _half_log_odds(p)
     wanted = 1.0 if level is None else _separation_at(level, p)
     weights, spectrum = _modes(half_difference, covariance)

@@ -67,9 +67,7 @@ def _condensed(alpha: float, s: np.ndarray) -> tuple[float, float]:
     def entropy(exponent: float) -> float:
         """Alpha + zeta - lambda zeta': what is left of the entropy of the points."""
         scale = 1 + exponent * s
-        return float(
-            alpha + np.mean(0.5 * exponent * s * ((1 - exponent) / scale**2) - 0.5 * np.log1p(exponent * s))
-        )
+        return float(alpha + np.mean(0.5 * exponent * s * ((1 - exponent) / scale**2) - 0.5 * np.log1p(exponent * s)))
 
     found = root(entropy, 0.0, 1.0)
     return slope(found), found

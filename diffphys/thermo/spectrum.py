@@ -41,9 +41,7 @@ class SpectralTime(NamedTuple):
     corrected: float
 
 
-def covariance_spectrum(
-    points: Real[Array | np.ndarray, "n d"], centre: bool = True
-) -> Float[np.ndarray, " rank"]:
+def covariance_spectrum(points: Real[Array | np.ndarray, "n d"], centre: bool = True) -> Float[np.ndarray, " rank"]:
     """Eigenvalues of the sample covariance, descending, through the smaller of the two Gram matrices.
 
     Args:
@@ -155,9 +153,7 @@ def _gram(points: Real[Array | np.ndarray, "n d"], centre: bool) -> tuple[np.nda
         block = np.asarray(points[rows, columns], np.float64) - mean[columns]
         total += block.T @ block if n >= d else block @ block.T
     if not np.isfinite(np.trace(total)):
-        raise ValueError(
-            "`points` needs finite entries. Got some that are not. Drop the rows that hold them."
-        )
+        raise ValueError("`points` needs finite entries. Got some that are not. Drop the rows that hold them.")
     return total / _degrees(points, centre), mean
 
 
@@ -166,9 +162,7 @@ def _projections(points: Real[Array | np.ndarray, "n d"], mean: np.ndarray, vect
     n, d = points.shape
     if n < d:
         return vector
-    return np.concatenate(
-        [(np.asarray(points[rows], np.float64) - mean) @ vector for rows, _ in _blocks(n, d)]
-    )
+    return np.concatenate([(np.asarray(points[rows], np.float64) - mean) @ vector for rows, _ in _blocks(n, d)])
 
 
 def _blocks(n: int, d: int) -> list[tuple[slice, slice]]:

@@ -126,9 +126,7 @@ def sign_agreement(mean: float, variance0: float, v: ArrayLike) -> Values:
         )
     noise = np.asarray(v, float)[..., None]
     if not (noise > 0).all():
-        raise ValueError(
-            f"`sign_agreement` needs `v` > 0. Got {np.min(noise)}. Leave out v = 0, where it is 1."
-        )
+        raise ValueError(f"`sign_agreement` needs `v` > 0. Got {np.min(noise)}. Leave out v = 0, where it is 1.")
     scale = np.sqrt(variance0 + noise)
     delta = mean / scale
     # The posterior of the side turns over within `width` of the plane, in units of `scale`: nodes that are
@@ -200,9 +198,7 @@ def _fields(delta: np.ndarray, p: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _half_log_odds(p: float) -> float:
     if not 0 < p < 1:
-        raise ValueError(
-            f"A two-class law needs `p` in (0, 1). Got {p}. Give the weight of one of the classes."
-        )
+        raise ValueError(f"A two-class law needs `p` in (0, 1). Got {p}. Give the weight of one of the classes.")
     return 0.5 * float(np.log(p) - np.log1p(-p))
 
 
@@ -225,9 +221,7 @@ def _modes(half_difference: ArrayLike, covariance: ArrayLike) -> tuple[np.ndarra
         # Zero eigenvalues come out as rounding errors of either sign.
         spectrum = np.where(np.abs(spectrum) <= 1e-13 * np.abs(spectrum).max(), 0.0, spectrum)
     if not (spectrum >= 0).all():
-        raise ValueError(
-            f"`covariance` needs eigenvalues >= 0. Got {spectrum.min()}. Pass variances, not deviations."
-        )
+        raise ValueError(f"`covariance` needs eigenvalues >= 0. Got {spectrum.min()}. Pass variances, not deviations.")
     # A direction in which the means agree says nothing, whatever its variance: keep it from giving 0 / 0.
     return weights, np.where(weights > 0, spectrum, 1.0)
 
@@ -235,7 +229,5 @@ def _modes(half_difference: ArrayLike, covariance: ArrayLike) -> tuple[np.ndarra
 def _nonnegative(function: str, name: str, value: ArrayLike) -> np.ndarray:
     array = np.asarray(value, float)
     if not (array >= 0).all():
-        raise ValueError(
-            f"`{function}` needs `{name}` >= 0. Got {np.min(array)}. Check its sign, and for NaN."
-        )
+        raise ValueError(f"`{function}` needs `{name}` >= 0. Got {np.min(array)}. Check its sign, and for NaN.")
     return array

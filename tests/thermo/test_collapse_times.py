@@ -72,9 +72,7 @@ def test_isotropic_collapse_time_has_both_limits_of_the_load():
 
 def test_rank_deficient_data_collapse_as_in_their_own_dimension():
     spectrum = SPECTRA["10x100_990x0"]
-    assert collapse_time(1e4, spectrum) == pytest.approx(
-        float(collapse_time_isotropic(1e4, 10, 100.0)), rel=1e-13
-    )
+    assert collapse_time(1e4, spectrum) == pytest.approx(float(collapse_time_isotropic(1e4, 10, 100.0)), rel=1e-13)
 
 
 def test_collapse_variance_survives_extreme_counts():
@@ -103,18 +101,14 @@ def test_power_law_capacity_is_the_infinite_product_of_the_hyperbolic_sine():
 
 
 def test_power_law_collapse_noise_needs_many_dimensions_to_converge():
-    exact = brentq(
-        lambda v: 0.5 * np.log(np.sinh(np.pi / v**0.5) / (np.pi / v**0.5)) - np.log(1e4), 0.01, 0.05
-    )
+    exact = brentq(lambda v: 0.5 * np.log(np.sinh(np.pi / v**0.5) / (np.pi / v**0.5)) - np.log(1e4), 0.01, 0.05)
     assert exact == pytest.approx(0.02000, abs=5e-6)
     assert collapse_variance(1e4, RANK**-2) == pytest.approx(0.01991, abs=5e-6)
 
 
 def test_effective_dimension_is_the_slope_of_the_capacity():
     spectrum, v, step = SPECTRA["1_over_i_d1000"], np.geomspace(1e-3, 10, 5), 1e-4
-    slope = (log_capacity(v * np.exp(step), spectrum) - log_capacity(v * np.exp(-step), spectrum)) / (
-        2 * step
-    )
+    slope = (log_capacity(v * np.exp(step), spectrum) - log_capacity(v * np.exp(-step), spectrum)) / (2 * step)
     np.testing.assert_allclose(effective_dimension(v, spectrum), -2 * slope, rtol=1e-7)
 
 

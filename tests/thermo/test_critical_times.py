@@ -89,9 +89,7 @@ def test_crossing_at_temperature_two_is_the_spectral_time_by_coincidence():
     assert abs(warm.score_zero - warm.spectral) > 1e-4
 
 
-@pytest.mark.parametrize(
-    "covariance", [np.array([4.0, 1.0]), np.diag([4.0, 1.0])], ids=["diagonal", "matrix"]
-)
+@pytest.mark.parametrize("covariance", [np.array([4.0, 1.0]), np.diag([4.0, 1.0])], ids=["diagonal", "matrix"])
 def test_crossing_time_of_the_anisotropic_pair_is_exact_and_not_spectral(covariance):
     found = crossing_time(np.array([3.0, 2.0]), covariance)
     assert found == pytest.approx(0.5 * np.log(5 + np.sqrt(37)), abs=1e-13)

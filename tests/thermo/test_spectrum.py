@@ -107,9 +107,7 @@ def test_correction_inverts_the_asymptotic_shift_of_a_white_bulk():
     draw = gaussian(400, np.r_[9.0, np.ones(199)])
     with threadpool_limits(1):
         found = [spectral_time(draw(rng)) for _ in range(100)]
-    plain, corrected = (
-        np.array([getattr(one, name) for one in found]) for name in ("eigenvalue", "corrected")
-    )
+    plain, corrected = (np.array([getattr(one, name) for one in found]) for name in ("eigenvalue", "corrected"))
     assert abs(plain.mean() - 9 * (1 + gamma / 8)) < 4 * plain.std() / 10
     assert abs(corrected.mean() - 9) < 4 * corrected.std() / 10
 

@@ -61,9 +61,7 @@ def test_agreement_and_information_hold_to_1e_12_at_every_separation(p):
 def test_agreement_is_the_integral_over_the_two_densities():
     """The form of the paper: `1/2 int (G_+^2 + G_-^2) / (G_+ + G_-)`."""
     plus, minus = (lambda y, s=s: np.exp(-((y - s * 1.3) ** 2) / 2) / np.sqrt(2 * np.pi) for s in (1, -1))
-    integral, _ = quad(
-        lambda y: (plus(y) ** 2 + minus(y) ** 2) / (plus(y) + minus(y)) / 2, -12, 12, epsabs=1e-13
-    )
+    integral, _ = quad(lambda y: (plus(y) ** 2 + minus(y) ** 2) / (plus(y) + minus(y)) / 2, -12, 12, epsabs=1e-13)
     assert agreement(1.3) == pytest.approx(integral, abs=1e-12)
 
 
@@ -124,9 +122,7 @@ def test_class_information_gives_the_cost_of_a_gaussian_late_start(oracles, time
 def test_theory_of_the_gaussian_mixture_equals_the_exact_curve(oracles, dim):
     oracle = oracles[f"phi_gm_repo_d{dim}"]
     delta = separation(np.ones(dim), 1.0, np.expm1(2 * np.array(oracle["inputs"]["t"])))
-    np.testing.assert_allclose(
-        agreement(delta), oracle["value"]["theory"], rtol=0, atol=oracle["tol"]["theory"]
-    )
+    np.testing.assert_allclose(agreement(delta), oracle["value"]["theory"], rtol=0, atol=oracle["tol"]["theory"])
 
 
 @pytest.mark.parametrize("dim", [256, 1024])
@@ -141,9 +137,7 @@ def test_separation_of_any_covariance_solves_the_linear_system():
     rng = np.random.default_rng(0)
     half, root = rng.normal(size=5), rng.normal(size=(5, 5))
     covariance, variances = root @ root.T, np.array([[0.1, 1.0], [7.0, 300.0]])
-    expected = [
-        [np.sqrt(half @ np.linalg.solve(covariance + v * np.eye(5), half)) for v in row] for row in variances
-    ]
+    expected = [[np.sqrt(half @ np.linalg.solve(covariance + v * np.eye(5), half)) for v in row] for row in variances]
     np.testing.assert_allclose(separation(half, covariance, variances), expected, rtol=1e-12)
 
 
@@ -155,9 +149,7 @@ def test_separation_takes_a_number_a_diagonal_or_a_matrix_alike():
 
 
 def test_separation_of_the_anisotropic_pair_is_one_at_its_exact_noise():
-    assert separation(np.array([3.0, 2.0]), np.array([4.0, 1.0]), 4 + np.sqrt(37)) == pytest.approx(
-        1.0, abs=1e-14
-    )
+    assert separation(np.array([3.0, 2.0]), np.array([4.0, 1.0]), 4 + np.sqrt(37)) == pytest.approx(1.0, abs=1e-14)
 
 
 def test_separation_without_noise_is_infinite_only_where_classes_do_not_overlap():

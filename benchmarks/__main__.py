@@ -1,0 +1,56 @@
+"""`python -m benchmarks`: the list of cases; `python -m benchmarks run`: their table."""
+
+import importlib
+import json
+import pathlib
+from typing import Annotated
+
+import typer
+
+from .cases import CASES
+
+app = typer.Typer(
+    help="How fast diffphys is, beside its peers and beside what the machine can do.",
+    add_completion=False, context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+
+
+@app.callback(invoke_without_command=True)
+def listing(context: typer.Context) -> None:
+    """How fast diffphys is, beside its peers and beside what the machine can do. Alone: the list of cases."""
+    if context.invoked_subcommand is None:
+        width = max(map(len, CASES))
+        typer.echo("\n".join(f"{name.ljust(width)}  {line}" for name, line in CASES.items()))
+        typer.echo("\nRun them: python -m benchmarks run [CASE ...]")
+
+
+@app.command()
+def run(
+    cases: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="By default all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes: to see that it works, not how fast.")] = False,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each program, after one that compiles.")] = 5,
+    report: Annotated[pathlib.Path | None, typer.Option("--json", help="Write every repeat to this file.")] = None,
+) -> None:
+    """Run cases, print a table of each, and say which goals are met."""
+    chosen = cases or list(CASES)
+    unknown = [name for name in chosen if name not in CASES]
+    if unknown:
+        raise typer.BadParameter(f"needs some of {', '.join(CASES)}. Got {', '.join(unknown)}.", param_hint="CASE")
+    from ._report import machine, record, table
+
+    about = machine()
+    typer.echo(f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB; {about['device']}")
+    reports = {}
+    for name in chosen:
+        typer.echo(f"\n## {name}: {CASES[name]}\n")
+        case = importlib.import_module(f".cases.{name.replace('-', '_')}", __package__)
+        reports[name] = case.measure(quick, repeats)
+        # Goals are about full sizes.
+        typer.echo(table(reports[name], goals=not quick))
+        # After each case: a run of all of them takes minutes, and may be stopped.
+        if report is not None:
+            report.write_text(json.dumps(record(reports, quick=quick, repeats=repeats), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,10 @@
+"""The cases, by name; each is a module with `measure(quick, repeats)`."""
+
+CASES = {
+    "speciation-identity": "Figure 2 by the posterior identity, d = 256 to 16384: seconds a dimension, error, z-scores",
+    "clone-steps": "elements stepped per second by clones, beside a plain scan, diffrax, PyTorch, bare normals",
+    "excess-entropy": "Figure 3 at n = 20000: entropy of the weights against the raw log-density, at equal error",
+    "empirical-score": "the score of 60000 data: time and memory beside the two bare matrix products",
+    "regimes": "`diffphys regimes` in a cold and in a warm process; MNIST 1 and 8 by the identities",
+    "start": "`diffphys --help` and `import diffphys`, each in a new process",
+}

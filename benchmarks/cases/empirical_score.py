@@ -1,0 +1,76 @@
+"""The posterior mean of a data set, beside the matrix products it cannot do without."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float
+
+import diffphys as dp
+
+from .._harness import Entrant, Goal, Report, race, ratio
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+# The noise of late and of early times: at the second one, near data are told apart by direct differences.
+_VARIANCES = (1.0, 0.01)
+
+
+def measure(quick: bool, repeats: int) -> Report:
+    n, dim, batch = (2000, 64, 32) if quick else (60_000, 1024, 1024)
+    points_key, y_key, weight_key = jr.split(jr.key(0), 3)
+    points = jr.normal(points_key, (n, dim), np.float32)
+    target = dp.Empirical(points)
+    weights = jr.normal(weight_key, (batch, n), np.float32)
+    races, goals = [], []
+    for variance in _VARIANCES:
+        ys = points[:batch] + np.float32(variance**0.5) * jr.normal(y_key, (batch, dim), np.float32)
+        setting = f"n = {n}, d = {dim}, batch {batch}, v = {variance:g}"
+        entrants = _entrants(target, points, weights, ys, np.float32(variance))
+        found = race(setting, entrants, repeats, work=4.0 * batch * n * dim, unit="flop")
+        races.append(found)
+        over = ratio(found["Empirical.posterior_mean"], found["two products"])
+        memory = _extra_mib(_score.lower(target, ys, np.float32(variance)).compile().compiled)
+        goals += [
+            Goal(f"v = {variance:g}: time over that of the two products", over, 1.5),
+            Goal(f"v = {variance:g}: extra memory in MiB", memory, 1024),
+        ]
+    return Report(races, goals)
+
+
+@eqx.filter_jit
+def _score(target, ys, variance):
+    return jax.vmap(target.posterior_mean, (0, None))(ys, variance)
+
+
+@jax.jit
+def textbook(points: Float[Array, "n d"], ys: Float[Array, "b d"], variance: Float[Array, ""]) -> Float[Array, "b d"]:
+    """Softmax of all squared distances, as papers write it."""
+    products = jnp.matmul(ys, points.T, precision=_HIGHEST)
+    distances = jnp.sum(ys**2, axis=1)[:, None] - 2 * products + jnp.sum(points**2, axis=1)[None]
+    return jnp.matmul(jax.nn.softmax(-distances / (2 * variance), axis=1), points, precision=_HIGHEST)
+
+
+@jax.jit
+def _products(points, ys, weights):
+    return jnp.matmul(ys, points.T, precision=_HIGHEST), jnp.matmul(weights, points, precision=_HIGHEST)
+
+
+def _entrants(target, points, weights, ys, variance) -> list[Entrant]:
+    def extra(compiled) -> str:
+        return f"{_extra_mib(compiled):.0f} MiB extra"
+
+    # Memory is asked for after the first call, which is to show what compiling takes.
+    return [
+        Entrant("Empirical.posterior_mean", "ours", lambda _: _score(target, ys, variance),
+                note=lambda _: extra(_score.lower(target, ys, variance).compile().compiled)),
+        Entrant("textbook softmax", "peer", lambda _: textbook(points, ys, variance),
+                note=lambda _: extra(textbook.lower(points, ys, variance).compile())),
+        Entrant("two products", "limit", lambda _: _products(points, ys, weights), note="Y A' and W A"),
+    ]  # fmt: skip
+
+
+def _extra_mib(compiled) -> float:
+    """Memory beside arguments and results; nan where the compiler does not say."""
+    analysis = compiled.memory_analysis()
+    return float("nan") if analysis is None else analysis.temp_size_in_bytes / 2**20

@@ -1,0 +1,83 @@
+"""The main job on digits, MNIST and CIFAR: the numbers and verdicts that the reference found."""
+
+import jax
+import numpy as np
+import pytest
+
+import diffphys as dp
+
+OU = dp.OrnsteinUhlenbeck()
+
+
+def measure(loaded, times, samples=600):
+    data = dp.Empirical(loaded.points, loaded.labels)
+    return dp.regimes(data, OU, times, key=jax.random.key(0), samples=samples, datasets=0)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    loaded = dp.load("digits", classes=(0, 1), scale=(-1, 1))
+    return measure(loaded, np.linspace(0.05, 3, 24), samples=2000)
+
+
+def test_digits_have_the_three_regimes_of_the_readme(digits):
+    assert digits.attrs["spectral_time"] == pytest.approx(1.01, abs=0.005)
+    assert digits.attrs["crossing_time"] == pytest.approx(1.06, abs=0.02)
+    assert float(digits.collapse_time[3, 0]) == pytest.approx(0.26, abs=0.005)
+    assert digits.attrs["regimes"] == "I, II and III"
+    assert digits.attrs["verdict"] == "speciation"
+    assert digits.attrs["t_C"] < digits.attrs["spectral_time"]
+
+
+def test_digits_between_zero_and_one_do_not_speciate():
+    ds = measure(dp.load("digits"), [0.2, 0.5, 1.0], samples=64)
+    assert np.isnan(ds.attrs["spectral_time"])
+    assert ds.attrs["eigenvalue"] == pytest.approx(0.699, abs=5e-4)
+    assert ds.attrs["regimes"].startswith("none: no speciation by the spectral criterion")
+
+
+def test_posterior_events_keep_their_noise_level_when_pixels_are_rescaled():
+    """Crossings at the same sigma_v / scale; the spectral time moves by 1/2 log of another offset."""
+    variances = np.geomspace(0.05, 400, 20)
+    crossings = []
+    for scale in (1.0, 3.0):
+        points = dp.load("digits", classes=(0, 1), scale=(-1, 1))
+        data = dp.Empirical(points.points * np.float32(scale), points.labels)
+        times = 0.5 * np.log1p(scale**2 * variances)
+        ds = dp.regimes(data, OU, times, key=jax.random.key(0), samples=500, datasets=0)
+        crossings.append(np.sqrt(np.expm1(2 * np.array([ds.attrs["crossing_time"], ds.attrs["t_C"]]))) / scale)
+    np.testing.assert_allclose(crossings[0], crossings[1], rtol=0.02)
+
+
+def test_mnist_ones_and_eights_speciate_and_then_collapse(lab, monkeypatch):
+    monkeypatch.setenv("DIFFPHYS_DATA", str(lab))
+    loaded = dp.load("mnist", classes=(1, 8), per_class=5000, pad=32)
+    ds = measure(loaded, np.linspace(0.12, 2.4, 14), samples=400)
+    assert ds.attrs["eigenvalue"] == pytest.approx(7.668, abs=5e-4)
+    assert ds.attrs["spectral_time"] == pytest.approx(1.018, abs=1e-3)
+    assert ds.attrs["verdict"] == "speciation"
+    assert ds.attrs["regimes"] == "I, II and III"
+    assert ds.attrs["phi_permuted_at_crossing"] == pytest.approx(0.51, abs=0.01)
+    zero, half, entropy, theory = ds.collapse_time.values
+    # Four standard errors at 500 samples are about .05.
+    np.testing.assert_allclose([zero[0], half[0], entropy[0]], [0.416, 0.35, 0.68], atol=0.05)
+    np.testing.assert_allclose(theory, [0.459, 0.265, 0.568], atol=1e-3)
+    assert ds.attrs["crossing_time"] == pytest.approx(0.96, abs=0.06)
+
+
+def test_cifar_labels_are_decided_by_collapse(lab, monkeypatch):
+    monkeypatch.setenv("DIFFPHYS_DATA", str(lab))
+    loaded = dp.load("cifar10", classes=(1, 7), per_class=3000, channel="red")
+    ds = measure(loaded, np.linspace(0.3, 2.0, 12), samples=300)
+    assert ds.attrs["eigenvalue"] == pytest.approx(16.718, abs=1e-3)
+    assert ds.attrs["verdict"].startswith("collapse")
+    assert ds.attrs["has_regime_two"] == 0
+    assert ds.attrs["crossing_time"] == pytest.approx(0.70, abs=0.04)
+    assert ds.attrs["phi_permuted_at_crossing"] == pytest.approx(0.70, abs=0.03)
+    assert ds.attrs["phi_c_at_crossing"] == pytest.approx(0.40, abs=0.06)
+    assert float(ds.phi_left_out.max()) < 0.77
+
+
+def test_regimes_refuses_a_model(unchecked):
+    with pytest.raises(ValueError, match="`regimes` needs a data set"):
+        dp.regimes(dp.symmetric_mixture(np.ones(4, np.float32)), OU, [1.0], key=jax.random.key(0))

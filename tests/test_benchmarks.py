@@ -1,0 +1,174 @@
+"""The benchmarks compare like with like, and say what was measured and what was not."""
+
+import itertools
+import json
+import math
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import diffphys as dp
+from benchmarks.__main__ import app
+from benchmarks._harness import Entrant, Goal, Race, Report, Timing, peer, race, ratio
+from benchmarks._report import record, table
+from benchmarks.cases import CASES
+from benchmarks.cases._clone_peers import Problem, diffrax_solver, plain_scan, step
+from benchmarks.cases.empirical_score import textbook
+from benchmarks.cases.excess_entropy import raw_log_density, weights_entropy
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def _timing(seconds, role="peer", name="it"):
+    return Timing(name, role, 1.0, tuple(seconds), 1.0, "")
+
+
+def test_each_repeat_begins_with_another_program_after_all_have_compiled():
+    calls = []
+    entrants = [Entrant(name, "ours", lambda i, name=name: calls.append((name, i))) for name in "ab"]
+    found = race("here", entrants, 2)
+    assert calls == [("a", -1), ("b", -1), ("a", 0), ("b", 0), ("b", 1), ("a", 1)]
+    assert [len(timing.seconds) for timing in found.timings] == [2, 2]
+
+
+def test_a_race_waits_for_asynchronous_results():
+    waited = []
+
+    class Late:
+        def block_until_ready(self):
+            waited.append(True)
+            return self
+
+    race("here", [Entrant("late", "ours", lambda _: Late())], 2)
+    assert len(waited) == 3
+
+
+def test_a_ratio_is_the_median_over_repeats_so_that_drift_cancels():
+    ours, theirs = _timing([1.0, 2.0, 40.0]), _timing([2.0, 4.0, 80.0])
+    assert ratio(ours, theirs) == 0.5
+    assert math.isnan(ratio(ours, _timing([])))
+
+
+def test_a_spread_is_half_the_quartile_distance_over_the_median():
+    assert _timing([1.0, 2.0, 3.0, 4.0, 5.0]).spread == pytest.approx(1 / 3)
+
+
+def test_extrapolated_times_are_scaled_by_the_first_result_and_labelled():
+    clock = itertools.count()
+    found = race("here", [Entrant("part", "ours", lambda _: next(clock), scale=lambda first: 1e6 + first)], 1)
+    assert found["part"].scale == 1e6
+    assert found["part"].median > 1e6 * 1e-9
+    assert "extrapolated x 1e+06" in table(Report([found], []), goals=True)
+
+
+def test_a_peer_that_is_not_installed_is_a_row_that_says_so():
+    absent = peer("no_such_package_here", "their loop", lambda package: package.loop)
+    shown = table(Report([race("here", [Entrant("own", "ours", lambda _: None), absent], 1)], []), goals=True)
+    (row,) = [line for line in shown.splitlines() if "their loop" in line]
+    assert "no_such_package_here is not installed" in row
+
+
+def test_a_goal_can_be_missed_and_nan_misses_it():
+    goals = [Goal("small", 1.0, 2.0), Goal("large", 3.0, 2.0), Goal("unknown", float("nan"), 2.0)]
+    assert [goal.met for goal in goals] == [True, False, False]
+    shown = table(Report([Race("here", (_timing([1.0]),))], goals), goals=True)
+    assert [line.split()[1] for line in shown.splitlines() if line.startswith("- ")] == ["met", "MISSED", "MISSED"]
+
+
+def test_the_record_is_json_with_every_repeat_and_the_machine():
+    found = Race("here", (_timing([1.0, 3.0], "ours", "own"), _timing([], name="absent")), 6.0, "steps")
+    written = json.dumps(record({"case": Report([found], [])}, quick=True, repeats=2), allow_nan=False)
+    read = json.loads(written)
+    own, absent = read["cases"]["case"]["races"][0]["programs"]
+    assert own["seconds"] == [1.0, 3.0]
+    assert own["median"] == 2.0
+    assert absent["median"] is None
+    assert {"cpu", "cores", "memory_gib", "device"} <= read["machine"].keys()
+    assert read["versions"]["jax"] == jax.__version__
+
+
+def test_the_hand_written_step_is_that_of_the_reverse_sde(getkey):
+    dim, h, t = 5, 0.03, 0.7
+    sampler = dp.ReverseSDE(dp.OrnsteinUhlenbeck(), dp.symmetric_mixture(jnp.ones(dim)).posterior_mean)
+    x, noise = jr.normal(getkey(), (dim,)), jr.normal(getkey(), (dim,))
+    row = jax.tree.map(lambda leaf: leaf[0], sampler.plan(np.array([t, t - h])))
+    np.testing.assert_allclose(step(x, t, h, noise), sampler.step(row, x, noise[None]), rtol=1e-12)
+
+
+def test_diffrax_and_the_plain_scan_sample_the_same_law():
+    problem = Problem(dim=8, batch=4000, steps=16)
+    starts = jr.normal(jr.key(0), (problem.batch, problem.dim))
+    magnetisation = [
+        np.mean(np.asarray(jax.jit(walk)(jr.key(i + 1), starts)), axis=1) ** 2
+        for i, walk in enumerate([plain_scan(problem), _diffrax(problem)])
+    ]
+    stderr = math.hypot(*(values.std() / math.sqrt(len(values)) for values in magnetisation))
+    assert abs(magnetisation[0].mean() - magnetisation[1].mean()) < 4 * stderr
+    assert magnetisation[0].mean() > 0.5
+
+
+def _diffrax(problem):
+    import diffrax
+
+    return diffrax_solver(problem, "UnsafeBrownianPath")(diffrax)
+
+
+@pytest.fixture(scope="module")
+def cloud():
+    points = jr.normal(jr.key(0), (60, 4))
+    return dp.Empirical(points), points
+
+
+def test_the_textbook_score_is_the_posterior_mean(cloud):
+    data, points = cloud
+    ys = points[:3] + 0.3 * jr.normal(jr.key(1), (3, 4))
+    ours = jax.vmap(data.posterior_mean, (0, None))(ys, jnp.asarray(0.1))
+    np.testing.assert_allclose(textbook(points, ys, jnp.asarray(0.1)), ours, rtol=1e-10)
+
+
+def test_both_estimators_of_the_excess_entropy_have_the_same_mean(cloud):
+    data, points = cloud
+    variances = np.array([0.05, 0.5, 5.0])
+    clean, noise = jnp.tile(points, (40, 1)), jr.normal(jr.key(2), (2400, 4))
+    ours = np.asarray(weights_entropy(data, clean, noise, variances))
+    raw = np.asarray(raw_log_density(points, clean, noise, variances))
+    difference = ours - raw
+    assert np.all(np.abs(difference.mean(0)) < 4 * difference.std(0) / math.sqrt(len(difference)))
+    assert np.all(ours.var(0) < raw.var(0))
+
+
+def test_an_unknown_case_is_refused_with_the_list():
+    result = CliRunner().invoke(app, ["run", "nonsense"])
+    assert result.exit_code == 2
+    assert "Got nonsense" in " ".join(result.output.split())
+
+
+def test_without_a_command_the_cases_are_listed():
+    listed = CliRunner().invoke(app, []).output
+    modules = {path.stem.replace("_", "-") for path in (ROOT / "benchmarks/cases").glob("[a-z]*.py")}
+    assert modules == set(CASES)
+    assert all(f"{name} " in listed for name in CASES)
+
+
+QUICK = ["empirical-score"]
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CASES]
+)
+def test_every_case_runs_in_small(case, tmp_path):
+    written = tmp_path / "report.json"
+    command = [sys.executable, "-m", "benchmarks", "run", case, "--quick", "--repeats", "1", "--json", str(written)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    races = json.loads(written.read_text())["cases"][case]["races"]
+    for found in races:
+        assert any(program["role"] == "ours" for program in found["programs"])
+        for program in found["programs"]:
+            assert program["seconds"] or "not installed" in program["note"] or "MNIST" in program["note"]

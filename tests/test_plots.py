@@ -1,0 +1,67 @@
+"""Figures hold what they claim: every curve, mark and shade comes from the results."""
+
+import jax
+import matplotlib
+
+import diffphys as dp
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+OU = dp.OrnsteinUhlenbeck()
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def run():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(60, 8)).astype(np.float32) + 3 * np.repeat([[1], [-1]], 30, 0).astype(np.float32)
+    data = dp.Empirical(points, np.repeat([0, 1], 30))
+    return dp.regimes(data, OU, np.linspace(0.1, 3.5, 12), key=jax.random.key(0), samples=200, datasets=2)
+
+
+def legend(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_regimes_figure_shades_the_regimes_that_exist(run):
+    figure = dp.plots.regimes(run)
+    assert run.attrs["regimes"] == "I, II and III"
+    for axes in figure.axes:
+        assert [t.get_text() for t in axes.texts if t.get_text() in ("I", "II", "III")] == ["I", "II", "III"]
+    lines = [line.get_xdata()[0] for line in figure.axes[0].lines if len(set(line.get_xdata())) == 1]
+    assert run.attrs["spectral_time"] in lines
+    assert run.attrs["t_C"] in lines
+
+
+def test_regimes_figure_without_a_second_regime_says_so(run):
+    inverted = run.assign_attrs(verdict="collapse: ...", has_regime_two=0, regimes="I above t_S; no regime II: ...")
+    figure = dp.plots.regimes(inverted)
+    assert "II" not in [t.get_text() for t in figure.axes[0].texts]
+    assert any("no regime II" in t.get_text() for t in figure.texts)
+    assert "crossing" not in [t.get_text() for t in figure.axes[0].texts]
+
+
+def test_speciation_figure_draws_every_curve_of_the_run():
+    target = dp.symmetric_mixture(np.ones(8, np.float32))
+    ds = dp.speciation(target, OU, [0.5, 1.0, 1.5], key=jax.random.key(0), samples=64, clones=16, steps=4)
+    axes = dp.plots.speciation(ds).axes[0]
+    assert legend(axes) == [r"$\phi$, posterior identity", "theory", r"$\phi$, clones"]
+    curve = next(line for line in axes.lines if line.get_label() == r"$\phi$, posterior identity")
+    np.testing.assert_array_equal(curve.get_ydata(), ds.phi)
+
+
+def test_collapse_and_diagram_figures_mark_their_times(run):
+    axes = dp.plots.collapse(run).axes[0]
+    assert "$t_C$" in [t.get_text() for t in axes.texts]
+    target = dp.symmetric_mixture(np.full(64, 0.5))
+    diagram = dp.plots.diagram(dp.diagram(target, key=jax.random.key(0))).axes[0]
+    assert any(text.startswith("$n^* = ") for text in legend(diagram))

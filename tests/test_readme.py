@@ -1,0 +1,54 @@
+"""What README.md prints is true: its example runs, its options exist, its commands are those of the checks."""
+
+import pathlib
+import re
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from diffphys.cli import app
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_example_runs_as_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert (tmp_path / "speciation.png").exists()
+    exact, both = names["exact"], names["both"]
+    error = np.hypot(both.phi_clones_stderr, 0.01)
+    np.testing.assert_array_less(np.abs(both.phi_clones - exact.phi.values[::3]), 4 * error)
+
+
+@pytest.mark.parametrize("command", ["regimes", "speciation", "collapse", "diagram", "info"])
+def test_commands_of_the_table_exist(command):
+    assert f"`diffphys {command}`" in README
+    assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
+
+
+def test_options_of_the_table_exist():
+    shown = CliRunner().invoke(app, ["regimes", "--help"], terminal_width=200).output
+    rows = re.search(r"\| options \|.*?\n\n", README, re.DOTALL).group(0)
+    for option in set(re.findall(r"--[a-z][a-z-]*", rows)):
+        assert option in shown, option
+
+
+def test_links_and_pictures_exist():
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_two_commands_are_short_and_the_second_is_that_of_the_checks():
+    lines = [line for line in README.splitlines() if line.startswith("python3 -m venv")]
+    assert len(lines) == 2
+    assert "diffphys regimes" in lines[0]
+    assert "-m pytest" in lines[1]
+    assert "-m pytest" in (ROOT / ".ci" / "run").read_text()
