@@ -33,7 +33,7 @@ class Diffused(eqx.Module):
         r"""$\nabla_z \log p_t(z)$."""
         return self.process.kernel(t).score(z, self.posterior_mean(t, z))
 
-    def label_log_posterior(self, t: Scalar, z: State) -> Float[Array, " k"]:
+    def label_log_posterior(self, t: Scalar, z: State) -> Float[Array, " labels"]:
         r"""$\log P(k \mid z_t = z)$ for each label of a labelled target."""
         if not isinstance(self.target, AbstractLabelledTarget):
             raise ValueError(

@@ -17,13 +17,22 @@ def gaussian_denoiser(variance: float):
     return Gaussian(jnp.zeros(1), variance).posterior_mean
 
 
-def step_maps(sampler: AbstractSampler, ts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The matrices A (of the state) and B (of the noise) of each step, in one dimension."""
-    rows = place(sampler.plan(ts), jnp.float64)
+def step_maps(sampler: AbstractSampler, *grids: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The matrices A (of the state) and B (of the noise) of each step of each grid, in one dimension.
+
+    All grids at once, since compiling is what takes time.
+    """
+    rows = jax.tree.map(lambda *leaves: np.concatenate(leaves), *[sampler.plan(ts) for ts in grids])
     shape = (*np.shape(sampler.process.kernel(1.0).mean), 1)
-    k, steps = int(np.prod(shape)), len(ts) - 1
-    state, noise = _step_maps(sampler, rows, jnp.zeros(shape), jnp.zeros((sampler.draws, *shape)))
-    return np.asarray(state).reshape(steps, k, k), np.asarray(noise).reshape(steps, k, sampler.draws * k)
+    noise = jnp.zeros((sampler.draws, *shape))
+    maps = _step_maps(sampler, place(rows, jnp.float64), jnp.zeros(shape), noise)
+    counts = [len(ts) - 1 for ts in grids]
+    k = int(np.prod(shape))
+    states, noises = (
+        np.split(np.asarray(leaf).reshape(sum(counts), k, width), np.cumsum(counts)[:-1])
+        for leaf, width in zip(maps, (k, sampler.draws * k), strict=True)
+    )
+    return list(zip(states, noises, strict=True))
 
 
 @eqx.filter_jit

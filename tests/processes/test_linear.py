@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.linalg
 from exact_laws import assert_close_by_rows, exact_law
-from unchecked import unchecked
 
 from diffphys.processes import LinearProcess, OrnsteinUhlenbeck, complete_recipe, third_order_langevin
 
@@ -82,8 +81,8 @@ def test_parameters_may_be_jax_arrays_of_another_dtype_than_the_default_lift():
         ({"noise": np.full((2, 2), np.inf)}, "noise"),
     ],
 )
-def test_shapes_that_do_not_fit_and_values_that_are_not_finite_are_refused(parameters, name):
-    with unchecked(), pytest.raises(ValueError, match=f"needs a finite `{name}`"):
+def test_shapes_that_do_not_fit_and_values_that_are_not_finite_are_refused(unchecked, parameters, name):
+    with pytest.raises(ValueError, match=f"needs a finite `{name}`"):
         LinearProcess(**{"drift": -np.eye(2), "noise": np.eye(2)} | parameters)
 
 
@@ -109,8 +108,8 @@ D, Q, C = np.diag([1.0, 0.5]), np.array([[0.0, -1.0], [1.0, 0.0]]), np.array([[2
         ((D[:1], Q, C), "finite square matrices of one size"),
     ],
 )
-def test_matrices_that_make_no_recipe_are_refused(matrices, message):
-    with unchecked(), pytest.raises(ValueError, match=message):
+def test_matrices_that_make_no_recipe_are_refused(unchecked, matrices, message):
+    with pytest.raises(ValueError, match=message):
         complete_recipe(*matrices)
 
 

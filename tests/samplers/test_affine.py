@@ -1,5 +1,7 @@
 """Reverse diffusions and the bridge, exactly: coefficients, orders, laws of their ends."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,28 +24,34 @@ SAMPLERS = {
 }
 ORDERS = dict.fromkeys(SAMPLERS, 1) | {"flow": 2}
 SPANS = {"ou": (2.0, 0.1), "brownian": (5.0, 0.12), "psld": (0.8, 0.05)}
+VARIANCE = 0.3
 AT_DATA = 1e-13
 """Where a bridge may stop in place of 0: what it leaves out is of this size."""
+
+
+@functools.cache
+def maps_of(kind, name):
+    """The steps of 320 and of 640."""
+    process = PROCESSES[name]
+    sampler = SAMPLERS[kind](process, gaussian_denoiser(VARIANCE))
+    return sampler, step_maps(sampler, *[uniform_grid(*SPANS[name], steps) for steps in (320, 640)])
 
 
 @pytest.mark.parametrize("name", SPANS)
 @pytest.mark.parametrize("kind", SAMPLERS)
 def test_end_covariance_converges_to_the_marginal_at_the_order_of_the_sampler(kind, name):
-    process, (t, s), variance = PROCESSES[name], SPANS[name], 0.3
-    sampler = SAMPLERS[kind](process, gaussian_denoiser(variance))
-    wanted, errors = marginal(process, s, variance), []
-    for steps in (320, 640):
-        end = end_covariance(step_maps(sampler, uniform_grid(t, s, steps)), marginal(process, t, variance))
-        errors.append(np.abs(end - wanted).max())
+    _, maps = maps_of(kind, name)
+    start, wanted = (marginal(PROCESSES[name], t, VARIANCE) for t in SPANS[name])
+    errors = [np.abs(end_covariance(steps, start) - wanted).max() for steps in maps]
     assert errors[1] < 0.1 * np.abs(wanted).max()
     assert abs(np.log2(errors[0] / errors[1]) - ORDERS[kind]) < 0.12, errors
 
 
 def test_bridge_converges_at_order_one_on_a_grid_uniform_in_log_snr():
-    process, variance = OrnsteinUhlenbeck(), 0.3
-    sampler, start = Bridge(process, gaussian_denoiser(variance)), marginal(process, 6.0, variance)
-    ends = [end_covariance(step_maps(sampler, log_snr_grid(6.0, 1e-3, n)), start).item() for n in (160, 320)]
-    errors = np.array(ends) - marginal(process, 1e-3, variance).item()
+    process = OrnsteinUhlenbeck()
+    maps = step_maps(Bridge(process, gaussian_denoiser(VARIANCE)), *[log_snr_grid(6.0, 1e-3, n) for n in (160, 320)])
+    start, wanted = (marginal(process, t, VARIANCE) for t in (6.0, 1e-3))
+    errors = [(end_covariance(steps, start) - wanted).item() for steps in maps]
     assert abs(np.log2(errors[0] / errors[1]) - 1) < 0.05
 
 
@@ -51,12 +59,12 @@ def test_bridge_converges_at_order_one_on_a_grid_uniform_in_log_snr():
 @pytest.mark.parametrize("name", ["ou", "psld"])
 def test_a_time_reversal_and_no_other_has_the_joint_law_of_the_forward_process(kind, name):
     """Cov(z_s, z_t) over a whole run: of the forward process it is the marginal at s times E'."""
-    process, (t, s), variance = PROCESSES[name], SPANS[name], 0.3
-    sampler = SAMPLERS[kind](process, gaussian_denoiser(variance))
-    joint = marginal(process, t, variance)
-    for state in step_maps(sampler, uniform_grid(t, s, 640))[0]:
+    process, (t, s) = PROCESSES[name], SPANS[name]
+    sampler, (_, (states, _)) = maps_of(kind, name)
+    joint = marginal(process, t, VARIANCE)
+    for state in states:
         joint = state @ joint
-    wanted = marginal(process, s, variance) @ np.atleast_2d(process.transition(s, t)[0]).T
+    wanted = marginal(process, s, VARIANCE) @ np.atleast_2d(process.transition(s, t)[0]).T
     distance = np.abs(joint - wanted).max() / np.abs(wanted).max()
     assert (distance < 0.05) == sampler.is_time_reversal, distance
 
@@ -67,10 +75,8 @@ def test_a_time_reversal_and_no_other_has_the_joint_law_of_the_forward_process(k
 def test_euler_steps_to_the_data_match_the_exact_recursion(oracles, name, noise_level):
     inputs = oracles[name]["inputs"]
     sampler = ReverseSDE(OrnsteinUhlenbeck(), gaussian_denoiser(inputs["c"]), noise_level)
-    got = [
-        end_covariance(step_maps(sampler, uniform_grid(inputs["tf"], 0.0, n)), np.eye(1)).item()
-        for n in inputs["nsteps"]
-    ]
+    maps = step_maps(sampler, *[uniform_grid(inputs["tf"], 0.0, n) for n in inputs["nsteps"]])
+    got = [end_covariance(steps, np.eye(1)).item() for steps in maps]
     np.testing.assert_allclose(got, oracles[name]["value"], rtol=oracles[name]["tol"])
 
 
@@ -80,7 +86,7 @@ def test_bridge_to_the_data_matches_the_exact_recursion(oracles, name):
     inputs = oracles[name]["inputs"]
     sampler = Bridge(OrnsteinUhlenbeck(), gaussian_denoiser(inputs["c"]))
     grids = [np.append(uniform_grid(inputs["tf"], 0.0, n)[:-1], AT_DATA) for n in inputs["nsteps"]]
-    got = [end_covariance(step_maps(sampler, ts), np.eye(1)).item() for ts in grids]
+    got = [end_covariance(steps, np.eye(1)).item() for steps in step_maps(sampler, *grids)]
     np.testing.assert_allclose(got, oracles[name]["value"], rtol=oracles[name]["tol"])
 
 
@@ -88,7 +94,7 @@ def test_bridge_to_the_data_matches_the_exact_recursion(oracles, name):
 def test_bridge_on_the_clock_of_ddpm_has_the_end_of_ancestral_sampling(oracles, name):
     sampler = Bridge(OrnsteinUhlenbeck(), gaussian_denoiser(oracles[name]["inputs"]["c"]))
     ts = np.append(ddpm_times(linear_betas())[::-1], AT_DATA)
-    end = end_covariance(step_maps(sampler, ts), np.eye(1)).item()
+    end = end_covariance(*step_maps(sampler, ts), np.eye(1)).item()
     np.testing.assert_allclose(end, oracles[name]["value"][3], rtol=oracles[name]["tol"])
 
 
@@ -141,14 +147,13 @@ def strong_errors(counts, fine):
     """
     sampler = ReverseSDE(OrnsteinUhlenbeck(), gaussian_denoiser(0.25))
 
-    def coefficients(steps):
-        state, noise = (matrix[:, 0, 0] for matrix in step_maps(sampler, uniform_grid(3.0, 0.0, steps)))
-        after = np.append(np.cumprod(state[:0:-1])[::-1], 1.0)
-        shares = np.repeat(after * noise, fine // steps) / np.sqrt(fine // steps)
-        return np.append(shares, np.prod(state))
+    def coefficients(maps):
+        state, noise = (matrix[:, 0, 0] for matrix in maps)
+        after, each = np.append(np.cumprod(state[:0:-1])[::-1], 1.0), fine // len(state)
+        return np.append(np.repeat(after * noise, each) / np.sqrt(each), np.prod(state))
 
-    reference = coefficients(fine)
-    return np.array([np.linalg.norm(coefficients(n) - reference) for n in counts])
+    *coarse, reference = step_maps(sampler, *[uniform_grid(3.0, 0.0, n) for n in (*counts, fine)])
+    return np.array([np.linalg.norm(coefficients(maps) - coefficients(reference)) for maps in coarse])
 
 
 def test_euler_maruyama_converges_strongly_at_order_one():

@@ -7,7 +7,6 @@ import jax.random as jr
 import numpy as np
 import pytest
 from linear_maps import gaussian_denoiser, marginal, step_maps
-from unchecked import unchecked
 
 from diffphys.clocks import log_snr_grid, uniform_grid
 from diffphys.diffused import Diffused
@@ -19,9 +18,7 @@ from diffphys.targets import symmetric_mixture
 PROCESSES = {"ou": OrnsteinUhlenbeck(), "psld": PhaseSpaceLangevin()}
 KINDS = {"reverse": ReverseSDE, "bridge": Bridge, "flow": ProbabilityFlow}
 every_sampler = pytest.mark.parametrize(
-    "sampler",
-    [kind(process, gaussian_denoiser(0.3)) for kind in KINDS.values() for process in PROCESSES.values()],
-    ids=[f"{kind}-{process}" for kind in KINDS for process in PROCESSES],
+    "sampler", [kind(PhaseSpaceLangevin(), gaussian_denoiser(0.3)) for kind in KINDS.values()], ids=KINDS.keys()
 )
 TS = uniform_grid(0.8, 0.1, 7)
 
@@ -36,7 +33,7 @@ def test_a_path_is_the_product_of_its_steps_with_the_noise_of_their_numbers(samp
     path = simulate(sampler, jr.clone(key), TS, z, path=True)
     wanted = z.ravel()
     np.testing.assert_array_equal(path[0], z)
-    for i, (state, noise) in enumerate(zip(*step_maps(sampler, TS), strict=True)):
+    for i, (state, noise) in enumerate(zip(*step_maps(sampler, TS)[0], strict=True)):
         draws = jr.normal(jr.fold_in(jr.clone(key), i), (sampler.draws, *z.shape))
         wanted = state @ wanted + noise @ draws.ravel()
         np.testing.assert_allclose(path[i + 1].ravel(), wanted, rtol=1e-10)
@@ -69,7 +66,7 @@ def test_a_halved_grid_takes_the_noise_of_the_fine_one(sampler):
     got, got_halved = run_halved(sampler, fine, coarse, mix, z, draw)
     np.testing.assert_allclose(got, run(sampler, fine, z, draw), rtol=1e-12)
     wanted = z.ravel()
-    for i, (state, noise) in enumerate(zip(*step_maps(sampler, ts[::2]), strict=True)):
+    for i, (state, noise) in enumerate(zip(*step_maps(sampler, ts[::2])[0], strict=True)):
         n1, n2, (h1, h2) = draw(2 * i).ravel(), draw(2 * i + 1).ravel(), -np.diff(ts)[2 * i : 2 * i + 2]
         wanted = state @ wanted + noise @ ((h1**0.5 * n1 + h2**0.5 * n2) / (h1 + h2) ** 0.5)
     np.testing.assert_allclose(got_halved.ravel(), wanted, rtol=1e-10)
@@ -92,7 +89,7 @@ def test_the_end_is_differentiable_in_the_start_under_jit_and_vmap(sampler):
     jacobian = jax.jit(jax.vmap(jax.jacrev(lambda z: simulate(sampler, jr.key(1), TS, z).sum())))
     states = jr.normal(jr.key(2), (3, *shape))
     wanted = np.eye(states[0].size)
-    for state in step_maps(sampler, TS)[0]:
+    for state in step_maps(sampler, TS)[0][0]:
         wanted = state @ wanted
     np.testing.assert_allclose(jacobian(states).reshape(3, -1), np.repeat(wanted.sum(0)[None], 3, 0), rtol=1e-10)
 
@@ -170,12 +167,12 @@ def test_a_traced_grid_is_refused():
 
 
 @pytest.mark.parametrize("key", [jr.key_data(jr.key(0)), np.zeros(2, np.uint32), 0], ids=["raw", "numpy", "seed"])
-def test_a_key_that_is_not_typed_is_refused(key):
-    with unchecked(), pytest.raises(ValueError, match="`key` needs a typed key"):
+def test_a_key_that_is_not_typed_is_refused(unchecked, key):
+    with pytest.raises(ValueError, match="`key` needs a typed key"):
         simulate(SAMPLER, key, TS, jnp.ones(1))
 
 
-def test_a_state_of_another_process_is_refused():
+def test_a_state_of_another_process_is_refused(unchecked):
     sampler = Bridge(PhaseSpaceLangevin(), gaussian_denoiser(0.3))
-    with unchecked(), pytest.raises(ValueError, match=r"`z` needs shape \(2, d\)"):
+    with pytest.raises(ValueError, match=r"`z` needs shape \(2, d\)"):
         simulate(sampler, jr.key(0), TS, jnp.ones(2))
