@@ -1,7 +1,8 @@
 """The excess entropy of a data set by two estimators, to the same error, in the same run.
 
-Both are means over the same forward samples, used again at every time: the noisiest time says how many. Ours is the entropy of the posterior weights; the other is the raw
-log-density, alpha + 1/2 + 1/2 log(2 pi Delta) + log P / d, whose noise is 1 / sqrt(2d) a sample.
+Both are means over the same forward samples, used again at every time: the noisiest time says how many are needed.
+Ours is the entropy of the posterior weights; the other is the raw log-density, alpha + 1/2 + 1/2 log(2 pi Delta) +
+log P / d, whose noise is 1 / sqrt(2d) a sample.
 
 Reference:
     Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eq. 5.
