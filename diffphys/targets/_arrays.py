@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
@@ -22,9 +21,12 @@ def floating(value: Values, dtype=None) -> Float[Array, "..."]:
     return jnp.asarray(value, dtype)
 
 
-def concrete(value: Array | np.ndarray) -> np.ndarray | None:
+def concrete(value: Array) -> np.ndarray | None:
     """The values on the host, or None while JAX traces: values can be refused only where they are known."""
-    return None if isinstance(value, jax.core.Tracer) else np.asarray(value)
+    try:
+        return np.asarray(value)
+    except jax.errors.TracerArrayConversionError:
+        return None
 
 
 def require_finite(name: str, value: Array | np.ndarray) -> None:
