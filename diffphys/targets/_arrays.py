@@ -21,7 +21,7 @@ def floating(value: Values, dtype=None) -> Float[Array, "..."]:
     return jnp.asarray(value, dtype)
 
 
-def concrete(value: Array) -> np.ndarray | None:
+def concrete(value: Array | np.ndarray) -> np.ndarray | None:
     """The values on the host, or None while JAX traces: values can be refused only where they are known."""
     try:
         return np.asarray(value)
@@ -37,7 +37,7 @@ def require_finite(name: str, value: Array | np.ndarray) -> None:
         raise ValueError(f"`{name}` needs finite values. Got {bad} that are not. Do check the data before.")
 
 
-def require_variances(name: str, value: Array) -> None:
+def require_variances(name: str, value: Array | np.ndarray) -> None:
     """Raises ValueError if some known value cannot be a variance: negative, infinite or NaN."""
     require_finite(name, value)
     known = concrete(value)
