@@ -13,11 +13,12 @@ from diffphys.diffused import Diffused
 from diffphys.processes import Brownian, OrnsteinUhlenbeck, PhaseSpaceLangevin
 from diffphys.targets import Empirical, Gaussian, IsotropicMixture, SharedCovarianceMixture, symmetric_mixture
 
+DATA_COV = np.diag([0.5, 1.0, 0.2]) + 0.1
 _DRAWS = np.random.default_rng(7)
 TARGETS = {
-    "gaussian": Gaussian(_DRAWS.normal(size=3), np.diag([0.5, 1.0, 0.2]) + 0.1),
+    "gaussian": Gaussian(_DRAWS.normal(size=3), jnp.asarray(DATA_COV)),
     "mixture": IsotropicMixture(_DRAWS.normal(size=4), _DRAWS.normal(size=(4, 3)), _DRAWS.uniform(0.1, 1.0, 4)),
-    "shared": SharedCovarianceMixture(np.zeros(2), _DRAWS.normal(size=(2, 3)), np.diag([0.5, 1.0, 0.2]) + 0.1),
+    "shared": SharedCovarianceMixture(np.zeros(2), _DRAWS.normal(size=(2, 3)), jnp.asarray(DATA_COV)),
     "empirical": Empirical(_DRAWS.normal(size=(6, 3)), np.array([0, 0, 1, 1, 2, 2])),
 }
 PAIRS = [(target, name) for target in TARGETS for name in ("ou-warm", "psld")]
@@ -38,8 +39,7 @@ def test_log_density_of_a_gaussian_matches_scipy(name, t):
     """In phase space too, where data and velocities are of one law."""
     target, kernel = TARGETS["gaussian"], PROCESSES[name].kernel(t)
     mean, cov = np.atleast_1d(kernel.mean), np.atleast_2d(kernel.cov)
-    data_cov = np.diag([0.5, 1.0, 0.2]) + 0.1
-    full = np.kron(cov, np.eye(3)) + np.kron(np.outer(mean, mean), data_cov)
+    full = np.kron(cov, np.eye(3)) + np.kron(np.outer(mean, mean), DATA_COV)
     law = Diffused(target, PROCESSES[name])
     z = law.sample(jr.key(1), t)
     wanted = scipy.stats.multivariate_normal(np.kron(mean, target.mean), full).logpdf(np.ravel(z))
