@@ -204,6 +204,8 @@ def _speciation_words(ds: xr.Dataset) -> list[str]:
     lines = [a["data"]]
     if np.isfinite(a["spectral_time"]):
         words = f"spectral: 1/2 log(Lambda / T), Lambda = {a['eigenvalue']:.4g}"
+        if a.get("verdict", "").startswith("collapse"):
+            words += "; of the spectrum alone, no speciation time here"
         lines.append(_time_words("t_S", a["spectral_time"], words, a["spectral_time_low"], a["spectral_time_high"]))
     else:
         lines.append(
@@ -214,13 +216,13 @@ def _speciation_words(ds: xr.Dataset) -> list[str]:
         if name in a:
             lines.append(_time_words(name.removesuffix("_time"), a[name], words))
     if "verdict" in a:
-        if a["verdict"] != "one class: nothing to speciate" and not a["verdict"].startswith("collapse"):
+        if not a["verdict"].startswith(("collapse", "one class")):
             if np.isfinite(a["threshold"]):
                 words = f"phi crosses {a['threshold']:.4f}"
                 lines.append(_time_words("crossing", a["crossing_time"], words, a["crossing_low"], a["crossing_high"]))
             lines.append(_time_words("half information", a["half_information_time"], "I(C; X_t) = H(C) / 2"))
         lines.append(f"{'verdict':18} {a['verdict']}")
-        if "phi_permuted_at_crossing" in a:
+        if np.isfinite(a.get("phi_permuted_at_crossing", np.nan)):
             lines.append(
                 f"{'':18} at the crossing: permuted labels {a['phi_permuted_at_crossing']:.3f}, datum left out "
                 f"{a['phi_left_out_at_crossing']:.3f}, phi_C {a['phi_c_at_crossing']:.3f}"

@@ -52,28 +52,24 @@ def _mark_crossing(axes: Axes, ds: xr.Dataset) -> None:
         _mark(axes, ds.attrs["crossing_time"], "crossing", BLUE, ":", height=1.08)
 
 
-def _shade(axes: Axes, ds: xr.Dataset) -> None:
+def _shade(axes: Axes, ds: xr.Dataset, *, named: bool) -> None:
     """Shades the regimes that the run found, and names them."""
     low, high = sorted(axes.get_xlim())
     t_s, t_c = ds.attrs.get("spectral_time", np.nan), ds.attrs.get("t_C", np.nan)
-    speciates = ds.attrs.get("verdict") == "speciation" and np.isfinite(t_s)
-    spans = {"I": (t_s, high)} if speciates or (np.isfinite(t_s) and not ds.attrs.get("has_regime_two", 0)) else {}
+    spans = {}
+    if np.isfinite(t_s):
+        spans["I"] = (np.fmax(t_s, t_c), high)
     if ds.attrs.get("has_regime_two", 0):
-        spans["II"] = (t_c if np.isfinite(t_c) else low, t_s)
+        spans["II"] = (np.fmax(low, t_c), t_s)
     if np.isfinite(t_c):
         spans["III"] = (low, t_c)
     for name, (left, right) in spans.items():
         left, right = max(left, low), min(right, high)
         if left < right:
             axes.axvspan(left, right, color=_SHADES[name], zorder=0, lw=0)
-            axes.text(
-                0.5 * (left + right),
-                0.03,
-                name,
-                ha="center",
-                color=GREY,
-                transform=axes.get_xaxis_transform(),
-            )
+            if named:
+                middle = 0.5 * (left + right)
+                axes.text(middle, 0.05, name, ha="center", color=GREY, transform=axes.get_xaxis_transform())
 
 
 def _finish(axes: Axes, ds: xr.Dataset, title: str, ylabel: str) -> None:
@@ -142,7 +138,7 @@ def regimes(ds: xr.Dataset) -> Figure:
         _draw_speciation(panels[0], ds)
         _draw_collapse(panels[1], ds)
         for axes in panels:
-            _shade(axes, ds)
+            _shade(axes, ds, named=axes is panels[0])
             _mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
             _mark(axes, ds.attrs.get("t_C", np.nan), "$t_C$", RED)
         panels[0].legend(loc="upper right")

@@ -1,5 +1,6 @@
+from ._assemble import CRITERIA as CRITERIA
 from ._theory import default_times as default_times
-from .collapse import CRITERIA as CRITERIA, collapse as collapse
+from .collapse import collapse as collapse
 from .diagram import diagram as diagram
 from .regimes import regimes as regimes
 from .speciation import speciation as speciation

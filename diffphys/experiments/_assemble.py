@@ -22,6 +22,12 @@ from ._theory import channel_variances, temperature_of
 
 Variables = dict[str, tuple]
 
+CRITERIA = ("mean_log_ratio_zero", "phi_c_half", "excess_entropy_half", "gaussian")
+"""The collapse times by name: E[L] = 0, phi_C = 1/2, f_e / alpha = 1/2, and the theory of Gaussian data."""
+
+QUANTILES = (0.1, 0.5, 0.9)
+"""Of the times at which L of single data points crosses 0."""
+
 
 def check_times(times: Any) -> Float[np.ndarray, " times"]:
     """The times of a measurement as NumPy float64.
@@ -141,7 +147,7 @@ def clone_variables(
         variables |= {
             f"{quantity}_{kind}": ("t", spread(mean)),
             f"{quantity}_{kind}_stderr": ("t", spread(stderr)),
-            f"{quantity}_{kind}_bias": ("t", spread(bias), {"long_name": "change when the grid is halved"}),
+            f"{quantity}_{kind}_bias": ("t", spread(bias), {"long_name": "on this grid, minus on every second knot"}),
             f"{quantity}_{kind}_bias_stderr": ("t", spread(error)),
         }
     return variables, {
@@ -162,8 +168,14 @@ def experiment_dataset(
 ) -> xr.Dataset:
     """The labelled result of an experiment on times, with all that is needed to make it again."""
     words = [int(word) for word in np.ravel(jax.random.key_data(key))]
+    coords = time_coordinates(process, times)
+    if "collapse_time" in variables:
+        groups = variables["collapse_time"][1].shape[1]
+        coords["criterion"] = ("criterion", np.array(CRITERIA))
+        coords["group"] = ("group", np.array(["pooled", *(f"class {k}" for k in range(groups - 1))]))
+        coords["quantile"] = ("quantile", np.array(QUANTILES))
     ds = dataset(
-        variables, time_coordinates(process, times), experiment=name, seed=words,
+        variables, coords, experiment=name, seed=words,
         parameters=describe(process) | {"times": times},
     )  # fmt: skip
     return ds.assign_attrs(attrs)

@@ -18,6 +18,8 @@ from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..targets import AbstractTarget, Empirical
 from ._assemble import (
+    CRITERIA,
+    QUANTILES,
     CloneOptions,
     Variables,
     check_count,
@@ -33,9 +35,6 @@ from ._forward import ForwardRun, half_sample_errors, measure_forward
 from ._last_change import last_change_times
 from ._statistics import Moments, crossing_interval
 from ._theory import channel_variances, data_of, spectrum_of, time_of_variance, two_classes, within_spectrum
-
-CRITERIA = ("mean_log_ratio_zero", "phi_c_half", "excess_entropy_half", "gaussian")
-QUANTILES = (0.1, 0.5, 0.9)
 
 
 class DatumAgreement(eqx.Module):
@@ -226,10 +225,10 @@ def collapse_theory(
     """Population excess entropy and random-energy model, of the law or of a Gaussian with the data's covariance."""
     variances = channel_variances(process, times)
     n, log_n = data.num_points, float(np.log(data.num_points))
-    spectrum, information = spectrum_of(data), np.zeros_like(variances)
-    origin = "a Gaussian with the covariance of the data"
+    information, origin = np.zeros_like(variances), "a Gaussian with the covariance of the data"
+    spectrum = spectrum_of(data) if law is None else within_spectrum(law)
     if law is not None:
-        spectrum, origin = within_spectrum(law), f"{type(law).__name__}, classes told apart included"
+        origin = f"{type(law).__name__}, classes told apart included"
         pair = two_classes(law)
         if pair is not None:
             delta = thermo.separation(pair.half_difference, pair.covariance, variances)
@@ -268,9 +267,10 @@ def _times_by_name(
             values[:, c, g] = crossing_interval(times, part, level, rising=rising)
         members = points if g == 0 else points[labels == g - 1]
         if len(members) > 1:
-            spectrum = thermo.covariance_spectrum(members) if law is None or g else within_spectrum(law)
+            spectrum = thermo.covariance_spectrum(members) if law is None else within_spectrum(law)
             # Separated classes collapse alone, each with its own data.
-            count = len(members) / (1 if law is None or g else max(1, getattr(law, "num_labels", 1)))
+            whole = g == 0 or data.num_labels == 1
+            count = len(members) / (getattr(law, "num_labels", 1) if whole else 1)
             values[0, -1, g] = time_of_variance(process, float(thermo.collapse_variance(count, spectrum)))
     names = ("collapse_time", "collapse_time_low", "collapse_time_high")
     return {name: (("criterion", "group"), value) for name, value in zip(names, values, strict=True)}

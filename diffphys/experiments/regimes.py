@@ -104,7 +104,7 @@ def _regimes_in_words(attrs: dict[str, Any], t_c: float) -> dict[str, Any]:
     if not np.isfinite(t_s):
         words = "none: no speciation by the spectral criterion (Lambda <= T)"
     elif not speciates:
-        words = f"I above t_S; no regime II: {attrs['verdict']}"
+        words = f"I above t_S; no regime II: {attrs['verdict'].removeprefix('collapse: ')}"
     elif not np.isfinite(t_c):
         words = "I and II: no collapse within these times"
     elif t_c >= t_s:

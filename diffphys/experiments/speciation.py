@@ -232,15 +232,12 @@ def speciation_theory(
 
 def _verdict(times: np.ndarray, variables: Variables, moments: dict, weights: np.ndarray) -> dict[str, Any]:
     """The crossing with its interval, and whether it is speciation at all."""
+    names = ["threshold", "crossing_time", "crossing_low", "crossing_high", "half_information_time"]
+    if "phi_permuted" in variables:
+        names += [f"{name}_at_crossing" for name in ("phi_permuted", "phi_left_out", "phi_c")]
+    attrs: dict[str, Any] = dict.fromkeys(names, float("nan"))
     if len(weights) < 2:
-        return {"verdict": "one class: nothing to speciate"}
-    nan = float("nan")
-    attrs: dict[str, Any] = {
-        "threshold": nan,
-        "crossing_time": nan,
-        "crossing_low": nan,
-        "crossing_high": nan,
-    }
+        return attrs | {"verdict": "one class: nothing to speciate"}
     half = crossing(times, variables["class_information"][1], 0.5)
     attrs["half_information_time"] = half
     at = half

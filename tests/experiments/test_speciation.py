@@ -76,9 +76,16 @@ def test_clones_agree_with_the_identity_in_every_process(name):
 
 def test_clones_off_one_trunk_agree_with_the_identity():
     ds = dp.speciation(
-        two_gaussians(16), OU, [1.0, 1.5, 2.0], key=jax.random.key(KEY), samples=None, clones=2000, steps=48, trunk_from=6.0,
+        two_gaussians(16),
+        OU,
+        [1.0, 1.5, 2.0],
+        key=jax.random.key(KEY),
+        samples=None,
+        clones=2000,
+        steps=48,
+        trunk_from=6.0,
         sampler=dp.ReverseSDE(OU, two_gaussians(16).posterior_mean),
-    )  # fmt: skip
+    )
     within(ds.phi_clones, ds.phi_clones_stderr, ds.phi_theory, bias=0.01)
 
 
