@@ -110,10 +110,9 @@ def test_notebook_runs_on_real_data(path, lab, tmp_path, monkeypatch):
     cells = executed(path, tmp_path, monkeypatch, DIFFPHYS_DATA=lab)
     assert pictures(cells) == 5
     assert "mnist: 600 images" in printed(cells)
-    assert "collapse: label agreement is set by collapse" in printed(cells)
+    assert "label agreement is set by collapse" in printed(cells)
 
 
-@pytest.mark.slow
 @pytest.mark.notebook
 @each
 def test_notebook_runs_where_no_data_can_be_had(path, tmp_path, monkeypatch):
