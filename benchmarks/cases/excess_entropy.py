@@ -1,7 +1,8 @@
 """The excess entropy of a data set by two estimators, to the same error, in the same run.
 
-Both are means over the same forward samples. Ours is the entropy of the posterior weights; the other is the raw
-log-density, alpha + 1/2 + 1/2 log(2 pi Delta) + log P / d, whose noise is 1 / sqrt(2d) a sample.
+Both are means over the same forward samples, used again at every time: the noisiest time says how many are needed.
+Ours is the entropy of the posterior weights; the other is the raw log-density, alpha + 1/2 + 1/2 log(2 pi Delta) +
+log P / d, whose noise is 1 / sqrt(2d) a sample.
 
 Reference:
     Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eq. 5.
@@ -73,8 +74,11 @@ def _dimension(n: int, dim: int, samples: int, repeats: int) -> Race:
 
 def _counted(samples: int) -> Any:
     def note(values: Any) -> str:
-        variance = float(np.var(values, axis=0, ddof=1).max())
-        return f"variance {variance:.3g} a sample, {variance / ERROR**2:.3g} samples; {samples} measured"
+        needed = np.var(values, axis=0, ddof=1) / ERROR**2
+        return (
+            f"{needed.max():.3g} samples at every time ({needed.sum():.3g} in all, if each time had its own); "
+            f"{samples} measured"
+        )
 
     return note
 

@@ -18,7 +18,7 @@ _LEAST_STDERR = 2e-4
 
 
 def measure(quick: bool, repeats: int) -> Report:
-    dims, samples = ((64,), 128) if quick else ((256, 1024, 4096, 16384), 1100)
+    dims, samples = ((64,), 128) if quick else ((256, 1024, 4096, 16384), 1200)
     races, goals = [], []
     for dim in dims:
         found, ds = _dimension(dim, samples, repeats)

@@ -15,7 +15,7 @@ Variances = Float[np.ndarray, " times"]
 
 
 class TwoClasses(NamedTuple):
-    """Two Gaussian classes of one covariance."""
+    """Two Gaussian classes of one covariance: a number, or its eigenvalues in the basis of `half_difference`."""
 
     weight: float
     half_difference: Float[np.ndarray, " d"]
@@ -62,7 +62,10 @@ def two_classes(target: AbstractTarget) -> TwoClasses | None:
         groups = [points[labels == k] for k in (0, 1)]
         centred = np.concatenate([group - group.mean(0) for group in groups])
         half = 0.5 * (groups[0].mean(0) - groups[1].mean(0))
-        return TwoClasses(len(groups[0]) / len(points), half, centred.T @ centred / len(points))
+        # Diagonalised here once: each function of the two classes would do it again.
+        values, vectors = np.linalg.eigh(centred.T @ centred / len(points))
+        values = np.where(values > 1e-13 * values.max(), values, 0.0)
+        return TwoClasses(len(groups[0]) / len(points), half @ vectors, values)
     if isinstance(target, IsotropicMixture | SharedCovarianceMixture) and target.num_labels == 2:
         means = np.asarray(target.means, np.float64)
         covariance: float | np.ndarray
@@ -72,7 +75,8 @@ def two_classes(target: AbstractTarget) -> TwoClasses | None:
                 return None
             covariance = float(variances[0])
         else:
-            covariance = within_covariance(target)
+            covariance = np.asarray(target.eigenvalues, np.float64)
+            means = means if target.basis is None else means @ np.asarray(target.basis, np.float64)
         return TwoClasses(float(target.label_weights[0]), 0.5 * (means[0] - means[1]), covariance)
     return None
 

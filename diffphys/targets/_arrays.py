@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
@@ -24,7 +23,10 @@ def floating(value: Values, dtype=None) -> Float[Array, "..."]:
 
 def concrete(value: Array | np.ndarray) -> np.ndarray | None:
     """The values on the host, or None while JAX traces: values can be refused only where they are known."""
-    return None if isinstance(value, jax.core.Tracer) else np.asarray(value)
+    try:
+        return np.asarray(value)
+    except jax.errors.TracerArrayConversionError:
+        return None
 
 
 def require_finite(name: str, value: Array | np.ndarray) -> None:
@@ -35,7 +37,7 @@ def require_finite(name: str, value: Array | np.ndarray) -> None:
         raise ValueError(f"`{name}` needs finite values. Got {bad} that are not. Do check the data before.")
 
 
-def require_variances(name: str, value: Array) -> None:
+def require_variances(name: str, value: Array | np.ndarray) -> None:
     """Raises ValueError if some known value cannot be a variance: negative, infinite or NaN."""
     require_finite(name, value)
     known = concrete(value)

@@ -131,7 +131,7 @@ class IsotropicMixture(AbstractMixture):
         centre = jnp.mean(self.means, axis=0)
         arms = self.means - centre[None]
         # (y - centre) . arm, written so that no copy of y is made.
-        projection = jnp.matmul(arms, y, precision=_PRECISION)
+        projection = jnp.matmul(y, arms.T, precision=_PRECISION)
         shift = jnp.sum(arms * (centre[None] + 0.5 * arms), axis=-1)
         # 1 / total - 1 / total[0]: the difference of the variances alone is exact.
         excess = (self.variances[0] - self.variances) / (total * total[0])
@@ -218,7 +218,7 @@ class SharedCovarianceMixture(AbstractMixture):
         along = to_basis(self.basis, arms) / (self.eigenvalues + variance)[None]
         pull = from_basis(self.basis, along)
         shift = jnp.sum(pull * (centre[None] + 0.5 * arms), axis=-1)
-        projection = jnp.matmul(pull, y, precision=_PRECISION)
+        projection = jnp.matmul(y, pull.T, precision=_PRECISION)
         return jax.nn.log_softmax(self.log_weights) + projection - shift
 
 

@@ -1,0 +1,123 @@
+"""Every notebook runs as a reader would run it, with and without real data, and is kept without outputs."""
+
+import ast
+import os
+import pathlib
+import re
+import sys
+
+import nbclient
+import nbformat
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+COLAB = "https://colab.research.google.com/github/diffphys/diffphys/blob/main/"
+# Nothing listens there: what is not on this machine cannot be had.
+NOWHERE = "http://127.0.0.1:9"
+
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(path):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def executed(path, folder, monkeypatch, **environment):
+    """The cells that a fresh kernel left, run at reduced size from a folder of its own, offline, nan checked for."""
+    environment |= {"DIFFPHYS_SMOKE": "1", "JAX_DEBUG_NANS": "1", "HTTPS_PROXY": NOWHERE, "HTTP_PROXY": NOWHERE}
+    # A checkout that was not installed is found too; the kernel is this Python, whatever kernels are installed.
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, str(value))
+    client = nbclient.NotebookClient(
+        nbformat.read(path, as_version=4), timeout=300, resources={"metadata": {"path": str(folder)}}
+    )
+    client.create_kernel_manager()
+    client.km.kernel_spec.argv[0] = sys.executable
+    return [cell for cell in client.execute().cells if cell.cell_type == "code"]
+
+
+def pictures(cells):
+    outputs = [output for cell in cells for output in cell.outputs]
+    return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+def printed(cells):
+    return "".join(output.text for cell in cells for output in cell.outputs if output.output_type == "stream")
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@each
+def test_notebook_is_stripped(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in code_cells(path):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+    assert all(cell.metadata == {} for cell in notebook.cells)
+
+
+@each
+def test_notebook_begins_with_its_own_badge(path):
+    first = nbformat.read(path, as_version=4).cells[0]
+    assert first.cell_type == "markdown"
+    assert f"({COLAB}{path.relative_to(ROOT).as_posix()})" in first.source
+
+
+@each
+def test_install_cell_pins_what_is_there_and_runs_only_where_the_import_fails(path):
+    cells = code_cells(path)
+    assert not any("pip" in cell.source for cell in cells[1:])
+    source = cells[0].source
+    (attempt,) = ast.parse(source).body
+    assert isinstance(attempt, ast.Try)
+    assert ast.unparse(attempt.body) == "import diffphys as dp"
+    assert ast.unparse(attempt.handlers[0].type) == "ImportError"
+    assert not re.search(r"upgrade|-U\b|force-reinstall|x64", source)
+
+
+@each
+def test_install_cell_cannot_move_jax_or_numpy(path, monkeypatch):
+    calls = []
+
+    def run(command, *, check):
+        calls.append(command)
+        raise InterruptedError  # Before anything is installed.
+
+    monkeypatch.setattr("subprocess.run", run)
+    monkeypatch.setitem(sys.modules, "diffphys", None)  # The import fails.
+    with pytest.raises(InterruptedError):
+        exec(compile(code_cells(path)[0].source, path.name, "exec"), {})
+    (command,) = calls
+    assert command[:4] == [sys.executable, "-m", "pip", "install"]
+    pins = pathlib.Path(command[command.index("-c") + 1]).read_text().split()
+    import jax
+    import jaxlib
+    import numpy
+
+    assert {f"jax=={jax.__version__}", f"jaxlib=={jaxlib.__version__}", f"numpy=={numpy.__version__}"} <= set(pins)
+    assert not any(pin.startswith(("jaxtyping", "jaxopt")) for pin in pins)
+
+
+@pytest.mark.slow
+@pytest.mark.notebook
+@each
+def test_notebook_runs_on_real_data(path, lab, tmp_path, monkeypatch):
+    cells = executed(path, tmp_path, monkeypatch, DIFFPHYS_DATA=lab)
+    assert pictures(cells) == 5
+    assert "mnist: 600 images" in printed(cells)
+    assert "collapse: label agreement is set by collapse" in printed(cells)
+
+
+@pytest.mark.slow
+@pytest.mark.notebook
+@each
+def test_notebook_runs_where_no_data_can_be_had(path, tmp_path, monkeypatch):
+    cells = executed(path, tmp_path, monkeypatch, DIFFPHYS_DATA=tmp_path, XDG_CACHE_HOME=tmp_path)
+    assert pictures(cells) == 4
+    assert "MNIST cannot be had here" in printed(cells)
+    assert "this part is skipped" in printed(cells)
