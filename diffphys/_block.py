@@ -1,7 +1,7 @@
 """Linear algebra on the phase-space axis, for scalars and for k x k blocks alike.
 
 The only place that asks which of the two it has. Coefficients are made on the host in NumPy float64 (or in
-`jax.numpy`, when a parameter is traced); on the device a block only ever multiplies a state, row by row, since
+`jax.numpy`, when a parameter is traced); on the device a block only ever multiplies a state, by explicit sums, since
 LAPACK calls on thousands of small matrices are what makes phase-space samplers slow.
 """
 
@@ -104,11 +104,13 @@ def normal_to(m: Any) -> Any:
 
 
 def apply(a: Any, z: State) -> State:
-    """The block `a` on the state `z`: explicit rows, never a call to LAPACK."""
+    """The block `a` on the state `z`: explicit sums, never a call to LAPACK."""
     a = jnp.asarray(a, z.dtype)
     if a.ndim == 0:
         return a * z
-    return jnp.stack([project(a[i], z) for i in range(a.shape[0])])
+    _check_state(z, a.shape[1])
+    # By columns. Rows would have to be stacked, and of a random z XLA would draw the numbers again for each row.
+    return functools.reduce(operator.add, (a[:, j, None] * z[j][None] for j in range(a.shape[1])))
 
 
 def lift(m: Any, a: Data) -> State:
