@@ -35,8 +35,9 @@ def legend(axes):
 def test_regimes_figure_shades_the_regimes_that_exist(run):
     figure = dp.plots.regimes(run)
     assert run.attrs["regimes"] == "I, II and III"
+    assert [t.get_text() for t in figure.axes[0].texts if t.get_text() in ("I", "II", "III")] == ["I", "II", "III"]
     for axes in figure.axes:
-        assert [t.get_text() for t in axes.texts if t.get_text() in ("I", "II", "III")] == ["I", "II", "III"]
+        assert sum(abs(patch.get_height() - 1) < 1e-9 for patch in axes.patches) == 3
     lines = [line.get_xdata()[0] for line in figure.axes[0].lines if len(set(line.get_xdata())) == 1]
     assert run.attrs["spectral_time"] in lines
     assert run.attrs["t_C"] in lines
