@@ -1,7 +1,13 @@
-from . import clocks as clocks, plots as plots, thermo as thermo
+from . import clocks as clocks, plots as plots, results as results, thermo as thermo
 from .data import LabelledData as LabelledData, load as load
 from .diffused import Diffused as Diffused
-from .experiments import collapse as collapse, diagram as diagram, regimes as regimes, speciation as speciation
+from .experiments import (
+    collapse as collapse,
+    default_times as default_times,
+    diagram as diagram,
+    regimes as regimes,
+    speciation as speciation,
+)
 from .processes import (
     AbstractProcess as AbstractProcess,
     AbstractStationaryProcess as AbstractStationaryProcess,

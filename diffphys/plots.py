@@ -141,7 +141,8 @@ def regimes(ds: xr.Dataset) -> Figure:
             _shade(axes, ds, named=axes is panels[0])
             _mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
             _mark(axes, ds.attrs.get("t_C", np.nan), "$t_C$", RED)
-        panels[0].legend(loc="upper right")
+        # Below the curves, which tend to sum_k w_k^2, and above the names of the regimes.
+        panels[0].legend(loc="lower right", bbox_to_anchor=(1.0, 0.1), fontsize=7)
         panels[1].legend(loc="center right")
         _mark_crossing(panels[0], ds)
         if not ds.attrs.get("has_regime_two", 0) and "regimes" in ds.attrs:

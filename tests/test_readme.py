@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import diffphys as dp
 from diffphys.cli import app
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -52,3 +53,9 @@ def test_two_commands_are_short_and_the_second_is_that_of_the_checks():
     assert "diffphys regimes" in lines[0]
     assert "-m pytest" in lines[1]
     assert "-m pytest" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_name_of_the_library_in_the_readme_is_public():
+    """By the list of names, since a submodule that something else has imported answers too."""
+    for name in set(re.findall(r"\bdp\.([a-zA-Z_]+)", README)):
+        assert name in dp.__all__, name
