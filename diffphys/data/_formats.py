@@ -1,6 +1,7 @@
 """Readers of files and folders: NumPy, IDX, netCDF and HDF5, images."""
 
 import gzip
+import io
 import math
 import pathlib
 from collections.abc import Mapping
@@ -111,8 +112,10 @@ def _named_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
         if path.suffix == ".nc":
             import xarray as xr
 
-            engine: Any = "h5netcdf" if path.read_bytes()[:4] == b"\x89HDF" else "scipy"
-            ds = xr.load_dataset(path, engine=engine, decode_times=False, decode_timedelta=False)
+            content = path.read_bytes()
+            engine: Any = "h5netcdf" if content[:4] == b"\x89HDF" else "scipy"
+            # From memory: the readers leave the file of a damaged set open.
+            ds = xr.load_dataset(io.BytesIO(content), engine=engine, decode_times=False, decode_timedelta=False)
             return {str(name): array.values for name, array in ds.variables.items() if name not in ds.indexes}
         import h5py
 
