@@ -4,6 +4,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 
@@ -18,7 +19,7 @@ def gaussian_denoiser(variance: float):
 
 
 def step_maps(sampler: AbstractSampler, *grids: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The matrices A (of the state) and B (of the noise) of each step of each grid, in one dimension.
+    """The matrices A (of the carry, the state first) and B (of the noise) of each step of each grid, in one dimension.
 
     All grids at once, since compiling is what takes time.
     """
@@ -27,25 +28,31 @@ def step_maps(sampler: AbstractSampler, *grids: np.ndarray) -> list[tuple[np.nda
     noise = jnp.zeros((sampler.draws, *shape))
     maps = _step_maps(sampler, place(rows, jnp.float64), jnp.zeros(shape), noise)
     counts = [len(ts) - 1 for ts in grids]
-    k = int(np.prod(shape))
+    width = maps[0].shape[1]
     states, noises = (
-        np.split(np.asarray(leaf).reshape(sum(counts), k, width), np.cumsum(counts)[:-1])
-        for leaf, width in zip(maps, (k, sampler.draws * k), strict=True)
+        np.split(np.asarray(leaf).reshape(sum(counts), width, across), np.cumsum(counts)[:-1])
+        for leaf, across in zip(maps, (width, noise.size), strict=True)
     )
     return list(zip(states, noises, strict=True))
 
 
 @eqx.filter_jit
 def _step_maps(sampler: AbstractSampler, rows: Any, z: Any, noise: Any) -> Any:
-    step = lambda row: jax.jacfwd(lambda z, noise: sampler.step(row, z, noise), argnums=(0, 1))(z, noise)  # noqa: E731
-    return jax.vmap(step)(rows)
+    flat, restore = jax.flatten_util.ravel_pytree(sampler.init(z))
+
+    def step(row, flat, noise):
+        return jax.flatten_util.ravel_pytree(sampler.step(row, restore(flat), noise))[0]
+
+    return jax.vmap(lambda row: jax.jacfwd(step, argnums=(1, 2))(row, flat, noise))(rows)
 
 
 def end_covariance(maps: tuple[np.ndarray, np.ndarray], cov: np.ndarray) -> np.ndarray:
-    """The covariance after the steps, of a start of covariance `cov`."""
+    """The covariance of the state after the steps, of a start of covariance `cov` that remembers nothing."""
+    k, width = len(cov), maps[0].shape[1]
+    cov = np.pad(cov, (0, width - k))
     for state, noise in zip(*maps, strict=True):
         cov = state @ cov @ state.T + noise @ noise.T
-    return cov
+    return cov[:k, :k]
 
 
 def marginal(process: Any, t: float, variance: float) -> np.ndarray:

@@ -1,3 +1,5 @@
-from .affine import Bridge as Bridge, ReverseSDE as ReverseSDE
 from .base import AbstractSampler as AbstractSampler, simulate as simulate
+from .bridge import Bridge as Bridge
+from .euler import ReverseSDE as ReverseSDE
 from .flow import ProbabilityFlow as ProbabilityFlow
+from .table import AbstractTableSampler as AbstractTableSampler, Step as Step

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PyTree
 from .._types import Data, Denoiser, Draws, Path, PRNGKey, Scalar, State
 from ..clocks import check_grid
 from ..processes import AbstractProcess
+from ._checks import check_denoiser
 
 
 class AbstractSampler(eqx.Module):
@@ -161,7 +162,8 @@ def simulate(
         The state at `ts[-1]`, or at each time of `ts`.
 
     Raises:
-        ValueError: for a grid that is traced or does not decrease, times <= 0, a raw key.
+        ValueError: for a grid that is traced, does not decrease or is too short for the sampler, times <= 0, a raw
+            key, a denoiser whose estimate has not the shape of the data.
     """
     check_key(key)
     try:
@@ -171,6 +173,7 @@ def simulate(
             "`ts` needs known times, since their coefficients are made on the host. Got traced ones. "
             "Do close over the grid instead of passing it through `jit`, `vmap` or `grad`."
         ) from None
+    check_denoiser(sampler.denoise, z)
     return _simulate(sampler, key, place(sampler.plan(grid), z.dtype), z, path)
 
 

@@ -1,32 +1,15 @@
 """The probability flow, by Heun's rule."""
 
-from typing import NamedTuple
-
 import equinox as eqx
-import jax
-import numpy as np
-from jaxtyping import Float
 
 from .. import _block as block
-from .._types import Block, Denoiser, Draws, Lift, Scalar, State
+from .._types import Denoiser
 from ..processes import AbstractProcess
-from .base import AbstractSampler
+from .combination import Combination
+from .table import AbstractTableSampler, Step
 
 
-class FlowRow(NamedTuple):
-    r"""The field at one time, $\dot z = A z + b \otimes \hat a(y, v)$ with $y = w^\top z$."""
-
-    gain: Lift
-    """w."""
-    variance: Scalar
-    """v."""
-    linear: Block
-    """A."""
-    pull: Lift
-    """b."""
-
-
-class ProbabilityFlow(AbstractSampler):
+class ProbabilityFlow(AbstractTableSampler):
     r"""The flow $\dot z = F z - \tfrac12 G G^\top \nabla\log p_t(z)$ by Heun's rule: order 2, two evaluations a step.
 
     It has the marginals of the process and none of its noise: a deterministic map from noise to data.
@@ -44,28 +27,15 @@ class ProbabilityFlow(AbstractSampler):
     is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
     draws: int = eqx.field(static=True, init=False, default=0)
     evaluations: int = eqx.field(static=True, init=False, default=2)
+    history: int = eqx.field(static=True, init=False, default=0)
 
-    def plan(self, ts: Float[np.ndarray, " n"]) -> tuple[np.ndarray, FlowRow, FlowRow]:
-        process = self.process.on_host()
-        fields = jax.tree.map(lambda *leaves: np.stack(leaves), *[_field(process, t) for t in ts])
-        starts, ends = (jax.tree.map(lambda leaf, cut=cut: leaf[cut], fields) for cut in (slice(-1), slice(1, None)))
-        return np.diff(ts), starts, ends
-
-    def init(self, z: State) -> State:
-        return z
-
-    def step(self, row: tuple[Scalar, FlowRow, FlowRow], carry: State, noise: Draws) -> State:
-        h, start, end = row
-        first = self._velocity(start, carry)
-        return carry + 0.5 * h * (first + self._velocity(end, carry + h * first))
-
-    def _velocity(self, field: FlowRow, z: State) -> State:
-        data = self.denoise(block.project(field.gain, z), field.variance)
-        return block.apply(field.linear, z) + block.lift(field.pull, data)
+    def compose(self, step: Step) -> Combination:
+        h = step.s - step.t
+        first = flow_velocity(step, step.z, step.t)
+        return step.z + 0.5 * h * (first + flow_velocity(step, step.z + h * first, step.s))
 
 
-def _field(process: AbstractProcess, t: float) -> FlowRow:
-    drift, noise = process.coefficients(t)
-    kernel = process.kernel(t)
-    force = 0.5 * block.matmul(block.outer(noise), kernel.precision)
-    return FlowRow(kernel.gain, kernel.variance, drift + force, -block.matmul(force, kernel.mean))
+def flow_velocity(step: Step, z: Combination, t: float) -> Combination:
+    """The velocity of the probability flow, by one evaluation."""
+    drift, noise = step.process.coefficients(t)
+    return drift @ z - 0.5 * (block.outer(noise) @ step.score(z, t))

@@ -176,3 +176,10 @@ def test_a_state_of_another_process_is_refused(unchecked):
     sampler = Bridge(PhaseSpaceLangevin(), gaussian_denoiser(0.3))
     with pytest.raises(ValueError, match=r"`z` needs shape \(2, d\)"):
         simulate(sampler, jr.key(0), TS, jnp.ones(2))
+
+
+@pytest.mark.parametrize("denoise", [lambda y, v: y[:1] + 0 * y.sum(), lambda y, v: (y, v)], ids=["shape", "tuple"])
+def test_a_denoiser_of_another_shape_is_refused(denoise):
+    sampler = Bridge(OrnsteinUhlenbeck(), denoise)
+    with pytest.raises(ValueError, match=r"`denoise` needs to return an estimate of shape \(3,\)"):
+        simulate(sampler, jr.key(0), TS, jnp.ones(3))

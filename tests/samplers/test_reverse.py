@@ -29,6 +29,11 @@ AT_DATA = 1e-13
 """Where a bridge may stop in place of 0: what it leaves out is of this size."""
 
 
+def coefficients(row):
+    """Of the estimate, the state and the noise in the steps of a table."""
+    return [np.asarray(row.state[term]) for term in (("data", 0), ("state", 0), ("noise", 0))]
+
+
 @functools.cache
 def maps_of(kind, name):
     """The steps of 320 and of 640."""
@@ -109,7 +114,7 @@ def test_bridge_has_the_coefficients_of_ancestral_sampling():
         np.sqrt(1 - beta) * (1 - before) / (1 - after),
         np.sqrt(beta * (1 - before) / (1 - after)),
     )
-    for got, values in zip((row.pull, row.carry, row.noise), wanted, strict=True):
+    for got, values in zip(coefficients(row), wanted, strict=True):
         np.testing.assert_allclose(got[::-1], values, rtol=1e-10)
 
 
@@ -117,7 +122,8 @@ def test_bridge_matches_its_exact_coefficients(oracles):
     entry = oracles["bridge_coeffs"]
     ts = np.array([entry["inputs"]["t"], entry["inputs"]["s"]])
     row = Bridge(OrnsteinUhlenbeck(), gaussian_denoiser(1.0)).plan(ts)
-    got = [row.pull.item(), row.carry.item(), row.noise.item() ** 2]
+    pull, carry, noise = coefficients(row)
+    got = [pull.item(), carry.item(), noise.item() ** 2]
     np.testing.assert_allclose(got, entry["value"], atol=entry["tol"])
 
 
@@ -129,7 +135,7 @@ def test_bridge_is_exact_at_any_step_for_a_single_datum(name):
     now = process.kernel(ts[0])
     mean, factor = np.atleast_1d(now.mean), np.atleast_2d(now.factor)
     for i, s in enumerate(ts[1:]):
-        carry, pull, noise = (np.asarray(part[i]) for part in (rows.carry, rows.pull, rows.noise))
+        pull, carry, noise = (part[i] for part in coefficients(rows))
         mean = np.atleast_1d(pull) + np.atleast_2d(carry) @ mean
         factor = block.join(np.atleast_2d(carry) @ factor, np.atleast_2d(noise))
         kernel = process.kernel(s)
@@ -147,13 +153,13 @@ def strong_errors(counts, fine):
     """
     sampler = ReverseSDE(OrnsteinUhlenbeck(), gaussian_denoiser(0.25))
 
-    def coefficients(maps):
+    def weights(maps):
         state, noise = (matrix[:, 0, 0] for matrix in maps)
         after, each = np.append(np.cumprod(state[:0:-1])[::-1], 1.0), fine // len(state)
         return np.append(np.repeat(after * noise, each) / np.sqrt(each), np.prod(state))
 
     *coarse, reference = step_maps(sampler, *[uniform_grid(3.0, 0.0, n) for n in (*counts, fine)])
-    return np.array([np.linalg.norm(coefficients(maps) - coefficients(reference)) for maps in coarse])
+    return np.array([np.linalg.norm(weights(maps) - weights(reference)) for maps in coarse])
 
 
 def test_euler_maruyama_converges_strongly_at_order_one():
@@ -177,13 +183,14 @@ def test_a_sampler_calls_the_denoiser_and_draws_as_often_as_it_says(kind):
 
     sampler = SAMPLERS[kind](PhaseSpaceLangevin(), denoise)
     row = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), sampler.plan(np.array([0.5, 0.4])))
-    step = lambda noise: sampler.step(row, jnp.ones((2, 3)), noise)  # noqa: E731
+    step = lambda noise: sampler.state(sampler.step(row, sampler.init(jnp.ones((2, 3))), noise))  # noqa: E731
     still = step(jnp.zeros((sampler.draws, 2, 3)))
     assert len(calls) == sampler.evaluations
     assert sampler.draws == (0 if kind in ("reverse 0", "flow") else 1)
     if sampler.draws:
         moved = step(jnp.ones((sampler.draws, 2, 3))) - still
-        np.testing.assert_allclose(moved, np.repeat(row.noise.sum(axis=1)[:, None], 3, axis=1), rtol=1e-11)
+        weights = row.state[("noise", 0)].sum(axis=1)[:, None]
+        np.testing.assert_allclose(moved, np.repeat(weights, 3, axis=1), rtol=1e-11)
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)

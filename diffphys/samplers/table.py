@@ -1,0 +1,141 @@
+"""Samplers whose steps are linear in the state, in estimates of the data and in noises: a table of numbers."""
+
+import abc
+import functools
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Float
+
+from .. import _block as block
+from .._types import Block, Draws, Lift, Scalar, State
+from ..processes import AbstractProcess, Kernel
+from ._checks import check_steps
+from .base import AbstractSampler
+from .combination import Combination, Estimate, Term, combine_channels, combine_states
+
+
+class Stage(NamedTuple):
+    """One call of the denoiser: on which combination, at which variance."""
+
+    variance: Scalar
+    channel: dict[Term, Any]
+
+
+class Row(NamedTuple):
+    """One step: its calls of the denoiser, the state it ends in, and the prediction it leaves for later steps."""
+
+    stages: tuple[Stage, ...]
+    state: dict[Term, Block | Lift]
+    memory: dict[Term, Block | Lift]
+
+
+class Step:
+    """A step `t -> s` as its author writes it down; see `AbstractTableSampler.compose`.
+
+    Attributes:
+        process: the forward process, on the host.
+        ts: the whole grid.
+        i: the number of the step.
+        t, s: where it starts and where it ends, s < t.
+        z: the state at t.
+    """
+
+    def __init__(self, process: AbstractProcess, ts: Float[np.ndarray, " n"], i: int, kernels: dict[float, Kernel]):
+        self.process, self.ts, self.i = process, ts, i
+        self.t, self.s = float(ts[i]), float(ts[i + 1])
+        self._identity = block.identity_like(process.start()[1])
+        self.z = Combination({("state", 0): self._identity})
+        self._kernels = kernels
+        self._stages: list[Stage] = []
+        self._memory: dict[Term, Block | Lift] = {}
+
+    def kernel(self, t: float) -> Kernel:
+        """The law of the state at a time given the data; made once a time."""
+        if t not in self._kernels:
+            self._kernels[t] = self.process.kernel(t)
+        return self._kernels[t]
+
+    def noise(self, j: int = 0) -> Combination:
+        """The standard normal noise number j of the step."""
+        return Combination({("noise", j): self._identity})
+
+    def past(self, k: int) -> Combination:
+        """What was remembered k steps ago, k >= 1; there are `i` of them at most."""
+        return Combination({("past", k - 1): self._identity})
+
+    def remember(self, prediction: Combination):
+        """Leaves a prediction for later steps."""
+        self._memory = prediction.terms
+
+    def denoise(self, z: Combination, t: float) -> Estimate:
+        """Asks for E[a | z] at time t: one evaluation."""
+        kernel = self.kernel(t)
+        self._stages.append(Stage(kernel.variance, z.project(kernel.gain)))
+        return Estimate(len(self._stages) - 1)
+
+    def score(self, z: Combination, t: float, estimate: Estimate | None = None) -> Combination:
+        """The score at time t, by one evaluation unless an estimate is given."""
+        kernel = self.kernel(t)
+        estimate = self.denoise(z, t) if estimate is None else estimate
+        return kernel.precision @ (kernel.mean * estimate - z)
+
+    def row(self, end: Combination) -> Row:
+        """The numbers of the step that ends in `end`."""
+        return Row(tuple(self._stages), end.terms, self._memory)
+
+
+class AbstractTableSampler(AbstractSampler):
+    """A sampler given by `compose` alone: one step written down, from which the table of all steps is made.
+
+    A subclass says how many evaluations and draws a step has, and how many predictions of earlier steps it
+    remembers. The carry of the loop is the state and those predictions, the latest first.
+    """
+
+    history: eqx.AbstractVar[int]
+    """How many predictions of earlier steps are remembered; the first steps have fewer, and must do with them."""
+
+    @abc.abstractmethod
+    def compose(self, step: Step) -> Combination:
+        """The state at `step.s`, as a combination of `step.z` and of what the step asks for."""
+
+    def plan(self, ts: Float[np.ndarray, " n"]) -> Row:
+        check_steps(self, len(ts) - 1, self.history)
+        process = self.process.on_host()
+        kernels: dict[float, Kernel] = {}
+        steps = [Step(process, ts, i, kernels) for i in range(len(ts) - 1)]
+        return _stack([step.row(self.compose(step)) for step in steps])
+
+    def init(self, z: State) -> tuple[State, tuple[Array, ...]]:
+        return z, (0 * z,) * self.history
+
+    def step(self, row: Row, carry: tuple[State, tuple[Array, ...]], noise: Draws) -> tuple[State, tuple[Array, ...]]:
+        z, past = carry
+        operands = {"state": (z,), "past": past, "noise": noise, "data": []}
+        for stage in row.stages:
+            operands["data"].append(self.denoise(combine_channels(stage.channel, operands), stage.variance))
+        if past:
+            past = (combine_states(row.memory, operands), *past[:-1])
+        return combine_states(row.state, operands), past
+
+    def state(self, carry: tuple[State, tuple[Array, ...]]) -> State:
+        return carry[0]
+
+
+def _stack(rows: list[Row]) -> Row:
+    """Rows on a leading axis. A term that a step lacks, as the first ones do, has the coefficient 0."""
+    stages = zip(*[row.stages for row in rows], strict=True)
+    return Row(
+        tuple(Stage(np.stack([s.variance for s in same]), _stack_terms([s.channel for s in same])) for same in stages),
+        _stack_terms([row.state for row in rows]),
+        _stack_terms([row.memory for row in rows]),
+    )
+
+
+def _stack_terms(dicts: list[dict[Term, Any]]) -> dict[Term, Float[np.ndarray, "n ..."]]:
+    found: dict[Term, Any] = functools.reduce(lambda one, other: other | one, dicts, {})
+    return {
+        term: np.stack([np.asarray(terms.get(term, np.zeros_like(like)), np.float64) for terms in dicts])
+        for term, like in found.items()
+    }
