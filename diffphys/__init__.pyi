@@ -21,10 +21,14 @@ from .processes import (
 )
 from .samplers import (
     AbstractSampler as AbstractSampler,
+    AbstractTableSampler as AbstractTableSampler,
     Bridge as Bridge,
     ProbabilityFlow as ProbabilityFlow,
     ReverseSDE as ReverseSDE,
+    Step as Step,
+    rademacher as rademacher,
     simulate as simulate,
+    three_point as three_point,
 )
 from .targets import (
     AbstractLabelledTarget as AbstractLabelledTarget,

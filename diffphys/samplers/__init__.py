@@ -2,4 +2,5 @@ from .base import AbstractSampler as AbstractSampler, simulate as simulate
 from .bridge import Bridge as Bridge
 from .euler import ReverseSDE as ReverseSDE
 from .flow import ProbabilityFlow as ProbabilityFlow
+from .increments import rademacher as rademacher, three_point as three_point
 from .table import AbstractTableSampler as AbstractTableSampler, Step as Step

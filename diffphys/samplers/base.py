@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -129,14 +129,20 @@ def run_halved(
     return sampler.state(fine), sampler.state(half)
 
 
-def noise_of(sampler: AbstractSampler, key: PRNGKey, z: State) -> Callable[[Array], Draws]:
+Increments: TypeAlias = Callable[..., Array]
+"""Draws noise, as `jax.random.normal` does: `increments(key, shape, dtype)`."""
+
+
+def noise_of(
+    sampler: AbstractSampler, key: PRNGKey, z: State, increments: Increments = jr.normal
+) -> Callable[[Array], Draws]:
     """Noise addressed by the number of the step: `fold_in(key, i)`."""
-    return lambda i: jr.normal(jr.fold_in(key, i), (sampler.draws, *z.shape), z.dtype)
+    return lambda i: increments(jr.fold_in(key, i), (sampler.draws, *z.shape), z.dtype)
 
 
 @eqx.filter_jit
-def _simulate(sampler, key, rows, z, path):
-    return run(sampler, rows, z, noise_of(sampler, key, z), path=path)
+def _simulate(sampler, key, rows, z, path, increments):
+    return run(sampler, rows, z, noise_of(sampler, key, z, increments), path=path)
 
 
 def simulate(
@@ -146,6 +152,7 @@ def simulate(
     z: State,
     *,
     path: bool = False,
+    increments: Increments = jr.normal,
 ) -> State | Path:
     """Runs one state down a grid of times, from `ts[0]` to `ts[-1]`.
 
@@ -157,6 +164,8 @@ def simulate(
         ts: strictly decreasing times, the last above 0.
         z: the state at `ts[0]`.
         path: whether to return the state at every time of the grid, on a leading axis.
+        increments: how noise is drawn: `jax.random.normal`, or cheaper numbers that keep the weak order of the
+            sampler, `diffphys.rademacher` or `diffphys.three_point`.
 
     Returns:
         The state at `ts[-1]`, or at each time of `ts`.
@@ -174,7 +183,7 @@ def simulate(
             "Do close over the grid instead of passing it through `jit`, `vmap` or `grad`."
         ) from None
     check_denoiser(sampler.denoise, z)
-    return _simulate(sampler, key, place(sampler.plan(grid), z.dtype), z, path)
+    return _simulate(sampler, key, place(sampler.plan(grid), z.dtype), z, path, increments)
 
 
 def check_key(key: Any) -> None:

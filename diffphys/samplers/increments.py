@@ -1,0 +1,64 @@
+r"""Noise with the moments of normals and fewer random bits: what a weak approximation needs, and no more.
+
+A step of weak order p is right in law, to that order, for any increments whose moments agree with those of a normal up
+to the order 2p + 1 (Kloeden & Platen (1992), section 14.1): the paths differ, the averages do not. So Euler-Maruyama
+and the bridge may use signs, one random bit a number, and methods of weak order 2 three points, eight bits; a normal
+takes 32 bits and an inverse error function. Where random numbers are the cost of a step, as with exact scores, the
+step is that much faster. For the same step the *constant* of the error grows: signs have fourth moment 1, not 3.
+
+Each has the signature of `jax.random.normal`, to be given as `increments` to `simulate` and to the experiments.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, UInt
+
+from .._types import PRNGKey
+
+
+def rademacher(key: PRNGKey, shape: tuple[int, ...] = (), dtype: DTypeLike = float) -> Float[Array, "..."]:
+    """Signs: +1 or -1, each with probability 1/2, 32 to a random word. For steps of weak order 1.
+
+    Moments 0, 1, 0, 1 (a normal: 0, 1, 0, 3).
+
+    Args:
+        key: a typed key.
+        shape: of the result.
+        dtype: of the result.
+    """
+    # A random sign bit on the float32 number 1: no arithmetic at all.
+    ones = _unpack(key, shape, 1) << 31 | jnp.uint32(0x3F800000)
+    return jax.lax.bitcast_convert_type(ones, jnp.float32).astype(dtype)
+
+
+# Of 256 values of a byte, those that give each of the two outer points: the nearest to 1/6.
+_OUTER = 43
+
+
+def three_point(key: PRNGKey, shape: tuple[int, ...] = (), dtype: DTypeLike = float) -> Float[Array, "..."]:
+    r"""Values $-c, 0, c$ with probabilities p, 1 - 2p, p; 8 random bits each. For steps of weak order 2.
+
+    With p = 43/256, the nearest to 1/6 that a byte has, and $c = 1/\sqrt{2p}$: moments 0, 1, 0, 2.977, 0
+    (a normal: 0, 1, 0, 3, 0).
+
+    Args:
+        key: a typed key.
+        shape: of the result.
+        dtype: of the result.
+    """
+    byte = _unpack(key, shape, 8)
+    signs = (byte < _OUTER).astype(dtype) - (byte >= 256 - _OUTER).astype(dtype)
+    return signs * math.sqrt(128 / _OUTER)
+
+
+def _unpack(key: PRNGKey, shape: tuple[int, ...], width: int) -> UInt[Array, "..."]:
+    """Random integers of `width` bits, as many to a word as it holds."""
+    size, each = math.prod(shape), 32 // width
+    words = jr.bits(key, (-(-size // each),), jnp.uint32)
+    # The numbers of a word side by side: the other way round is half as fast on a CPU.
+    fields = words[:, None] >> jnp.arange(0, 32, width, dtype=jnp.uint32)[None]
+    return (fields & jnp.uint32(2**width - 1)).reshape(-1)[:size].reshape(shape)
