@@ -1,6 +1,7 @@
 """Solvers of diffrax on the probability flow, in the noise level or in its logarithm, and on the reverse diffusion."""
 
 import functools
+import itertools
 from typing import Any
 
 import diffrax
@@ -57,7 +58,7 @@ def _flow_walk(solver_type: Any, cost: int, variable: str, problem: Problem) -> 
         knots = (np.log(knots) if logarithmic else knots).astype(problem.dtype)
         ys = _start(problem)
         state = init(problem.target, knots[0], knots[1], ys)
-        for t0, t1 in zip(knots[:-1], knots[1:], strict=True):
+        for t0, t1 in itertools.pairwise(knots):
             ys, state = step(problem.target, t0, t1, ys, state)
         return Outcome(problem.denoise(ys, SIGMA_MIN**2), steps * cost + 1)
 
@@ -96,7 +97,7 @@ def _sde_walk(problem: Problem) -> Walk:
 
     def go(grid: str, budget: int) -> Outcome | None:
         variances, ys = (levels(grid, budget - 1) ** 2).astype(problem.dtype), _start(problem)
-        for i, (v0, v1) in enumerate(zip(variances[:-1], variances[1:], strict=True)):
+        for i, (v0, v1) in enumerate(itertools.pairwise(variances)):
             ys = step(problem.target, v0, v1, ys, problem.batch.draw(i))
         return Outcome(problem.denoise(ys, SIGMA_MIN**2), budget)
 

@@ -10,37 +10,38 @@ class Sketch(NamedTuple):
 
     Args:
         directions: unit vectors, one a column.
-        quantiles: the sorted projections of the sample, one direction a column.
+        centres: means of blocks of sorted projections, one a trajectory to be compared; a direction a column.
+        spread: mean square distance of the projections to those means.
         scale: the root mean square standard deviation of the projections.
     """
 
     directions: np.ndarray
-    quantiles: np.ndarray
+    centres: np.ndarray
+    spread: float
     scale: float
 
 
-def sketch(exact: np.ndarray, directions: int, seed: int = 0) -> Sketch:
-    """The exact sample on random directions."""
+def sketch(exact: np.ndarray, size: int, directions: int, seed: int = 0) -> Sketch:
+    """The exact sample on random directions, to be compared with samples of a size that divides its own."""
+    if len(exact) % size:
+        raise ValueError(f"`exact` needs a multiple of the {size} values it is to be compared with. Got {len(exact)}.")
     raw = np.random.default_rng(seed).normal(size=(exact.shape[1], directions))
     unit = raw / np.linalg.norm(raw, axis=0)
     projected = np.sort(exact.astype(np.float64) @ unit, axis=0)
-    return Sketch(unit, projected, float(np.sqrt(np.mean(np.var(projected, axis=0)))))
+    blocks = projected.reshape(size, -1, directions)
+    scale = float(np.sqrt(np.mean(np.var(projected, axis=0))))
+    return Sketch(unit, blocks.mean(1), float(np.mean(blocks.var(1))), scale)
 
 
 def sliced_wasserstein(ends: np.ndarray, against: Sketch) -> float:
     """The sliced 2-Wasserstein distance to the exact sample, over its scale: 1 is an error of one deviation.
 
-    In one dimension the optimal plan is monotone, so each end is matched with its share of sorted exact values, of
-    which there must be a whole number.
+    In one dimension the optimal plan is monotone: each end, sorted, is matched with its block of sorted exact values.
     """
     if not np.isfinite(ends).all():
         return float("inf")
-    count, total = len(ends), len(against.quantiles)
-    if total % count:
-        raise ValueError(f"`ends` needs a size that divides the {total} exact values. Got {count}.")
     projected = np.sort(ends.astype(np.float64) @ against.directions, axis=0)
-    share = against.quantiles.reshape(count, total // count, -1)
-    return float(np.sqrt(np.mean((share - projected[:, None]) ** 2)) / against.scale)
+    return float(np.sqrt(np.mean((against.centres - projected) ** 2) + against.spread) / against.scale)
 
 
 def moment_error(ends: np.ndarray, variances: np.ndarray) -> float:

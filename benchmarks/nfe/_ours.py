@@ -9,28 +9,83 @@ import jax
 import numpy as np
 
 import diffphys as dp
+from diffphys.samplers.adams import DEIS, PNDM
+from diffphys.samplers.conjugate_splitting import ConjugateSymplecticEuler, ConjugateVelocityVerlet
+from diffphys.samplers.dpm import DPMSolver2, DPMSolverMultistep
+from diffphys.samplers.edm import EDM
+from diffphys.samplers.exponential import DDIM, ExponentialSDE
+from diffphys.samplers.sa_solver import SASolver
+from diffphys.samplers.seeds import SEEDS2
+from diffphys.samplers.splitting import SymplecticEuler, VelocityVerlet
+from diffphys.samplers.sscs import SSCS
+from diffphys.samplers.stochastic_splitting import OBA, OBAB
+from diffphys.samplers.unipc import UniPC
 
 from ._entries import Entry, Family, Outcome, Walk
 from ._grids import LEVELS, QUADRATIC, Clock
-from ._problems import Problem
+from ._problems import Problem, gaussian
 
-Build = Callable[[Any, Any], dp.AbstractSampler]
+Build = Callable[[Any, Problem], dp.AbstractSampler]
+
+
+def _of(kind: Any, **options: Any) -> Build:
+    return lambda process, problem: kind(process, problem.target.posterior_mean, **options)
+
+
+def _analytic(process: Any, problem: Problem) -> dp.AbstractSampler:
+    found = mean_square_score(process, problem.target, jr.key(0))
+    return AnalyticDDPM(process, problem.target.posterior_mean, found)
+
+
+_ADAMS = ((2, 0), (3, 0), (2, 2), (2, 3), (3, 3), (3, 4), (4, 4))
+"""Orders of predictor and corrector without noise: exponential Adams methods on the data."""
 
 OVERDAMPED: dict[str, Build] = {
-    "ReverseSDE": lambda process, denoise: dp.ReverseSDE(process, denoise),
-    "ReverseSDE, no noise": lambda process, denoise: dp.ReverseSDE(process, denoise, noise_level=0.0),
-    "Bridge": lambda process, denoise: dp.Bridge(process, denoise),
-    "ProbabilityFlow": lambda process, denoise: dp.ProbabilityFlow(process, denoise),
+    "ReverseSDE": _of(dp.ReverseSDE),
+    "ReverseSDE, no noise": _of(dp.ReverseSDE, noise_level=0.0),
+    "Bridge (DDPM)": _of(dp.Bridge),
+    "ProbabilityFlow": _of(dp.ProbabilityFlow),
+    "DDIM": _of(DDIM),
+    "ExponentialSDE, tau 1/2": _of(ExponentialSDE, noise_level=0.5),
+    "ExponentialSDE, noise": _of(ExponentialSDE, prediction="noise"),
+    "EDM": _of(EDM),
+    "EDM, churn": _of(EDM, churn=30.0, noise_range=(0.01, 1.0), noise_factor=1.007),
+    "DPMSolver2": _of(DPMSolver2),
+    "DPMSolver++(2M)": _of(DPMSolverMultistep),
+    "SDE-DPMSolver++(2M)": _of(DPMSolverMultistep, stochastic=True),
+    "DEIS-3, rho": _of(DEIS),
+    "DEIS-2, lambda": _of(DEIS, order=2, basis="lambda"),
+    "DEIS-3, lambda": _of(DEIS, basis="lambda"),
+    "DEIS-4, lambda": _of(DEIS, order=4, basis="lambda"),
+    "DEIS-3, t": _of(DEIS, basis="t"),
+    "PNDM": _of(PNDM),
+    "UniPC-2": _of(UniPC, order=2),
+    "UniPC-3": _of(UniPC),
+    "UniPC-3, bh1": _of(UniPC, variant="bh1"),
+    "SEEDS2": _of(SEEDS2),
+    "SEEDS2, phi2": _of(SEEDS2, variant="phi2"),
+    "SASolver": _of(SASolver),
+    "SASolver, tau 1/2": _of(SASolver, noise_level=0.5),
+    **{f"SASolver {p}-{c}, tau 0": _of(SASolver, predictor=p, corrector=c, noise_level=0.0) for p, c in _ADAMS},
 }
 
 PHASE_SPACE: dict[str, Build] = {
-    "PSLD ReverseSDE": lambda process, denoise: dp.ReverseSDE(process, denoise),
-    "PSLD ReverseSDE, no noise": lambda process, denoise: dp.ReverseSDE(process, denoise, noise_level=0.0),
-    "PSLD Bridge": lambda process, denoise: dp.Bridge(process, denoise),
-    "PSLD ProbabilityFlow": lambda process, denoise: dp.ProbabilityFlow(process, denoise),
+    "PSLD ReverseSDE": _of(dp.ReverseSDE),
+    "PSLD ReverseSDE, no noise": _of(dp.ReverseSDE, noise_level=0.0),
+    "PSLD Bridge": _of(dp.Bridge),
+    "PSLD ProbabilityFlow": _of(dp.ProbabilityFlow),
+    "PSLD SymplecticEuler": _of(SymplecticEuler),
+    "PSLD VelocityVerlet": _of(VelocityVerlet),
+    "PSLD OBA": _of(OBA),
+    "PSLD OBA, naive": _of(OBA, reduced=False),
+    "PSLD OBAB": _of(OBAB),
+    "PSLD SSCS": _of(SSCS),
 }
 
-CONJUGATE: dict[str, Build] = {}
+CONJUGATE: dict[str, Build] = {
+    "PSLD ConjugateSymplecticEuler": _of(ConjugateSymplecticEuler),
+    "PSLD ConjugateVelocityVerlet": _of(ConjugateVelocityVerlet),
+}
 
 NONLINEAR: frozenset[str] = frozenset()
 """Samplers whose step sizes depend on the state."""
@@ -50,6 +105,12 @@ def phase_space() -> tuple[dp.AbstractProcess, Clock]:
     return process, Clock(process)
 
 
+@functools.cache
+def _specimen() -> Problem:
+    """Any problem: to ask a sampler what it is."""
+    return gaussian(True)
+
+
 def entries() -> list[Entry]:
     """All of them."""
     line = functools.partial(_entry, overdamped, "overdamped", tuple(LEVELS))
@@ -66,7 +127,7 @@ def entries() -> list[Entry]:
 def _entry(
     setting: Callable[[], tuple[Any, Clock]], family: Family, grids: tuple[str, ...], name: str, build: Build
 ) -> Entry:
-    noisy = build(setting()[0], lambda y, v: y).draws > 0
+    noisy = build(setting()[0], _specimen()).draws > 0
     return Entry(
         name, "diffphys", functools.partial(walk, setting, build), family, noisy, name in NONLINEAR, grids
     )  # fmt: skip
@@ -75,7 +136,7 @@ def _entry(
 def walk(setting: Callable[[], tuple[Any, Clock]], build: Build, problem: Problem) -> Walk:
     """One step compiled, then called down each grid: every sampler of the package is such a step."""
     process, clock = setting()
-    sampler = build(process, problem.target.posterior_mean)
+    sampler = build(process, problem)
     variables = np.size(process.start()[0]) if np.ndim(process.start()[0]) else 0
     arrays, static = eqx.partition(sampler, eqx.is_array)
 

@@ -94,7 +94,7 @@ def mixture(quick: bool) -> Problem:
     def sample(seed, number):
         return np.asarray(exact(jr.split(jr.key(seed), number)))
 
-    against = sketch(sample(2, 16 * size), 32 if quick else 128)
+    against = sketch(sample(2, 16 * size), size, 64)
     sets = [sample(3 + i, size) for i in range(_FLOORS)]
     title = "mixture of 5 Gaussians of unequal weight and width in 2 dimensions"
     return _in_law("mixture", title, target, target, batch, against, sets, 1e-9)
@@ -135,10 +135,10 @@ def _data_set(name: str, title: str, load: Callable[..., dp.LabelledData], per_c
     per_class = 32 if quick else per_class
     points = load(per_class=per_class).points
     target, precise = dp.Empirical(points), dp.Empirical(points.astype(np.float64))
-    batch = random_batch(target, min(len(points), 64 if quick else 128), points.dtype, 1)
+    batch = random_batch(target, 64 if quick else 128, points.dtype, 1)
     rng = np.random.default_rng(2)
     # At sigma_min the denoiser gives back a datum: the exact law is that of the data.
-    against = sketch(points, 32 if quick else 128)
+    against = sketch(points, len(batch.clean), 64)
     sets = [points[rng.integers(len(points), size=len(batch.clean))] for _ in range(_FLOORS)]
     title = f"{title}: {len(points)} points in {points.shape[1]} dimensions"
     return _in_law(name, title, target, precise, batch, against, sets, 1e-6)
