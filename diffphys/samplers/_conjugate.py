@@ -149,13 +149,13 @@ def _turned(steps: list[Integrands]) -> tuple[list[Integrands], list[np.ndarray]
     """The pulls in the axes of R = L O, and O at the knots: it is the identity at the first."""
     k = steps[0].spin.shape[-1]
     turn, turns, turned = np.eye(k), [np.eye(k)], []
-    for step in steps:
-        stages, ends = collocate(step.spin, np.zeros_like(step.spin), np.eye(k))
+    for values in steps:
+        stages, ends = collocate(values.spin, np.zeros_like(values.spin), np.eye(k))
         befores = []
         for end in ends:
             befores.append(turn)
             turn = end @ turn
-        turned.append(step._replace(pull=step.pull @ stages @ np.stack(befores)[:, None]))
+        turned.append(values._replace(pull=values.pull @ stages @ np.stack(befores)[:, None]))
         turns.append(turn)
     return turned, turns
 
@@ -171,21 +171,21 @@ class _Flow(NamedTuple):
     """The integrals over time of the polynomials of the nodes."""
 
 
-def _flow(step: Integrands, nodes: np.ndarray, order: int) -> _Flow:
-    count, points, k, j = step.pull.shape
+def _flow(values: Integrands, nodes: np.ndarray, order: int) -> _Flow:
+    count, points, k, j = values.pull.shape
     shares = np.zeros((count, points, order))
     for i, node in enumerate(nodes):
         others = np.delete(nodes, i)
-        shares[..., i] = np.prod((step.clock[..., None] - others) / (node - others), axis=-1)
-    forced = (shares[:, :, None, :, None] * step.pull[:, :, :, None]).reshape(count, points, k, order * j)
-    force = np.concatenate([np.zeros_like(step.generator), forced], axis=-1)
-    _, ends = collocate(step.generator, force, np.eye(k, k + order * j))
+        shares[..., i] = np.prod((values.clock[..., None] - others) / (node - others), axis=-1)
+    forced = (shares[:, :, None, :, None] * values.pull[:, :, :, None]).reshape(count, points, k, order * j)
+    force = np.concatenate([np.zeros_like(values.generator), forced], axis=-1)
+    _, ends = collocate(values.generator, force, np.eye(k, k + order * j))
     total = ends[0]
     for end in ends[1:]:
         total = end[:, :k] @ total
         total[:, k:] += end[:, k:]
     pulls = total[:, k:].reshape(k, order, j).transpose(1, 0, 2)
-    spans = np.einsum("n,pn,pni->i", WEIGHTS, step.elapsed, shares)
+    spans = np.einsum("n,pn,pni->i", WEIGHTS, values.elapsed, shares)
     return _Flow(total[:, :k], pulls, spans)
 
 
@@ -249,6 +249,6 @@ def step_matrices(table: ConjugateTable, jacobian: float | np.ndarray) -> Float[
     return matrices
 
 
-def step_eigenvalues(table: ConjugateTable, jacobian: float | np.ndarray) -> Float[np.ndarray, "_ _"]:
+def step_eigenvalues(table: ConjugateTable, jacobian: float | np.ndarray) -> np.ndarray:
     """The eigenvalues of `step_matrices`: a step at which one is larger than 1 in size makes errors grow."""
     return np.linalg.eigvals(step_matrices(table, jacobian))
