@@ -6,19 +6,18 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.random as jr
 import numpy as np
 
 import diffphys as dp
 from diffphys.samplers.adams import DEIS, PNDM
-from diffphys.samplers.conjugate_splitting import ConjugateSymplecticEuler, ConjugateVelocityVerlet
+from diffphys.samplers.analytic import AnalyticDDPM, mean_square_score
 from diffphys.samplers.dpm import DPMSolver2, DPMSolverMultistep
 from diffphys.samplers.edm import EDM
 from diffphys.samplers.exponential import DDIM, ExponentialSDE
+from diffphys.samplers.langevin import PredictorCorrector
 from diffphys.samplers.sa_solver import SASolver
 from diffphys.samplers.seeds import SEEDS2
-from diffphys.samplers.splitting import SymplecticEuler, VelocityVerlet
-from diffphys.samplers.sscs import SSCS
-from diffphys.samplers.stochastic_splitting import OBA, OBAB
 from diffphys.samplers.unipc import UniPC
 
 from ._entries import Entry, Family, Outcome, Walk
@@ -33,9 +32,22 @@ def _of(kind: Any, **options: Any) -> Build:
 
 
 def _analytic(process: Any, problem: Problem) -> dp.AbstractSampler:
-    found = mean_square_score(process, problem.target, jr.key(0))
-    return AnalyticDDPM(process, problem.target.posterior_mean, found)
+    """With the mean square score of data of the target, estimated once a time."""
+    denoise = problem.target.posterior_mean
+    data = jax.vmap(problem.target.sample)(jr.split(jr.key(7), _DATA))
 
+    @functools.cache
+    def mean_square(t: float) -> float:
+        return float(mean_square_score(jr.key(8), process, denoise, data, np.array([t]))[0])
+
+    return AnalyticDDPM(process, denoise, mean_square)
+
+
+def _corrected(process: Any, problem: Problem) -> dp.AbstractSampler:
+    return PredictorCorrector(dp.ReverseSDE(process, problem.target.posterior_mean))
+
+
+_DATA = 512
 
 _ADAMS = ((2, 0), (3, 0), (2, 2), (2, 3), (3, 3), (3, 4), (4, 4))
 """Orders of predictor and corrector without noise: exponential Adams methods on the data."""
@@ -43,6 +55,8 @@ _ADAMS = ((2, 0), (3, 0), (2, 2), (2, 3), (3, 3), (3, 4), (4, 4))
 OVERDAMPED: dict[str, Build] = {
     "ReverseSDE": _of(dp.ReverseSDE),
     "ReverseSDE, no noise": _of(dp.ReverseSDE, noise_level=0.0),
+    "PredictorCorrector": _corrected,
+    "AnalyticDDPM": _analytic,
     "Bridge (DDPM)": _of(dp.Bridge),
     "ProbabilityFlow": _of(dp.ProbabilityFlow),
     "DDIM": _of(DDIM),
@@ -74,20 +88,11 @@ PHASE_SPACE: dict[str, Build] = {
     "PSLD ReverseSDE, no noise": _of(dp.ReverseSDE, noise_level=0.0),
     "PSLD Bridge": _of(dp.Bridge),
     "PSLD ProbabilityFlow": _of(dp.ProbabilityFlow),
-    "PSLD SymplecticEuler": _of(SymplecticEuler),
-    "PSLD VelocityVerlet": _of(VelocityVerlet),
-    "PSLD OBA": _of(OBA),
-    "PSLD OBA, naive": _of(OBA, reduced=False),
-    "PSLD OBAB": _of(OBAB),
-    "PSLD SSCS": _of(SSCS),
 }
 
-CONJUGATE: dict[str, Build] = {
-    "PSLD ConjugateSymplecticEuler": _of(ConjugateSymplecticEuler),
-    "PSLD ConjugateVelocityVerlet": _of(ConjugateVelocityVerlet),
-}
+CONJUGATE: dict[str, Build] = {}
 
-NONLINEAR: frozenset[str] = frozenset()
+NONLINEAR = frozenset({"PredictorCorrector"})
 """Samplers whose step sizes depend on the state."""
 
 
