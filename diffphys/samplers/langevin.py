@@ -1,6 +1,6 @@
 """Langevin dynamics at fixed noise, annealed over noise levels, and as the corrector of any other sampler."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .. import _block as block
-from .._types import Denoiser, Draws, Scalar, State
+from .._types import Denoiser, Draws, State
 from ..processes import AbstractProcess, Kernel
 from ._checks import check_overdamped
 from .base import AbstractSampler
@@ -67,9 +67,9 @@ class Langevin(AbstractTableSampler):
 class _Level(NamedTuple):
     """A noise level: into its channel from the level before, its variance, and back."""
 
-    gain: Scalar
-    variance: Scalar
-    mean: Scalar
+    gain: Any
+    variance: Any
+    mean: Any
 
 
 class AnnealedLangevin(AbstractSampler):
@@ -123,7 +123,8 @@ class AnnealedLangevin(AbstractSampler):
 
     def plan(self, ts: Float[np.ndarray, " n"]) -> _Level:
         kernels = self.process.table(ts)
-        return _Level(1 / kernels.mean[:-1], kernels.variance[1:], kernels.mean[1:])
+        mean, variance = np.asarray(kernels.mean), np.asarray(kernels.variance)
+        return _Level(1 / mean[:-1], variance[1:], mean[1:])
 
     def init(self, z: State) -> State:
         return z
