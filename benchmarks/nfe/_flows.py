@@ -32,7 +32,7 @@ def phase_space_flow(problem: Problem, process: dp.AbstractProcess, clock: Clock
         kernel, (drift, noise) = process.kernel(t), process.coefficients(t)
         ys = jnp.einsum("i,bid->bd", kernel.gain, states)
         a = jax.vmap(target.posterior_mean, (0, None))(ys, kernel.variance)
-        score = jnp.einsum("ij,bjd->bid", kernel.precision, kernel.mean[:, None] * a[:, None] - states)
+        score = jnp.einsum("ij,bjd->bid", kernel.precision, jnp.einsum("i,bd->bid", kernel.mean, a) - states)
         return t * (jnp.einsum("ij,bjd->bid", drift, states) - 0.5 * jnp.einsum("ij,bjd->bid", noise @ noise.T, score))
 
     start = jnp.asarray(problem.batch.start(process.kernel(high)), jnp.float64)

@@ -10,16 +10,22 @@ import jax.random as jr
 import numpy as np
 
 import diffphys as dp
+from diffphys.samplers._parameterisations import DataPrediction, NoisePrediction, ResidualPrediction
 from diffphys.samplers.adams import DEIS, PNDM
 from diffphys.samplers.analytic import AnalyticDDPM, mean_square_score
+from diffphys.samplers.conjugate_splitting import ConjugateSymplecticEuler, ConjugateVelocityVerlet
 from diffphys.samplers.dpm import DPMSolver2, DPMSolverMultistep
 from diffphys.samplers.edm import EDM
 from diffphys.samplers.exponential import DDIM, ExponentialSDE
 from diffphys.samplers.langevin import PredictorCorrector
 from diffphys.samplers.sa_solver import SASolver
 from diffphys.samplers.seeds import SEEDS2
+from diffphys.samplers.splitting import SymplecticEuler, VelocityVerlet
+from diffphys.samplers.sscs import SSCS
+from diffphys.samplers.stochastic_splitting import OBA, OBAB
 from diffphys.samplers.unipc import UniPC
 
+from ._conjugate import Conjugate
 from ._entries import Entry, Family, Outcome, Walk
 from ._grids import LEVELS, QUADRATIC, Clock
 from ._problems import Problem, gaussian
@@ -45,6 +51,21 @@ def _analytic(process: Any, problem: Problem) -> dp.AbstractSampler:
 
 def _corrected(process: Any, problem: Problem) -> dp.AbstractSampler:
     return PredictorCorrector(dp.ReverseSDE(process, problem.target.posterior_mean))
+
+
+def _residual(order: int, variance: float | None = None) -> Build:
+    """On what the best guess for Gaussian data of a variance leaves, that of the data unless given."""
+
+    def build(process: Any, problem: Problem) -> dp.AbstractSampler:
+        matched = problem.variance if variance is None else variance
+
+        def angle(t: np.ndarray, v: np.ndarray) -> np.ndarray:
+            return -np.arctan(np.sqrt(v / matched))
+
+        kept = ResidualPrediction(matched)
+        return Conjugate(process, problem.target.posterior_mean, kept, order, angle)
+
+    return build
 
 
 _DATA = 512
@@ -78,6 +99,8 @@ OVERDAMPED: dict[str, Build] = {
     "UniPC-3, bh1": _of(UniPC, variant="bh1"),
     "SEEDS2": _of(SEEDS2),
     "SEEDS2, phi2": _of(SEEDS2, variant="phi2"),
+    **{f"Conjugate-{order}, residual": _residual(order) for order in (1, 2, 3)},
+    **{f"Conjugate-{order}, velocity": _residual(order, 1.0) for order in (2, 3)},
     "SASolver": _of(SASolver),
     "SASolver, tau 1/2": _of(SASolver, noise_level=0.5),
     **{f"SASolver {p}-{c}, tau 0": _of(SASolver, predictor=p, corrector=c, noise_level=0.0) for p, c in _ADAMS},
@@ -88,9 +111,24 @@ PHASE_SPACE: dict[str, Build] = {
     "PSLD ReverseSDE, no noise": _of(dp.ReverseSDE, noise_level=0.0),
     "PSLD Bridge": _of(dp.Bridge),
     "PSLD ProbabilityFlow": _of(dp.ProbabilityFlow),
+    "PSLD SymplecticEuler": _of(SymplecticEuler),
+    "PSLD VelocityVerlet": _of(VelocityVerlet),
+    "PSLD OBA": _of(OBA),
+    "PSLD OBA, naive": _of(OBA, reduced=False),
+    "PSLD OBAB": _of(OBAB),
+    "PSLD SSCS": _of(SSCS),
 }
 
-CONJUGATE: dict[str, Build] = {}
+CONJUGATE: dict[str, Build] = {
+    "PSLD Conjugate, noise": _of(Conjugate),
+    "PSLD Conjugate, noise of L": _of(Conjugate, parameterisation=NoisePrediction(rotates=False)),
+    "PSLD Conjugate-2, noise": _of(Conjugate, order=2),
+    "PSLD Conjugate-3, noise": _of(Conjugate, order=3),
+    "PSLD Conjugate-2, data": _of(Conjugate, order=2, parameterisation=DataPrediction()),
+    **{f"PSLD Conjugate-{order}, residual": _residual(order) for order in (1, 2, 3)},
+    "PSLD ConjugateSymplecticEuler": _of(ConjugateSymplecticEuler),
+    "PSLD ConjugateVelocityVerlet": _of(ConjugateVelocityVerlet),
+}
 
 NONLINEAR = frozenset({"PredictorCorrector"})
 """Samplers whose step sizes depend on the state."""
@@ -170,7 +208,7 @@ def walk(setting: Callable[[], tuple[Any, Clock]], build: Build, problem: Proble
             shape = (len(batch.clean), *((variables,) if variables else ()), batch.clean.shape[1])
             noise = np.stack(drawn, axis=1) if drawn else np.zeros((shape[0], 0, *shape[1:]), problem.dtype)
             carry = step(arrays, jax.tree.map(lambda leaf, i=i: leaf[i], rows), carry, noise)
-        states = np.asarray(sampler.state(carry))
+        states = np.asarray(jax.vmap(sampler.state)(carry))
         kernel = process.kernel(ts[-1])
         ys = np.einsum("i,bid->bd", kernel.gain, states) if variables else kernel.gain * states
         return Outcome(problem.denoise(ys, float(kernel.variance)), steps * sampler.evaluations + 1)

@@ -34,6 +34,7 @@ class Problem:
         precise: the same in float64, for the exact flow.
         batch: the trajectories.
         metrics: what is measured, without the distance to the flow: name -> function of the ends.
+        variance: of a coordinate of the data, their mean.
         scale: in what unit the distance to the flow is given.
         floors: of each metric, what exact samples of the size of the batch score: several values.
         tolerance: of the exact flow.
@@ -45,6 +46,7 @@ class Problem:
     precise: Any
     batch: Batch
     metrics: dict[str, Callable[[np.ndarray], float]]
+    variance: float
     scale: float
     floors: dict[str, np.ndarray]
     tolerance: float
@@ -73,7 +75,7 @@ def gaussian(quick: bool) -> Problem:
     scale = float(np.sqrt(np.mean(variances) / len(batch.clean)))
     return Problem(
         "gaussian", f"Gaussian, {len(variances)} variances from 0.001 to 1", target, target, batch,
-        {MOMENTS: lambda ends: moment_error(ends, exact)}, scale, {}, 1e-11,
+        {MOMENTS: lambda ends: moment_error(ends, exact)}, float(np.mean(variances)), scale, {}, 1e-11,
     )  # fmt: skip
 
 
@@ -150,5 +152,5 @@ def _in_law(
     floors = np.array([sliced_wasserstein(exact, against) for exact in sets])
     metrics = {WASSERSTEIN: lambda ends: sliced_wasserstein(ends, against)}
     return Problem(
-        name, title, target, precise, batch, metrics, against.scale, {WASSERSTEIN: floors}, tolerance
+        name, title, target, precise, batch, metrics, against.scale**2, against.scale, {WASSERSTEIN: floors}, tolerance
     )  # fmt: skip
