@@ -209,7 +209,16 @@ def test_goals_compare_our_best_with_the_best_peer(problem):
     assert [goal["met"] for goal in found] == [True, False]
     assert [goal["ratio"] for goal in found] == pytest.approx([0.1 / 0.15, 2.0])
     assert "MISSED moment error at 10: a (0.02) against c (0.01)" in _table.verdicts(found)
-    assert "at 5 evaluations" in _table.phase_space_verdict(scores, (5, 10))
+    assert _table.phase_space_verdict(problem, scores, (5, 10)).endswith("beats it at 5; loses at 10.")
+
+
+def test_what_exact_samples_cannot_tell_apart_is_no_miss(problem):
+    noisy = dataclasses.replace(problem, floors={"moment error": np.array([0.15, 0.17])})
+    scores = [_score("a", "diffphys", "overdamped", 5, 0.16), _score("b", "azula", "overdamped", 5, 0.1)]
+    assert _table.goals(problem, scores, (5,))[0]["met"] is False
+    (goal,) = _table.goals(noisy, scores, (5,))
+    assert goal["met"]
+    assert "both as good as exact samples" in _table.verdicts([goal])
 
 
 def test_a_peer_that_is_missing_is_a_row_that_says_so(problem):

@@ -41,7 +41,7 @@ def compare(
         # Goals are about full sizes.
         if not quick:
             echo("\n" + _table.verdicts(goals))
-        echo("\n" + _table.phase_space_verdict(scores, budgets))
+        echo("\n" + _table.phase_space_verdict(problem, scores, budgets))
         results.append((problem, scores))
         written[name] = _plain(problem, scores, goals)
         if report is not None:

@@ -29,7 +29,15 @@ def figure(results: Sequence[tuple[Problem, list[Score]]], budgets: Sequence[int
         for column, (problem, scores) in enumerate(results):
             for row, metric in enumerate(metrics_of(scores)):
                 _panel(axes[row, column], problem, metric, scores, budgets)
-            axes[0, column].set_title(problem.title.split(":")[0].split(" of ")[0], fontsize=8.5)
+            axes[0, column].set_title(problem.title.split(":")[0], fontsize=8.5)
+        axes[0, 0].annotate(
+            "solid: diffphys\ndashed: peers",
+            (0.62, 0.98),
+            xycoords="axes fraction",
+            fontsize=6.5,
+            va="top",
+            color="0.3",
+        )
         for axis in axes[-1]:
             axis.set_xlabel("network evaluations")
         fig.tight_layout(w_pad=0.6)
@@ -46,7 +54,7 @@ def save(fig: Any, folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _panel(axis: Any, problem: Problem, metric: str, scores: list[Score], budgets: Sequence[int]) -> None:
-    best, named = best_grids(scores), _named(scores, metric, budgets)
+    best, named = best_grids(scores), _named(problem, scores, metric, budgets)
     curves: dict[str, list[Score]] = {}
     for (of, entry, _), score in sorted(best.items(), key=lambda item: item[0][2]):
         if of == metric and np.isfinite(score.error):
@@ -63,29 +71,36 @@ def _panel(axis: Any, problem: Problem, metric: str, scores: list[Score], budget
         else:
             axis.plot(xs, ys, ls=style, lw=0.5, color="0.78", zorder=1)
     if metric in problem.floors:
-        axis.axhline(problem.floors[metric].mean(), color="0.35", lw=0.7, ls=":", zorder=2)
+        axis.hlines(problem.floors[metric].mean(), budgets[0], budgets[-1], color="0.35", lw=0.7, ls=":", zorder=2)
         axis.annotate("exact samples", (budgets[0], problem.floors[metric].mean()), fontsize=6, color="0.35",
                       xytext=(0, -7), textcoords="offset points")  # fmt: skip
-    low = min(finite)
-    axis.set(xscale="log", yscale="log", xlim=(budgets[0] * 0.9, budgets[-1] * 4.2), ylim=(low / 1.6, top))
+    low = max(min(finite), 0.5 * problem.noise(metric))
+    axis.set(xscale="log", yscale="log", xlim=(budgets[0] * 0.9, budgets[-1] * 5.5), ylim=(low / 1.6, top))
     axis.set_xticks(budgets, [str(budget) for budget in budgets])
     axis.minorticks_off()
+    if top / low < 100:
+        ticks = [n * 10.0**k for k in range(-6, 2) for n in (1, 2, 5) if low / 1.6 < n * 10.0**k < top]
+        axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.spines[["top", "right"]].set_visible(False)
+    axis.spines["bottom"].set_bounds(budgets[0], budgets[-1])
     axis.set_ylabel("distance to the exact flow" if metric == FLOW else metric)
     _place(axis, labels, budgets[-1])
 
 
-def _named(scores: list[Score], metric: str, budgets: Sequence[int]) -> dict[str, str]:
-    """The samplers worth a name: those that are best at some budget, of each side, and the best in phase space."""
+def _named(problem: Problem, scores: list[Score], metric: str, budgets: Sequence[int]) -> dict[str, str]:
+    """The samplers worth a name: those that are best at some budget, of each side, and the best in phase space.
+
+    Where the best are as good as exact samples, which of them comes first is chance.
+    """
     colours: dict[str, str] = {}
     for palette, accept in ((_OURS, is_ours), (_PEERS, is_peer)):
         won: dict[str, None] = {}
-        for budget in reversed(budgets):
+        for budget in budgets:
             chosen = champion(scores, metric, budget, accept)
-            if chosen is not None:
+            if chosen is not None and (chosen.error > problem.noise(metric) or not won):
                 won.setdefault(chosen.entry)
-        colours |= dict(zip(list(won)[:_NAMED], palette, strict=False))
-    middle = budgets[len(budgets) // 2]
+        colours |= dict(zip([*reversed(won)][:_NAMED], palette, strict=False))
+    middle = budgets[len(budgets) // 2 - 1]
     phase = champion(scores, metric, middle, lambda score: score.family != "overdamped")
     return colours if phase is None else colours | {phase.entry: _PHASE}
 

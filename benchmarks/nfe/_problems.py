@@ -61,6 +61,11 @@ class Problem:
         program = jax.jit(lambda target, ys, v: jax.vmap(target.posterior_mean, (0, None))(ys, v))
         return lambda ys, v: np.asarray(program(self.target, np.asarray(ys, self.dtype), self.dtype.type(v)))
 
+    def noise(self, metric: str) -> float:
+        """The error that an exact sample of the size of the batch may have: nothing below it can be told apart."""
+        floor = self.floors.get(metric)
+        return 0.0 if floor is None else float(floor.mean() + 2 * floor.std())
+
     def flow_error(self, ends: np.ndarray, exact: np.ndarray) -> float:
         """The distance to the ends of the exact flow."""
         return flow_error(ends, exact, self.scale)
@@ -74,7 +79,7 @@ def gaussian(quick: bool) -> Problem:
     # The mean over the batch is to be the sum over its unit inputs, in units of the deviation of a coordinate.
     scale = float(np.sqrt(np.mean(variances) / len(batch.clean)))
     return Problem(
-        "gaussian", f"Gaussian, {len(variances)} variances from 0.001 to 1", target, target, batch,
+        "gaussian", f"anisotropic Gaussian: {len(variances)} variances from 0.001 to 1", target, target, batch,
         {MOMENTS: lambda ends: moment_error(ends, exact)}, float(np.mean(variances)), scale, {}, 1e-11,
     )  # fmt: skip
 
@@ -98,7 +103,7 @@ def mixture(quick: bool) -> Problem:
 
     against = sketch(sample(2, 16 * size), size, 64)
     sets = [sample(3 + i, size) for i in range(_FLOORS)]
-    title = "mixture of 5 Gaussians of unequal weight and width in 2 dimensions"
+    title = "mixture of 5 Gaussians: of unequal weights and widths, in 2 dimensions"
     return _in_law("mixture", title, target, target, batch, against, sets, 1e-9)
 
 
@@ -111,13 +116,13 @@ def mnist(quick: bool) -> Problem:
     """The lab's MNIST; where there is none, the digits that come with scikit-learn."""
     if not _has("mnist"):
         return dataclasses.replace(digits(quick), title="scikit-learn digits 1 and 8: no MNIST in $DIFFPHYS_DATA")
-    return _data_set("mnist", "MNIST 1 and 8", functools.partial(dp.load, "mnist", classes=[1, 8]), 512, quick)
+    return _data_set("mnist", "MNIST 1 and 8", functools.partial(dp.load, "mnist", classes=[1, 8]), 256, quick)
 
 
 def cifar(quick: bool) -> Problem:
     title = "CIFAR-10 automobile and horse, red channel"
     load = functools.partial(dp.load, "cifar10", classes=["automobile", "horse"], channel="red")
-    return _data_set("cifar10", title, load, 512, quick)
+    return _data_set("cifar10", title, load, 256, quick)
 
 
 PROBLEMS = {"gaussian": gaussian, "mixture": mixture, "mnist": mnist, "cifar10": cifar}

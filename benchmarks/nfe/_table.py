@@ -1,6 +1,6 @@
 """Errors as Markdown tables, the goals, and whether phase space helps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,18 +72,18 @@ def _ratio(scores: Sequence[Score], metric: str, budget: int) -> str:
 
 
 def goals(problem: Problem, scores: Sequence[Score], budgets: Sequence[int]) -> list[dict[str, Any]]:
-    """Of each metric and budget: is our best no worse than the best peer, beyond the noise of finite samples?"""
+    """Of each metric and budget: is our best no worse than the best peer, as far as finite samples tell?"""
     found = []
     for metric in metrics_of(scores):
-        floor = problem.floors.get(metric, np.zeros(1))
         for budget in budgets:
             ours, peer = (champion(scores, metric, budget, accept) for accept in (is_ours, is_peer))
             if ours is None or peer is None:
                 continue
-            met = ours.error <= _ROUNDING * peer.error + 2 * float(floor.std())
+            noise = problem.noise(metric)
             found.append(
                 {
-                    "metric": metric, "budget": budget, "met": bool(met), "ratio": ours.error / peer.error,
+                    "metric": metric, "budget": budget, "met": bool(ours.error <= max(_ROUNDING * peer.error, noise)),
+                    "ratio": ours.error / peer.error, "resolved": bool(max(ours.error, peer.error) > noise),
                     "ours": ours._asdict(), "peer": peer._asdict(),
                 }
             )  # fmt: skip
@@ -96,39 +96,33 @@ def verdicts(found: Sequence[dict[str, Any]]) -> str:
     for goal in found:
         ours, peer = (f"{goal[who]['entry']} ({_number(goal[who]['error'])})" for who in ("ours", "peer"))
         verdict = "met   " if goal["met"] else "MISSED"
-        lines.append(
-            f"- {verdict} {goal['metric']} at {goal['budget']}: {ours} against {peer}, ratio {goal['ratio']:.3g}"
-        )
+        end = f"ratio {goal['ratio']:.3g}" if goal["resolved"] else "both as good as exact samples"
+        lines.append(f"- {verdict} {goal['metric']} at {goal['budget']}: {ours} against {peer}, {end}")
     return "\n".join(lines)
 
 
-def phase_space_verdict(scores: Sequence[Score], budgets: Sequence[int]) -> str:
-    """Where a phase-space conjugate sampler beats every overdamped one, ours and the peers'; or that it does not."""
+def phase_space_verdict(problem: Problem, scores: Sequence[Score], budgets: Sequence[int]) -> str:
+    """Where phase-space conjugate beats every overdamped sampler, ours and the peers'; or that it does not."""
     lines = []
     for metric in metrics_of(scores):
-        conjugate, overdamped = _won(scores, metric, budgets)
-        if conjugate is None:
-            continue
-        where = f"at {_list(conjugate)} evaluations" if conjugate else "at no budget"
-        rest = f", not at {_list(overdamped)}" if conjugate and overdamped else ""
-        lines.append(f"Phase-space conjugate beats every overdamped sampler in {metric} {where}{rest}.")
+        outcomes = {budget: _compared(problem, scores, metric, budget) for budget in budgets}
+        parts = [
+            f"{verb} at {', '.join(str(budget) for budget, outcome in outcomes.items() if outcome == verb)}"
+            for verb in ("beats it", "loses", "cannot be told apart")
+            if verb in outcomes.values()
+        ]
+        if parts:
+            lines.append(f"Phase-space conjugate against the best overdamped sampler, {metric}: {'; '.join(parts)}.")
     return "\n".join(lines) or "No phase-space conjugate sampler was run."
 
 
-def _won(scores: Sequence[Score], metric: str, budgets: Sequence[int]) -> tuple[list[int] | None, list[int]]:
-    won, lost = [], []
-
-    def family(name: str) -> Callable[[Score], bool]:
-        return lambda score: score.family == name
-
-    for budget in budgets:
-        conjugate, overdamped = (
-            champion(scores, metric, budget, family(name)) for name in ("phase-space conjugate", "overdamped")
-        )
-        if conjugate is not None and overdamped is not None:
-            (won if conjugate.error < overdamped.error else lost).append(budget)
-    return (won, lost) if won or lost else (None, [])
-
-
-def _list(budgets: Sequence[int]) -> str:
-    return ", ".join(map(str, budgets))
+def _compared(problem: Problem, scores: Sequence[Score], metric: str, budget: int) -> str:
+    conjugate = champion(scores, metric, budget, lambda score: score.family == "phase-space conjugate")
+    overdamped = champion(scores, metric, budget, lambda score: score.family == "overdamped")
+    if overdamped is None or not any(score.family == "phase-space conjugate" for score in scores):
+        return ""
+    if conjugate is None:
+        return "loses"
+    if max(conjugate.error, overdamped.error) <= problem.noise(metric):
+        return "cannot be told apart"
+    return "beats it" if conjugate.error < overdamped.error else "loses"
