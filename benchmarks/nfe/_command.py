@@ -1,6 +1,7 @@
 """The command: all that is printed, the record, and the figure."""
 
 import datetime
+import importlib.metadata
 import json
 import pathlib
 from collections.abc import Callable, Sequence
@@ -54,8 +55,16 @@ def compare(
 def _record(targets: dict[str, Any], quick: bool) -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "quick": quick,
-        "machine": machine(), "versions": _versions(), "targets": targets,
+        "machine": machine(), "versions": _versions() | {name: _version(name) for name in ("azula", "diffusers")},
+        "targets": targets,
     }  # fmt: skip
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _plain(problem: Problem, scores: Sequence[Score], goals: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -69,8 +69,8 @@ class _Given(diffrax.AbstractPath):
     """A Brownian path whose increment is known."""
 
     increment: Any
-    t0 = None
-    t1 = None
+    t0: Any = None
+    t1: Any = None
 
     def evaluate(self, t0, t1=None, left=True, use_jump=False):
         return self.increment

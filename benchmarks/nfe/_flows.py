@@ -1,11 +1,14 @@
 """The exact probability flows from the starts of a problem, by an eighth-order method at a tight tolerance."""
 
+from typing import Any
+
 import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import diffphys as dp
+from diffphys import _block as block
 
 from ._grids import SIGMA_MAX, SIGMA_MIN, Clock
 from ._problems import Problem
@@ -28,12 +31,14 @@ def phase_space_flow(problem: Problem, process: dp.AbstractProcess, clock: Clock
     high, low = clock.ends
 
     def velocity(log_t, states, target):
-        t = jnp.exp(log_t)
+        t: Any = jnp.exp(log_t)
         kernel, (drift, noise) = process.kernel(t), process.coefficients(t)
         ys = jnp.einsum("i,bid->bd", kernel.gain, states)
         a = jax.vmap(target.posterior_mean, (0, None))(ys, kernel.variance)
         score = jnp.einsum("ij,bjd->bid", kernel.precision, jnp.einsum("i,bd->bid", kernel.mean, a) - states)
-        return t * (jnp.einsum("ij,bjd->bid", drift, states) - 0.5 * jnp.einsum("ij,bjd->bid", noise @ noise.T, score))
+        return t * (
+            jnp.einsum("ij,bjd->bid", drift, states) - 0.5 * jnp.einsum("ij,bjd->bid", block.outer(noise), score)
+        )
 
     start = jnp.asarray(problem.batch.start(process.kernel(high)), jnp.float64)
     states = _solve(problem, velocity, np.log(high), np.log(low), start)

@@ -48,7 +48,7 @@ class Clock:
     def times(self, grid: str, steps: int) -> tuple[float, ...]:
         """The times of a grid, falling. Between its ends they are interpolated: a knot is exact where it is."""
         if grid == QUADRATIC:
-            return tuple(quadratic_grid(*self.ends, steps))
+            return tuple(quadratic_grid(self.ends[0], self.ends[1], steps))
         times = np.exp(self._log_time(np.log(levels(grid, steps))))
         times[0], times[-1] = self.ends
         return tuple(times)

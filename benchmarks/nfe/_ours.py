@@ -50,7 +50,8 @@ def _analytic(process: Any, problem: Problem) -> dp.AbstractSampler:
 
 
 def _corrected(process: Any, problem: Problem) -> dp.AbstractSampler:
-    return PredictorCorrector(dp.ReverseSDE(process, problem.target.posterior_mean))
+    corrected: Any = PredictorCorrector
+    return corrected(_of(dp.ReverseSDE)(process, problem))
 
 
 def _residual(order: int, variance: float | None = None) -> Build:

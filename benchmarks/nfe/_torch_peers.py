@@ -61,8 +61,8 @@ def diffusers_entries() -> list[Entry]:
 
 
 def _azula_walk(kind: str, options: dict[str, Any], cost: int, problem: Problem) -> Walk:
-    import torch
-    from azula import denoise, noise, sample
+    import torch  # pyright: ignore[reportMissingImports]
+    from azula import denoise, noise, sample  # pyright: ignore[reportMissingImports]
 
     schedule = noise.VESchedule(SIGMA_MIN, SIGMA_MAX)
     call = _Counted(problem)
@@ -90,8 +90,8 @@ def _azula_walk(kind: str, options: dict[str, Any], cost: int, problem: Problem)
 
 
 def _diffusers_walk(kind: str, options: dict[str, Any], problem: Problem) -> Walk:
-    import diffusers
-    import torch
+    import diffusers  # pyright: ignore[reportMissingImports]
+    import torch  # pyright: ignore[reportMissingImports]
 
     call, to_zero = _Counted(problem), kind not in _NOT_TO_ZERO
 
@@ -122,7 +122,7 @@ class _Counted:
         self.problem, self.count = problem, 0
 
     def __call__(self, x: Any, variance: float) -> Any:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
 
         self.count += 1
         return torch.from_numpy(np.array(self.problem.denoise(x.numpy(), variance)))
@@ -135,7 +135,7 @@ def _start(problem: Problem) -> np.ndarray:
 @contextlib.contextmanager
 def _given_noise(draw: Callable[[int], np.ndarray]) -> Iterator[None]:
     """The noises of the problem in place of torch's, in the order in which they are asked for."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     numbers = iter(range(10**6))
 
