@@ -212,6 +212,16 @@ def test_goals_compare_our_best_with_the_best_peer(problem):
     assert _table.phase_space_verdict(problem, scores, (5, 10)).endswith("beats it at 5; loses at 10.")
 
 
+def test_an_end_without_any_error_meets_its_goal(problem):
+    both = [_score(name, name, "overdamped", 5, 0.0) for name in ("diffphys", "azula")]
+    (goal,) = _table.goals(problem, both, (5,))
+    assert goal["met"]
+    assert goal["ratio"] == 1
+    (goal,) = _table.goals(problem, [both[0]._replace(error=0.1), both[1]], (5,))
+    assert not goal["met"]
+    assert goal["ratio"] == math.inf
+
+
 def test_what_exact_samples_cannot_tell_apart_is_no_miss(problem):
     noisy = dataclasses.replace(problem, floors={"moment error": np.array([0.15, 0.17])})
     scores = [_score("a", "diffphys", "overdamped", 5, 0.16), _score("b", "azula", "overdamped", 5, 0.1)]

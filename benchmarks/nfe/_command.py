@@ -72,7 +72,7 @@ def _plain(problem: Problem, scores: Sequence[Score], goals: Sequence[dict[str, 
         "title": problem.title, "trajectories": len(problem.batch.clean), "dtype": str(problem.dtype),
         "floors": {metric: floor.tolist() for metric, floor in problem.floors.items()},
         "scores": [_finite(score._asdict()) for score in scores],
-        "goals": [goal | {who: _finite(goal[who]) for who in ("ours", "peer")} for goal in goals],
+        "goals": [goal | {"ratio": goal["ratio"] if np.isfinite(goal["ratio"]) else None} for goal in goals],
     }  # fmt: skip
 
 

@@ -68,7 +68,12 @@ def _number(value: float) -> str:
 
 def _ratio(scores: Sequence[Score], metric: str, budget: int) -> str:
     ours, peer = (champion(scores, metric, budget, accept) for accept in (is_ours, is_peer))
-    return "-" if ours is None or peer is None else f"{ours.error / peer.error:.3g}"
+    return "-" if ours is None or peer is None else f"{_over(ours.error, peer.error):.3g}"
+
+
+def _over(ours: float, peer: float) -> float:
+    """Their ratio. Where the flow ends in data, after enough evaluations every end is exactly that of the flow."""
+    return ours / peer if peer else 1.0 if not ours else float("inf")
 
 
 def goals(problem: Problem, scores: Sequence[Score], budgets: Sequence[int]) -> list[dict[str, Any]]:
@@ -83,7 +88,7 @@ def goals(problem: Problem, scores: Sequence[Score], budgets: Sequence[int]) -> 
             found.append(
                 {
                     "metric": metric, "budget": budget, "met": bool(ours.error <= max(_ROUNDING * peer.error, noise)),
-                    "ratio": ours.error / peer.error, "resolved": bool(max(ours.error, peer.error) > noise),
+                    "ratio": _over(ours.error, peer.error), "resolved": bool(max(ours.error, peer.error) > noise),
                     "ours": ours._asdict(), "peer": peer._asdict(),
                 }
             )  # fmt: skip
