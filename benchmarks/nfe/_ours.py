@@ -178,9 +178,8 @@ def _entry(
     setting: Callable[[], tuple[Any, Clock]], family: Family, grids: tuple[str, ...], name: str, build: Build
 ) -> Entry:
     noisy = build(setting()[0], _specimen()).draws > 0
-    return Entry(
-        name, "diffphys", functools.partial(walk, setting, build, "" if name in MATCHED else name), family, noisy, name in NONLINEAR, grids
-    )  # fmt: skip
+    made = functools.partial(walk, setting, build, "" if name in MATCHED else name)
+    return Entry(name, "diffphys", made, family, noisy, name in NONLINEAR, grids)
 
 
 def walk(setting: Callable[[], tuple[Any, Clock]], build: Build, name: str, problem: Problem) -> Walk:
