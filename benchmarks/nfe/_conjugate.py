@@ -11,6 +11,27 @@ from diffphys.samplers._conjugate import ConjugateTable, conjugate_steps, half_l
 from diffphys.samplers._parameterisations import AbstractParameterisation, NoisePrediction
 
 
+class FlowVelocity(AbstractParameterisation):
+    """The velocity of the straight path from data to noise: f = eps - D / s, of an overdamped process.
+
+    In y / (s + sigma) the flow is that velocity, and its time is u = sigma / (s + sigma).
+
+    Args:
+        scale: s, the deviation of the data that the path takes for its unit.
+    """
+
+    scale: float = eqx.field(static=True, default=1.0)
+    rotates: bool = eqx.field(static=True, init=False, default=False)
+
+    def whitened(self, lift):
+        ratio = self.scale * lift[..., None]
+        return -1 / (1 + ratio), -ratio / (1 + ratio)
+
+    def clock(self, t: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Minus u."""
+        return -1 / (1 + self.scale / np.sqrt(variance))
+
+
 class Conjugate(dp.AbstractSampler):
     """Adams-Bashforth for the probability flow in conjugate variables, at one evaluation a step.
 

@@ -25,7 +25,7 @@ from diffphys.samplers.sscs import SSCS
 from diffphys.samplers.stochastic_splitting import OBA, OBAB
 from diffphys.samplers.unipc import UniPC
 
-from ._conjugate import Conjugate
+from ._conjugate import Conjugate, FlowVelocity
 from ._entries import Entry, Family, Outcome, Walk
 from ._grids import LEVELS, QUADRATIC, Clock
 from ._problems import Problem, gaussian
@@ -69,6 +69,16 @@ def _residual(order: int, variance: float | None = None) -> Build:
     return build
 
 
+def _straight(order: int, scale: float | None = None) -> Build:
+    """On the velocity of the straight path, for data of a deviation: that of the data unless given."""
+
+    def build(process: Any, problem: Problem) -> dp.AbstractSampler:
+        velocity = FlowVelocity(float(np.sqrt(problem.variance)) if scale is None else scale)
+        return Conjugate(process, problem.target.posterior_mean, velocity, order, velocity.clock)
+
+    return build
+
+
 _DATA = 512
 
 _ADAMS = ((2, 0), (3, 0), (2, 2), (2, 3), (3, 3), (3, 4), (4, 4))
@@ -102,6 +112,8 @@ OVERDAMPED: dict[str, Build] = {
     "SEEDS2, phi2": _of(SEEDS2, variant="phi2"),
     **{f"Conjugate-{order}, residual": _residual(order) for order in (1, 2, 3)},
     **{f"Conjugate-{order}, velocity": _residual(order, 1.0) for order in (2, 3)},
+    **{f"Conjugate-{order}, flow": _straight(order, 1.0) for order in (2, 3)},
+    **{f"Conjugate-{order}, matched flow": _straight(order) for order in (2, 3)},
     "SASolver": _of(SASolver),
     "SASolver, tau 1/2": _of(SASolver, noise_level=0.5),
     **{f"SASolver {p}-{c}, tau 0": _of(SASolver, predictor=p, corrector=c, noise_level=0.0) for p, c in _ADAMS},
@@ -135,7 +147,9 @@ NONLINEAR = frozenset({"PredictorCorrector"})
 """Samplers whose step sizes depend on the state."""
 
 
-MATCHED = {"AnalyticDDPM"} | {name for builds in (OVERDAMPED, CONJUGATE) for name in builds if "residual" in name}
+MATCHED = {"AnalyticDDPM"} | {
+    name for builds in (OVERDAMPED, CONJUGATE) for name in builds if "residual" in name or "matched" in name
+}
 """Samplers whose coefficients are made for the target; those of the others are kept from one target to the next."""
 
 _PLANS: dict[tuple[str, str, int], Any] = {}

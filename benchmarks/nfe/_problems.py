@@ -38,6 +38,7 @@ class Problem:
         scale: in what unit the distance to the flow is given.
         floors: of each metric, what exact samples of the size of the batch score: several values.
         tolerance: of the exact flow.
+        grain: the distance to the flow that one trajectory makes which ends in another place altogether.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Problem:
     scale: float
     floors: dict[str, np.ndarray]
     tolerance: float
+    grain: float = 0.0
 
     @property
     def dtype(self) -> Any:
@@ -62,7 +64,12 @@ class Problem:
         return lambda ys, v: np.asarray(program(self.target, np.asarray(ys, self.dtype), self.dtype.type(v)))
 
     def noise(self, metric: str) -> float:
-        """The error that an exact sample of the size of the batch may have: nothing below it can be told apart."""
+        """The error that an exact sample of the size of the batch may have, or a flow with one trajectory astray.
+
+        Nothing below it can be told apart.
+        """
+        if metric == FLOW:
+            return self.grain
         floor = self.floors.get(metric)
         return 0.0 if floor is None else float(floor.mean() + 2 * floor.std())
 
@@ -162,5 +169,6 @@ def _in_law(
     floors = np.array([sliced_wasserstein(exact, against) for exact in sets])
     metrics = {WASSERSTEIN: lambda ends: sliced_wasserstein(ends, against)}
     return Problem(
-        name, title, target, precise, batch, metrics, against.scale**2, against.scale, {WASSERSTEIN: floors}, tolerance
+        name, title, target, precise, batch, metrics, against.scale**2, against.scale, {WASSERSTEIN: floors}, tolerance,
+        float(np.sqrt(2 / len(batch.clean))),
     )  # fmt: skip

@@ -102,7 +102,7 @@ def verdicts(found: Sequence[dict[str, Any]]) -> str:
     for goal in found:
         ours, peer = (f"{goal[who]['entry']} ({_number(goal[who]['error'])})" for who in ("ours", "peer"))
         verdict = "met   " if goal["met"] else "MISSED"
-        end = f"ratio {goal['ratio']:.3g}" if goal["resolved"] else "both as good as exact samples"
+        end = f"ratio {goal['ratio']:.3g}" if goal["resolved"] else "no telling apart"
         lines.append(f"- {verdict} {goal['metric']} at {goal['budget']}: {ours} against {peer}, {end}")
     return "\n".join(lines)
 
