@@ -3,4 +3,5 @@ from .bridge import Bridge as Bridge
 from .euler import ReverseSDE as ReverseSDE
 from .flow import ProbabilityFlow as ProbabilityFlow
 from .increments import rademacher as rademacher, three_point as three_point
+from .stability import Stability as Stability, stability as stability
 from .table import AbstractTableSampler as AbstractTableSampler, Step as Step
