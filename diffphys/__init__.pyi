@@ -25,9 +25,11 @@ from .samplers import (
     Bridge as Bridge,
     ProbabilityFlow as ProbabilityFlow,
     ReverseSDE as ReverseSDE,
+    Stability as Stability,
     Step as Step,
     rademacher as rademacher,
     simulate as simulate,
+    stability as stability,
     three_point as three_point,
 )
 from .targets import (
