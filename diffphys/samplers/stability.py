@@ -81,9 +81,10 @@ def step_matrices(row: Row, slope: float, k: int, history: int) -> Float[np.ndar
         estimates.append(slope * _functional(stage, estimates, k, width))
     matrices = np.zeros((steps, width, width))
     matrices[:, :k] = _rows(row.state, estimates, k, width)
-    if history:
-        matrices[:, k : 2 * k] = _rows(row.memory, estimates, k, width)
-        matrices[:, 2 * k :, k:-k] = np.eye((history - 1) * k)
+    new = len(row.memory) * k
+    for i, terms in enumerate(row.memory):
+        matrices[:, (i + 1) * k : (i + 2) * k] = _rows(terms, estimates, k, width)
+    matrices[:, k + new :, k : width - new] = np.eye(width - k - new)
     return matrices
 
 

@@ -24,11 +24,11 @@ class Stage(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One step: its calls of the denoiser, the state it ends in, and the prediction it leaves for later steps."""
+    """One step: its calls of the denoiser, the state it ends in, and the predictions it leaves for later steps."""
 
     stages: tuple[Stage, ...]
     state: dict[Term, Block | Lift]
-    memory: dict[Term, Block | Lift]
+    memory: tuple[dict[Term, Block | Lift], ...]
 
 
 class Step:
@@ -40,16 +40,24 @@ class Step:
         i: the number of the step.
         t, s: where it starts and where it ends, s < t.
         z: the state at t.
+        shared: what the sampler has prepared for all steps.
     """
 
-    def __init__(self, process: AbstractProcess, ts: Float[np.ndarray, " n"], i: int, kernels: dict[float, Kernel]):
-        self.process, self.ts, self.i = process, ts, i
+    def __init__(
+        self,
+        process: AbstractProcess,
+        ts: Float[np.ndarray, " n"],
+        i: int,
+        kernels: dict[float, Kernel],
+        shared: Any = None,
+    ):
+        self.process, self.ts, self.i, self.shared = process, ts, i, shared
         self.t, self.s = float(ts[i]), float(ts[i + 1])
         self._identity = block.identity_like(process.start()[1])
         self.z = Combination({("state", 0): self._identity})
         self._kernels = kernels
         self._stages: list[Stage] = []
-        self._memory: dict[Term, Block | Lift] = {}
+        self._memory: tuple[dict[Term, Block | Lift], ...] = ()
 
     def kernel(self, t: float) -> Kernel:
         """The law of the state at a time given the data; made once a time."""
@@ -65,9 +73,9 @@ class Step:
         """What was remembered k steps ago, k >= 1; there are `i` of them at most."""
         return Combination({("past", k - 1): self._identity})
 
-    def remember(self, prediction: Combination):
-        """Leaves a prediction for later steps."""
-        self._memory = prediction.terms
+    def remember(self, *predictions: Combination):
+        """Leaves predictions for later steps; of several, `past` counts each."""
+        self._memory = tuple(prediction.terms for prediction in predictions)
 
     def denoise(self, z: Combination, t: float) -> Estimate:
         """Asks for E[a | z] at time t: one evaluation."""
@@ -100,11 +108,15 @@ class AbstractTableSampler(AbstractSampler):
     def compose(self, step: Step) -> Combination:
         """The state at `step.s`, as a combination of `step.z` and of what the step asks for."""
 
+    def prepare(self, process: AbstractProcess, ts: Float[np.ndarray, " n"]) -> Any:
+        """What all steps share and is better made for the whole grid at once; by default nothing."""
+
     def plan(self, ts: Float[np.ndarray, " n"]) -> Row:
         check_steps(self, len(ts) - 1, self.history)
         process = self.process.on_host()
         kernels: dict[float, Kernel] = {}
-        steps = [Step(process, ts, i, kernels) for i in range(len(ts) - 1)]
+        shared = self.prepare(process, ts)
+        steps = [Step(process, ts, i, kernels, shared) for i in range(len(ts) - 1)]
         return _stack([step.row(self.compose(step)) for step in steps])
 
     def init(self, z: State) -> tuple[State, tuple[Array, ...]]:
@@ -116,7 +128,7 @@ class AbstractTableSampler(AbstractSampler):
         for stage in row.stages:
             operands["data"].append(self.denoise(combine_channels(stage.channel, operands), stage.variance))
         if past:
-            past = (combine_states(row.memory, operands), *past[:-1])
+            past = (*(combine_states(terms, operands) for terms in row.memory), *past[: -len(row.memory)])
         return combine_states(row.state, operands), past
 
     def state(self, carry: tuple[State, tuple[Array, ...]]) -> State:
@@ -129,7 +141,7 @@ def _stack(rows: list[Row]) -> Row:
     return Row(
         tuple(Stage(np.stack([s.variance for s in same]), _stack_terms([s.channel for s in same])) for same in stages),
         _stack_terms([row.state for row in rows]),
-        _stack_terms([row.memory for row in rows]),
+        tuple(_stack_terms(list(same)) for same in zip(*[row.memory for row in rows], strict=True)),
     )
 
 
