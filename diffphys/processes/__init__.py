@@ -10,3 +10,9 @@ from .linear import (
 )
 from .overdamped import Brownian as Brownian, OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from .phase_space import PhaseSpaceLangevin as PhaseSpaceLangevin
+from .schedule import (
+    AbstractSchedule as AbstractSchedule,
+    LinearSchedule as LinearSchedule,
+    Scheduled as Scheduled,
+    ScheduledStationary as ScheduledStationary,
+)
