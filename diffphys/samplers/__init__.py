@@ -1,5 +1,12 @@
+from ._parameterisations import (
+    AbstractParameterisation as AbstractParameterisation,
+    DataPrediction as DataPrediction,
+    NoisePrediction as NoisePrediction,
+    ResidualPrediction as ResidualPrediction,
+)
 from .base import AbstractSampler as AbstractSampler, simulate as simulate
 from .bridge import Bridge as Bridge
+from .conjugate import Conjugate as Conjugate
 from .euler import ReverseSDE as ReverseSDE
 from .flow import ProbabilityFlow as ProbabilityFlow
 from .increments import rademacher as rademacher, three_point as three_point

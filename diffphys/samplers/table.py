@@ -112,12 +112,13 @@ class AbstractTableSampler(AbstractSampler):
         """What all steps share and is better made for the whole grid at once; by default nothing."""
 
     def plan(self, ts: Float[np.ndarray, " n"]) -> Row:
-        check_steps(self, len(ts) - 1, self.history)
         process = self.process.on_host()
         kernels: dict[float, Kernel] = {}
         shared = self.prepare(process, ts)
         steps = [Step(process, ts, i, kernels, shared) for i in range(len(ts) - 1)]
-        return _stack([step.row(self.compose(step)) for step in steps])
+        rows = [step.row(self.compose(step)) for step in steps]
+        check_steps(self, len(rows), self.history // max(1, len(rows[0].memory)))
+        return _stack(rows)
 
     def init(self, z: State) -> tuple[State, tuple[Array, ...]]:
         return z, (0 * z,) * self.history
