@@ -9,7 +9,7 @@ Only ratios $\Psi(s, t) = A_s^{-1} A_t$ are ever formed. They are found in white
 time, where all that is integrated is smooth and of order one down to the data.
 
 Reference:
-    Pandey, Rudolph, Mandt, "Efficient integrators for diffusion generative models" (2024), section 3.
+    Pandey, Rudolph, Mandt, "Efficient integrators for diffusion generative models" (2024).
 """
 
 import itertools
@@ -81,7 +81,7 @@ def conjugate_steps(
         process: the forward process.
         ts: decreasing times, the last above 0.
         parameterisation: what f is.
-        damping: B, per unit of time: a k x k matrix, or a number for a multiple of the identity. Papers write
+        damping: B, per unit of time: a k x k matrix, or a number for a multiple of the identity. Talks on it write
             $B = -\lambda I$ or $-\lambda 1 1^\top$: their $\lambda > 0$ is a negative number here.
         order: how many knots a step uses, 1 or more.
         clock: `(t, v) -> c`, of arrays: the smooth monotone variable of the polynomials.

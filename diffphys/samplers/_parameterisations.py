@@ -54,7 +54,7 @@ class NoisePrediction(AbstractParameterisation):
         rotates: whether to take R, as gDDIM does, rather than the triangular L.
 
     Reference:
-        Song, Meng, Ermon, "Denoising diffusion implicit models" (2021); Zhang, Tao, Chen, "gDDIM" (2023), section 3.
+        Song, Meng, Ermon, "Denoising diffusion implicit models" (2021); Zhang, Tao, Chen, "gDDIM" (2023).
     """
 
     rotates: bool = eqx.field(static=True, default=True)

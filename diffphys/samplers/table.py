@@ -80,7 +80,11 @@ class Step:
     def denoise(self, z: Combination, t: float) -> Estimate:
         """Asks for E[a | z] at time t: one evaluation."""
         kernel = self.kernel(t)
-        self._stages.append(Stage(kernel.variance, z.project(kernel.gain)))
+        return self.ask(z.project(kernel.gain), kernel.variance)
+
+    def ask(self, channel: dict[Term, Any], variance: Scalar) -> Estimate:
+        """Asks for E[a | y] of an observation of any noise variance, at whatever time: one evaluation."""
+        self._stages.append(Stage(variance, channel))
         return Estimate(len(self._stages) - 1)
 
     def score(self, z: Combination, t: float, estimate: Estimate | None = None) -> Combination:

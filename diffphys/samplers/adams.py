@@ -1,0 +1,115 @@
+"""Adams-Bashforth methods for the probability flow: polynomials through past predictions of the noise."""
+
+from typing import Literal
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float
+
+from .. import _block as block
+from .._types import Denoiser
+from ..processes import AbstractProcess
+from ._quadrature import gauss_legendre, lagrange_integrals
+from .channel import AbstractChannelSampler, ChannelStep, weigh
+from .combination import Combination
+
+_CLASSICAL = (
+    np.array([1.0]),
+    np.array([3.0, -1.0]) / 2,
+    np.array([23.0, -16.0, 5.0]) / 12,
+    np.array([55.0, -59.0, 37.0, -9.0]) / 24,
+)
+
+
+class DEIS(AbstractChannelSampler):
+    r"""The diffusion exponential integrator: Adams-Bashforth on the prediction of the noise.
+
+    $$ y_s = y + \sum_i \hat\varepsilon_i \int_{\rho_t}^{\rho_s} \ell_i\,d\rho , $$
+
+    the sum over this prediction and those of the steps before, $\ell_i$ the Lagrange polynomials of their knots in the
+    time of the process (tAB), in the noise level $\rho$ (rhoAB) or in $\lambda = -\log\rho$ (lambdaAB). Order
+    `order`, one evaluation a step. The first steps are of orders 1, 2, ...: harmless where the grid begins in nothing
+    but noise.
+
+    Args:
+        process: the forward process, overdamped. For `basis="t"` its clock matters: see `Scheduled`.
+        denoise: `(y, v) -> E[a | y]`.
+        order: how many predictions are used, 1 to 4; 1 is `DDIM`.
+        basis: the variable of the polynomials, "t", "rho" or "lambda".
+
+    Reference:
+        Zhang and Chen, "Fast sampling of diffusion models with exponential integrator" (2023).
+    """
+
+    process: AbstractProcess
+    denoise: Denoiser
+    order: int = eqx.field(static=True, default=3)
+    basis: Literal["t", "rho", "lambda"] = eqx.field(static=True, default="rho")
+    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
+    draws: int = eqx.field(static=True, init=False, default=0)
+    evaluations: int = eqx.field(static=True, init=False, default=1)
+
+    def __check_init__(self):
+        if self.order not in (1, 2, 3, 4):
+            raise ValueError(f"`DEIS` needs `order` 1, 2, 3 or 4. Got {self.order}.")
+        if self.basis not in ("t", "rho", "lambda"):
+            raise ValueError(f'`DEIS` needs `basis` to be "t", "rho" or "lambda". Got {self.basis!r}.')
+
+    @property
+    def history(self) -> int:
+        return self.order - 1
+
+    def advance(self, step: ChannelStep) -> Combination:
+        predictions = step.recall(step.noise(), self.order)
+        return step.y + weigh(self.integrals(step, len(predictions)), predictions)
+
+    def integrals(self, step: ChannelStep, count: int) -> Float[np.ndarray, " count"]:
+        r"""$\int \ell_i\,d\rho$ over the step, for as many knots, the latest first: to rounding."""
+        if self.basis == "t":
+            # In log t, where the square root that rho begins with is smooth. Parts of 1/4 in lambda: 1e-15 or better.
+            first, last = np.log([step.t, step.time(-1)])
+            points, weights = gauss_legendre(first, last, points=8, panels=1 + int(4 * step.h))
+            times = np.exp(points)
+            weights = weights * times * [_velocity(step, t) for t in times]
+            return lagrange_integrals([step.time(k) for k in range(count)], times, weights)
+        if self.basis == "rho":
+            return lagrange_integrals([step.level(k) for k in range(count)], *gauss_legendre(step.rho, step.rho_s))
+        points, weights = gauss_legendre(step.log_snr(0), step.log_snr(-1))
+        return lagrange_integrals([step.log_snr(k) for k in range(count)], points, -weights * np.exp(-points))
+
+
+class PNDM(AbstractChannelSampler):
+    r"""The pseudo linear multistep method: classical Adams-Bashforth weights on noise, and the step of `DDIM`.
+
+    $$ y_s = y + (\rho_s - \rho_t)\,\tfrac{1}{24} (55\,\hat\varepsilon_0 - 59\,\hat\varepsilon_1
+       + 37\,\hat\varepsilon_2 - 9\,\hat\varepsilon_3), $$
+
+    $\hat\varepsilon_k$ the prediction k steps ago. One evaluation a step. Order 4 on grids uniform in $\rho$; the
+    weights do not know of the grid, so the order is 2 on other smooth ones. The first three steps take the weights of
+    orders 1 to 3, as the PLMS sampler of latent diffusion does; the warm-up of the paper, by Runge-Kutta with 12
+    evaluations in three steps, is left out.
+
+    Args:
+        process: the forward process, overdamped.
+        denoise: `(y, v) -> E[a | y]`.
+
+    Reference:
+        Liu, Ren, Lin, Zhao, "Pseudo numerical methods for diffusion models on manifolds" (2022), eqs. 11 and 12.
+    """
+
+    process: AbstractProcess
+    denoise: Denoiser
+    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
+    draws: int = eqx.field(static=True, init=False, default=0)
+    evaluations: int = eqx.field(static=True, init=False, default=1)
+    history: int = eqx.field(static=True, init=False, default=3)
+
+    def advance(self, step: ChannelStep) -> Combination:
+        predictions = step.recall(step.noise(), 4)
+        return step.y + (step.rho_s - step.rho) * weigh(_CLASSICAL[len(predictions) - 1], predictions)
+
+
+def _velocity(step: ChannelStep, t: float) -> float:
+    r"""$d\rho / dt$, from $dv / dt = G^2 / m^2$."""
+    kernel, noise = step.step.process.kernel(t), step.step.process.coefficients(t)[1]
+    return 0.5 * block.outer(noise) / (kernel.mean * kernel.factor)

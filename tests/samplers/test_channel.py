@@ -1,0 +1,179 @@
+"""What every overdamped sampler obeys: golden errors, orders, laws of paths, exactness for a datum, refusals."""
+
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from fast_samplers import (
+    GOLDEN,
+    MIXTURE,
+    SAMPLERS,
+    STARTS,
+    VARIANCE,
+    VP,
+    corrected_too,
+    kind,
+    mixture_ends,
+    variance_errors,
+    vp_grid,
+)
+from linear_maps import end_covariance, gaussian_denoiser, marginal, step_maps
+
+from diffphys.clocks import log_snr_grid
+from diffphys.processes import Brownian, OrnsteinUhlenbeck, PhaseSpaceLangevin
+from diffphys.samplers import Bridge, ReverseSDE
+from diffphys.samplers.analytic import AnalyticDDPM
+from diffphys.samplers.base import place
+
+PEERS = SAMPLERS | {"euler": kind(ReverseSDE, 0.0), "reverse": ReverseSDE, "bridge": Bridge}
+ORDERS = dict.fromkeys(SAMPLERS, 2) | {
+    **dict.fromkeys(["ddim", "ddim half", "ddim eta", "exponential", "exponential half", "exponential noise"], 1),
+    **dict.fromkeys(["deis 3 t", "deis 3 lambda", "unipc 2", "unipc 2 bh1"], 3),
+    **dict.fromkeys(["deis 4 rho", "unipc 3"], 4),
+}
+SPAN = (6.0, 1e-2)
+
+
+def ends(sampler, ts, zs):
+    """Where the states end, without noise. A loop of steps compiled once, whatever the length of the grid."""
+    rows, carry = place(sampler.plan(ts), jnp.float64), jax.vmap(sampler.init)(zs)
+    for i in range(len(ts) - 1):
+        carry = _step(sampler, jax.tree.map(lambda leaf: leaf[i], rows), carry)  # noqa: B023
+    return jax.vmap(sampler.state)(carry)
+
+
+@eqx.filter_jit
+def _step(sampler, row, carries):
+    noise = jnp.zeros((sampler.draws, *sampler.state(carries).shape[1:]))
+    return jax.vmap(lambda carry: sampler.step(row, carry, noise))(carries)
+
+
+def golden_grid(name, steps):
+    return corrected_too(vp_grid(steps)) if name.startswith(("unipc", "sa")) else vp_grid(steps)
+
+
+@functools.cache
+def maps_of(name):
+    """The steps of 160 and of 320, on a Gaussian target."""
+    sampler = SAMPLERS[name](OrnsteinUhlenbeck(), gaussian_denoiser(VARIANCE))
+    return sampler, step_maps(sampler, *[log_snr_grid(*SPAN, steps) for steps in (160, 320)])
+
+
+def test_the_reference_flow_of_the_mixture_has_its_known_ends():
+    np.testing.assert_allclose(mixture_ends()[[0, 20, 40]], GOLDEN["mixture_ends"], atol=5e-9)
+
+
+@pytest.mark.parametrize("name", GOLDEN["mixture"])
+def test_errors_on_a_mixture_match_the_golden_table(name):
+    sampler, errors = PEERS[name](VP, MIXTURE.posterior_mean), []
+    for steps in (20, 40):
+        found = ends(sampler, golden_grid(name, steps), jnp.asarray(STARTS[:, None]))
+        errors.append(np.sqrt(np.mean((found[:, 0] - mixture_ends()) ** 2)))
+    np.testing.assert_allclose(errors, GOLDEN["mixture"][name], rtol=3e-7)
+
+
+@pytest.mark.parametrize("name", GOLDEN["gaussian"])
+def test_errors_on_a_gaussian_match_the_golden_table(name):
+    errors = variance_errors(PEERS[name], 1 / 16, *[golden_grid(name, steps) for steps in (20, 40)])
+    np.testing.assert_allclose(errors, GOLDEN["gaussian"][name], rtol=2e-8)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in ("analytic", "sa", "deis 3 lambda")])
+def test_end_variance_converges_at_the_order_of_the_sampler(name):
+    """Of the flow or in law. Left out: the exact one, and two whose leading errors nearly cancel on these grids."""
+    start, wanted = (marginal(OrnsteinUhlenbeck(), t, VARIANCE) for t in SPAN)
+    errors = [abs(end_covariance(maps, start) - wanted).item() for maps in maps_of(name)[1]]
+    assert abs(np.log2(errors[0] / errors[1]) - ORDERS[name]) < 0.15, errors
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_time_reversal_and_no_other_has_the_joint_law_of_the_forward_process(name):
+    """Cov(z_s, z_t) of the last quarter of a run, where z_t and z_s are far from independent."""
+    process, (sampler, (_, (states, _))) = OrnsteinUhlenbeck(), maps_of(name)
+    ts = log_snr_grid(*SPAN, 320)[240:]
+    # The past that is remembered at t counts little: what its errors move is of the order of the step.
+    joint = np.zeros(states.shape[1])
+    joint[0] = marginal(process, ts[0], VARIANCE).item()
+    for k in range(1, len(joint)):
+        joint[k] = joint[0] * _remembered(name, process, ts[0])
+    for state in states[240:]:
+        joint = state @ joint
+    wanted = marginal(process, ts[-1], VARIANCE).item() * process.transition(ts[-1], ts[0])[0]
+    distance = abs(joint[0] / wanted - 1)
+    assert (distance < 0.02) == sampler.is_time_reversal, distance
+
+
+def _remembered(name, process, t):
+    """The slope of a prediction, of the noise or of the data, in the state at t."""
+    kernel = process.kernel(t)
+    data = VARIANCE / (VARIANCE + kernel.variance)
+    slope = (1 - data) / np.sqrt(kernel.variance) if name.startswith(("deis", "pndm")) else data
+    return slope / kernel.mean
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "exponential noise"])
+def test_a_run_is_exact_at_any_step_for_a_single_datum(name):
+    process, ts = OrnsteinUhlenbeck(2.0), np.array([1.5, 1.1, 0.7, 0.4, 0.25, 0.1, 0.04])
+    if name == "analytic":
+        make = kind(AnalyticDDPM, lambda t: 1 / process.kernel(t).cov)
+    else:
+        make = SAMPLERS[name]
+    first, last = process.kernel(ts[0]), process.kernel(ts[-1])
+    sampler = make(process, lambda y, v: 0 * y + 1.0)
+    end = ends(sampler, ts, jnp.array([[first.mean]]))
+    np.testing.assert_allclose(end, np.full((1, 1), last.mean), rtol=1e-10)
+    (maps,) = step_maps(sampler, ts)
+    np.testing.assert_allclose(end_covariance(maps, np.array([[first.cov]])), np.full((1, 1), last.cov), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if "t" not in name.split() and name != "analytic"])
+def test_a_step_in_data_units_is_that_of_any_process_with_its_noise_levels(name):
+    levels = np.geomspace(30.0, 0.05, 8)
+    plans = []
+    for process, ts in ((Brownian(2.0), levels / 4), (OrnsteinUhlenbeck(3.0), 0.5 * np.log1p(levels / 3))):
+        row, means = SAMPLERS[name](process, lambda y, v: y).plan(ts), process.table(ts).mean
+        stay = {kind: np.ones(7) for kind in ("data", "noise", "past")} | {"state": means[:-1]}
+        channels = [in_units(stage.channel, stay) for stage in row.stages]
+        last = in_units(row.state, {term: scale / means[1:] for term, scale in stay.items()})
+        plans.append(([stage.variance for stage in row.stages], channels, last, in_units(row.memory, stay)))
+    for one, other in zip(*map(jax.tree.leaves, plans), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def in_units(terms, scales):
+    return {term: coefficient * scales[term[0]] for term, coefficient in terms.items()}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_sampler_calls_the_denoiser_and_draws_as_often_as_it_says(name):
+    calls = []
+
+    def denoise(y, v):
+        calls.append(v)
+        return 0.5 * y
+
+    sampler = SAMPLERS[name](OrnsteinUhlenbeck(), denoise)
+    rows = sampler.plan(np.geomspace(1.0, 0.1, 8))
+    # The last row: there the past is full.
+    row = jax.tree.map(lambda leaf: jnp.asarray(leaf[-1]), rows)
+    step = lambda noise: sampler.state(sampler.step(row, sampler.init(jnp.ones(3)), noise))  # noqa: E731
+    still = step(jnp.zeros((sampler.draws, 3)))
+    assert len(calls) == sampler.evaluations
+    for j in range(sampler.draws):
+        assert abs(step(jnp.zeros((sampler.draws, 3)).at[j].set(1.0)) - still).min() > 1e-3
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_process_with_momentum_is_refused(name):
+    with pytest.raises(ValueError, match="needs an overdamped process"):
+        SAMPLERS[name](PhaseSpaceLangevin(), lambda y, v: y)
+
+
+@pytest.mark.parametrize("name", ["deis 3 t", "unipc 3", "sa", "2m"])
+def test_a_grid_shorter_than_the_past_is_refused(name):
+    sampler = SAMPLERS[name](OrnsteinUhlenbeck(), lambda y, v: y)
+    with pytest.raises(ValueError, match=f"needs at least {sampler.history + 1} steps"):
+        sampler.plan(np.linspace(1.0, 0.1, sampler.history + 1))
