@@ -57,6 +57,11 @@ def transpose(a: Any) -> Any:
     return a if np.ndim(a) == 0 else a.T
 
 
+def trace(a: Any) -> Any:
+    """The trace of a block."""
+    return a if np.ndim(a) == 0 else a.trace()
+
+
 def outer(factor: Any) -> Any:
     """`L L'`: the covariance with the factor `L`."""
     return factor * factor if np.ndim(factor) == 0 else factor @ factor.T
