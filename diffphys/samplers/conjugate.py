@@ -55,7 +55,7 @@ class Conjugate(AbstractTableSampler):
     order: int = eqx.field(static=True)
     clock: Clock = eqx.field(static=True)
     is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    history: int = eqx.field(static=True, init=False)
+    history: int = eqx.field(static=True, init=False, default=0)
     draws: int = eqx.field(static=True, init=False, default=0)
     evaluations: int = eqx.field(static=True, init=False, default=1)
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Complex, Float
 
 from ..clocks import check_grid
-from .combination import Term
+from .combination import Term, Terms
 from .table import AbstractTableSampler, Row, Stage
 
 
@@ -105,9 +105,7 @@ def _functional(stage: Stage, estimates: list[np.ndarray], k: int, width: int) -
     return total
 
 
-def _rows(
-    terms: dict[Term, np.ndarray], estimates: list[np.ndarray], k: int, width: int
-) -> Float[np.ndarray, "steps k w"]:
+def _rows(terms: Terms, estimates: list[np.ndarray], k: int, width: int) -> Float[np.ndarray, "steps k w"]:
     """A combination of the shape of a state, as weights of the state and the predictions."""
     total = np.zeros((len(next(iter(terms.values()))), k, width))
     for term, coefficient in terms.items():

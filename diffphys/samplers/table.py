@@ -4,31 +4,30 @@ import abc
 import functools
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
 from .. import _block as block
-from .._types import Block, Draws, Lift, Scalar, State
+from .._types import Draws, Scalar, State
 from ..processes import AbstractProcess, Kernel
 from ._checks import check_steps
 from .base import AbstractSampler
-from .combination import Combination, Estimate, Term, combine_channels, combine_states
+from .combination import Combination, Estimate, Terms, combine_channels, combine_states
 
 
 class Stage(NamedTuple):
     """One call of the denoiser: on which combination, at which variance."""
 
-    variance: Scalar
-    channel: dict[Term, Any]
+    variance: Any
+    channel: Terms
 
 
 class Row(NamedTuple):
     """One step: its calls of the denoiser, the state it ends in, and the predictions it leaves for later steps."""
 
     stages: tuple[Stage, ...]
-    state: dict[Term, Block | Lift]
-    memory: tuple[dict[Term, Block | Lift], ...]
+    state: Terms
+    memory: tuple[Terms, ...]
 
 
 class Step:
@@ -57,7 +56,7 @@ class Step:
         self.z = Combination({("state", 0): self._identity})
         self._kernels = kernels
         self._stages: list[Stage] = []
-        self._memory: tuple[dict[Term, Block | Lift], ...] = ()
+        self._memory: tuple[Terms, ...] = ()
 
     def kernel(self, t: float) -> Kernel:
         """The law of the state at a time given the data; made once a time."""
@@ -82,7 +81,7 @@ class Step:
         kernel = self.kernel(t)
         return self.ask(z.project(kernel.gain), kernel.variance)
 
-    def ask(self, channel: dict[Term, Any], variance: Scalar) -> Estimate:
+    def ask(self, channel: Terms, variance: Scalar) -> Estimate:
         """Asks for E[a | y] of an observation of any noise variance, at whatever time: one evaluation."""
         self._stages.append(Stage(variance, channel))
         return Estimate(len(self._stages) - 1)
@@ -105,8 +104,10 @@ class AbstractTableSampler(AbstractSampler):
     remembers. The carry of the loop is the state and those predictions, the latest first.
     """
 
-    history: eqx.AbstractVar[int]
-    """How many predictions of earlier steps are remembered; the first steps have fewer, and must do with them."""
+    @property
+    @abc.abstractmethod
+    def history(self) -> int:
+        """How many predictions of earlier steps are remembered; the first steps have fewer, and must do with them."""
 
     @abc.abstractmethod
     def compose(self, step: Step) -> Combination:
@@ -150,8 +151,8 @@ def _stack(rows: list[Row]) -> Row:
     )
 
 
-def _stack_terms(dicts: list[dict[Term, Any]]) -> dict[Term, Float[np.ndarray, "n ..."]]:
-    found: dict[Term, Any] = functools.reduce(lambda one, other: other | one, dicts, {})
+def _stack_terms(dicts: list[Terms]) -> Terms:
+    found: Terms = functools.reduce(lambda one, other: other | one, dicts, {})
     return {
         term: np.stack([np.asarray(terms.get(term, np.zeros_like(like)), np.float64) for terms in dicts])
         for term, like in found.items()
