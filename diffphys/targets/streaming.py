@@ -41,6 +41,25 @@ class Leaders(NamedTuple):
     """The -|y - a|^2 / 2v that a relative log-weight of zero stands for."""
 
 
+class Nearest(NamedTuple):
+    """The nearest points so far."""
+
+    products: Float[Array, " m"]
+    """Their y . a - |a|^2 / 2, falling; -inf for nothing."""
+    slots: Int[Array, " m"]
+    """Where they are in the cloud; -1 for nowhere."""
+
+    @classmethod
+    def none(cls, dtype) -> "Nearest":
+        """No points."""
+        return cls(jnp.full((NUM_LEADERS,), -jnp.inf, dtype), jnp.full((NUM_LEADERS,), -1, jnp.int32))
+
+    def add(self, products: Float[Array, " s"], slots: Int[Array, " s"]) -> "Nearest":
+        """The nearest of these and of other points."""
+        products, picks = lax.top_k(jnp.concatenate([self.products, products]), NUM_LEADERS)
+        return Nearest(products, jnp.concatenate([self.slots, slots])[picks])
+
+
 class Block(NamedTuple):
     """Some of the points."""
 
@@ -142,49 +161,57 @@ class Cloud(eqx.Module):
         """Which of a block are points, and not padding."""
         return block.slots < self.size
 
+    def products(self, block: Block, y: Data) -> Float[Array, " s"]:
+        """The y . a - |a|^2 / 2 of a block: log-weights times `v`, up to a constant; -inf for the padding."""
+        products = jnp.matmul(block.points, y, precision=PRECISION) - block.half_norms
+        return jnp.where(self.exists(block), products, -jnp.inf)
+
     def logits(self, block: Block, y: Data, variance: Scalar, leaders: Leaders) -> Float[Array, " s"]:
         """Log-weights of a block, relative to `leaders.anchor`; -inf for the padding."""
-        expanded = (_products(block, y) - leaders.level) / variance
+        expanded = (self.products(block, y) - leaders.level) / variance
         length = block.slots.shape[0]
         place = leaders.slots - block.slots[0]
         place = jnp.where((place >= 0) & (place < length), place, length)
-        logits = expanded.at[place].set(leaders.logits, mode="drop")
-        return jnp.where(self.exists(block), logits, -jnp.inf)
+        return expanded.at[place].set(leaders.logits, mode="drop")
 
-    def leaders(self, y: Data, variance: Scalar, slot: Int[Array, ""] | None = None) -> Leaders:
-        """The nearest points, and the one at `slot` if given, where expanded squares are too coarse."""
+    def coarse(self, y: Data, variance: Scalar) -> Bool[Array, ""]:
+        """Whether expanded squares are too coarse, for any of a batch."""
         size = jnp.sqrt(self.radius**2 + y.size * variance)
         error = _ERROR_FACTOR * jnp.finfo(y.dtype).eps * self.radius * size
-        coarse = _in_any_sample(lax.stop_gradient(error > _TOLERANCE * variance))
-        count = NUM_LEADERS + (slot is not None)
+        return _in_any_sample(lax.stop_gradient(error > _TOLERANCE * variance))
+
+    def nearest(self, y: Data, variance: Scalar) -> Int[Array, " m"]:
+        """Where the nearest points are, in a pass of its own; -1 where expanded squares are good enough."""
+
+        def search():
+            def step(nearest, block, _):
+                return nearest.add(self.products(block, y), block.slots)
+
+            return self.scan(step, Nearest.none(y.dtype)).slots
+
+        return lax.cond(self.coarse(y, variance), search, lambda: Nearest.none(y.dtype).slots)
+
+    def leaders(self, y: Data, variance: Scalar, slots: Int[Array, " m"]) -> Leaders:
+        """The points at `slots`, the nearest one first, as leaders; none if expanded squares are good enough."""
+
+        def measure():
+            first = self.flat[slots[0]]
+            residual = y - first
+
+            def relative(slot):
+                # One at a time: a batch of observations then holds one point each, not all their leaders.
+                step = self.flat[slot] - first
+                return jnp.sum(step * (residual - 0.5 * step)) / variance
+
+            level = jnp.dot(first, y, precision=PRECISION) - self.half_norms.reshape(-1)[slots[0]]
+            logits = jnp.where(slots >= 0, lax.map(relative, slots), -jnp.inf)
+            return Leaders(slots, logits, level, -jnp.sum(residual**2) / (2 * variance))
 
         def none():
-            nowhere = jnp.full((count,), -1, jnp.int32)
-            zero = jnp.zeros((), y.dtype)
-            return Leaders(nowhere, jnp.zeros((count,), y.dtype), zero, -jnp.sum(y**2) / (2 * variance))
+            nowhere, nothing = jnp.full_like(slots, -1), jnp.full(slots.shape, -jnp.inf, y.dtype)
+            return Leaders(nowhere, nothing, jnp.zeros((), y.dtype), -jnp.sum(y**2) / (2 * variance))
 
-        return lax.cond(coarse, lambda: self._nearest(y, variance, slot), none)
-
-    def _nearest(self, y: Data, variance: Scalar, slot: Int[Array, ""] | None) -> Leaders:
-        def step(best, block, _):
-            products = jnp.where(self.exists(block), _products(block, y), -jnp.inf)
-            values, picks = lax.top_k(jnp.concatenate([best[0], products]), NUM_LEADERS)
-            return values, jnp.concatenate([best[1], block.slots])[picks]
-
-        nothing = jnp.full((NUM_LEADERS,), -jnp.inf, y.dtype), jnp.full((NUM_LEADERS,), -1, jnp.int32)
-        values, slots = self.scan(step, nothing)
-        if slot is not None:
-            slots = jnp.append(slots, slot.astype(slots.dtype))
-        first = self.flat[slots[0]]
-        residual = y - first
-
-        def relative(chosen):
-            # One at a time: a batch of observations then holds one point each, not all their leaders.
-            step = self.flat[chosen] - first
-            return jnp.sum(step * (residual - 0.5 * step)) / variance
-
-        anchor = -jnp.sum(residual**2) / (2 * variance)
-        return Leaders(slots, lax.map(relative, slots), values[0], anchor)
+        return lax.cond(self.coarse(y, variance), measure, none)
 
 
 @jax.custom_batching.custom_vmap
@@ -199,8 +226,3 @@ def _in_any_sample(flag: Bool[Array, ""]) -> Bool[Array, ""]:
 @_in_any_sample.def_vmap
 def _in_any_sample_of_a_batch(_, __, flags):
     return _in_any_sample(jnp.any(flags, axis=0)), False
-
-
-def _products(block: Block, y: Data) -> Float[Array, " s"]:
-    """Y . a - |a|^2 / 2, which is the log-weight times `v`, up to a constant."""
-    return jnp.matmul(block.points, y, precision=PRECISION) - block.half_norms

@@ -70,7 +70,8 @@ def weights_summary(
     with_mean: bool,
 ) -> WeightsSummary:
     """The summary in the frame of the cloud, its `log_evidence` without the terms common to all data."""
-    leaders = cloud.leaders(y, variance, index)
+    nearest = cloud.nearest(y, variance)
+    leaders = cloud.leaders(y, variance, nearest if index is None else jnp.append(nearest, index))
     own_class = None if index is None else classes.reshape(-1)[index]
     labelings = None if groupings is None else jax.vmap(cloud.in_blocks, out_axes=1)(groupings)
 
