@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from .._types import Data, Scalar
 from .streaming import PRECISION, Block, Cloud, LogSum, Nearest
@@ -22,8 +22,8 @@ class Moments(NamedTuple):
     """The log-partition function."""
     mean: Float[Array, " d"]
     """The mean of the points under their weights."""
-    nearest: Int[Array, " m"]
-    """Where the nearest points are, for a second pass; -1 where expanded squares are good enough."""
+    nearest: Nearest
+    """The nearest points, for a second pass; none where expanded squares are good enough."""
 
 
 class _Sums(NamedTuple):
@@ -48,7 +48,7 @@ def moments(cloud: Cloud, y: Data, variance: Scalar) -> Moments:
     """The log-partition function, and the mean of the points under their weights."""
     sums, anchor = _sums(cloud, y, variance, with_mean=True)
     assert sums.mean is not None
-    return Moments(jnp.log(sums.total) + anchor, sums.mean / sums.total, sums.nearest.slots)
+    return Moments(jnp.log(sums.total) + anchor, sums.mean / sums.total, sums.nearest)
 
 
 def _sums(cloud: Cloud, y: Data, variance: Scalar, *, with_mean: bool) -> tuple[_Sums, Scalar]:
@@ -68,9 +68,7 @@ def _sums(cloud: Cloud, y: Data, variance: Scalar, *, with_mean: bool) -> tuple[
 
         level, nearest = lax.cond(coarse, ranked, lambda: (jnp.maximum(sums.level, jnp.max(products)), sums.nearest))
         terms, rescale = jnp.exp((products - level) / variance), jnp.exp((sums.level - level) / variance)
-        mean = sums.mean
-        if mean is not None:
-            mean = mean * rescale + jnp.matmul(terms, block.points, precision=PRECISION)
+        mean = None if sums.mean is None else sums.mean * rescale + block.combine(terms)
         return _Sums(level, nearest, sums.total * rescale + jnp.sum(terms), mean)
 
     start = _Sums(
@@ -93,18 +91,12 @@ def _put_right(cloud: Cloud, y: Data, variance: Scalar, sums: _Sums) -> tuple[_S
     The first one's term is 1 either way, and the others' were not above it: what is taken off is at most 15 times
     what remains, so that no more than a digit is lost.
     """
-    leaders = cloud.leaders(y, variance, sums.nearest.slots)
+    leaders = cloud.leaders(y, variance, sums.nearest)
     top = jnp.max(leaders.logits)
     changes = jnp.exp(leaders.logits - top) - jnp.exp((sums.nearest.products - sums.level) / variance - top)
     unit = jnp.exp(-top)
-    total, mean = sums.total * unit + jnp.sum(changes), sums.mean
-    if mean is not None:
-        points = cloud.flat
-
-        def exchange(mean, change):
-            return mean + change[0] * points[change[1]], None
-
-        mean = lax.scan(exchange, mean * unit, (changes, leaders.slots))[0]
+    total = sums.total * unit + jnp.sum(changes)
+    mean = None if sums.mean is None else sums.mean * unit + cloud.combine(changes, leaders.slots)
     return sums._replace(total=total, mean=mean), leaders.anchor + top
 
 
@@ -179,7 +171,8 @@ def _moments_jvp(primals, tangents):
     # (jax-ml/jax#6619), and reverse mode transposes this.
     mean_tangent = jax.jvp(response, (jax.tree.map(jnp.zeros_like, tangents[1:]),), (tangents[1:],))[1]
     log_sum_tangent = _log_sum_tangent(cloud, y, variance, found, tangents[1:])
-    return found, Moments(log_sum_tangent, mean_tangent, nearest=None)
+    none = jax.tree.map(lambda _: None, found.nearest)
+    return found, found._replace(log_sum=log_sum_tangent, mean=mean_tangent, nearest=none)
 
 
 def _log_sum_tangent(cloud, y, variance, found, tangents) -> Scalar:
@@ -208,7 +201,7 @@ def _mean_tangent(cloud, y, variance, found, tangents) -> Data:
         if warming is not None:
             rates = rates - _where_exists(cloud, block, log_weights) * warming
         terms = jnp.exp(log_weights) * (rates / variance)
-        return carry[0] + jnp.sum(terms), carry[1] + jnp.matmul(terms, block.points, precision=PRECISION)
+        return carry[0] + jnp.sum(terms), carry[1] + block.combine(terms)
 
     nothing = jnp.zeros((), y.dtype), jnp.zeros_like(y)
     total, shift = _weighted(cloud, y, variance, found, step, nothing)

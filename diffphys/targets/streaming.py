@@ -59,6 +59,19 @@ class Nearest(NamedTuple):
         products, picks = lax.top_k(jnp.concatenate([self.products, products]), NUM_LEADERS)
         return Nearest(products, jnp.concatenate([self.slots, slots])[picks])
 
+    def exchange(
+        self, products: Float[Array, " s"], slots: Int[Array, " s"]
+    ) -> tuple["Nearest", "Nearest", Float[Array, " s"]]:
+        """The nearest of these and of other points, those that no longer are, and the others' other products.
+
+        In the latter two, products of the nearest are -inf: each point is in one of the three.
+        """
+        both = jnp.concatenate([self.products, products])
+        nearest, picks = lax.top_k(both, NUM_LEADERS)
+        rest = both.at[picks].set(-jnp.inf)
+        left = Nearest(rest[:NUM_LEADERS], self.slots)
+        return Nearest(nearest, jnp.concatenate([self.slots, slots])[picks]), left, rest[NUM_LEADERS:]
+
 
 class Block(NamedTuple):
     """Some of the points."""
@@ -66,6 +79,10 @@ class Block(NamedTuple):
     points: Float[Array, "s d"]
     half_norms: Float[Array, " s"]
     slots: Int[Array, " s"]
+
+    def combine(self, factors: Float[Array, " s"]) -> Float[Array, " d"]:
+        """The sum of the points, each times its factor."""
+        return jnp.matmul(factors, self.points, precision=PRECISION)
 
 
 class LogSum(NamedTuple):
@@ -95,6 +112,10 @@ class LogSum(NamedTuple):
         sums = jnp.matmul(terms, jax.nn.one_hot(labels, count, dtype=terms.dtype), precision=PRECISION)
         return LogSum(top, self.total * jnp.exp(self.top - top) + sums)
 
+    def shift(self, by: Scalar) -> "LogSum":
+        """The sum with `by` added to all logarithms."""
+        return LogSum(jnp.maximum(self.top + by, jnp.finfo(self.top.dtype).min), self.total)
+
     def value(self) -> Float[Array, "..."]:
         """The logarithm of the sum; -inf for nothing."""
         return self.top + jnp.log(self.total)
@@ -104,7 +125,7 @@ class Cloud(eqx.Module):
     """Points in blocks about their mean, with what the log-weights need of them.
 
     Distances are by expanded squares, one matrix product; centring takes the common part out of the squares.
-    When `v` is so small that rounding of the squares would still show, the nearest points are found first and
+    When `v` is so small that rounding of the squares would still show, the nearest points are kept track of and
     their log-weights replaced by those from direct differences. At larger `v` nothing is paid for that; where
     `v` differs over a batch, the smallest decides for all.
     """
@@ -168,11 +189,22 @@ class Cloud(eqx.Module):
 
     def logits(self, block: Block, y: Data, variance: Scalar, leaders: Leaders) -> Float[Array, " s"]:
         """Log-weights of a block, relative to `leaders.anchor`; -inf for the padding."""
-        expanded = (self.products(block, y) - leaders.level) / variance
+        expanded = log_weights(self.products(block, y) - leaders.level, variance)
         length = block.slots.shape[0]
         place = leaders.slots - block.slots[0]
         place = jnp.where((place >= 0) & (place < length), place, length)
         return expanded.at[place].set(leaders.logits, mode="drop")
+
+    def combine(self, factors: Float[Array, " m"], slots: Int[Array, " m"]) -> Float[Array, " d"]:
+        """The sum of the points at `slots`, each times its factor."""
+        points = self.flat
+
+        def add(total, chosen):
+            factor, slot = chosen
+            return total + factor * points[slot], None
+
+        # One at a time: a batch of observations then holds one point each, not all of them.
+        return lax.scan(add, jnp.zeros_like(points[0]), (factors, slots))[0]
 
     def coarse(self, y: Data, variance: Scalar) -> Bool[Array, ""]:
         """Whether expanded squares are too coarse, for any of a batch."""
@@ -180,38 +212,59 @@ class Cloud(eqx.Module):
         error = _ERROR_FACTOR * jnp.finfo(y.dtype).eps * self.radius * size
         return _in_any_sample(lax.stop_gradient(error > _TOLERANCE * variance))
 
-    def nearest(self, y: Data, variance: Scalar) -> Int[Array, " m"]:
-        """Where the nearest points are, in a pass of its own; -1 where expanded squares are good enough."""
+    def nearest(self, y: Data, variance: Scalar) -> Nearest:
+        """The nearest points, in a pass of its own; none where expanded squares are good enough."""
 
         def search():
             def step(nearest, block, _):
                 return nearest.add(self.products(block, y), block.slots)
 
-            return self.scan(step, Nearest.none(y.dtype)).slots
+            return self.scan(step, Nearest.none(y.dtype))
 
-        return lax.cond(self.coarse(y, variance), search, lambda: Nearest.none(y.dtype).slots)
+        return lax.cond(self.coarse(y, variance), search, lambda: Nearest.none(y.dtype))
 
-    def leaders(self, y: Data, variance: Scalar, slots: Int[Array, " m"]) -> Leaders:
-        """The points at `slots`, the nearest one first, as leaders; none if expanded squares are good enough."""
+    def leaders(self, y: Data, variance: Scalar, nearest: Nearest) -> Leaders:
+        """The nearest points as leaders; none if expanded squares are good enough."""
+        slots = nearest.slots
 
         def measure():
-            first = self.flat[slots[0]]
-            residual = y - first
-
-            def relative(slot):
-                # One at a time: a batch of observations then holds one point each, not all their leaders.
-                step = self.flat[slot] - first
-                return jnp.sum(step * (residual - 0.5 * step)) / variance
-
-            level = jnp.dot(first, y, precision=PRECISION) - self.half_norms.reshape(-1)[slots[0]]
-            logits = jnp.where(slots >= 0, lax.map(relative, slots), -jnp.inf)
-            return Leaders(slots, logits, level, -jnp.sum(residual**2) / (2 * variance))
+            first, product = self._at(slots[0], y)
+            # The one that was found rounds as its neighbours do; the derivative is that of the one made anew.
+            level = lax.stop_gradient(jnp.max(nearest.products) - product) + product
+            # One at a time, as in `combine`.
+            logits = jnp.asarray(lax.map(lambda slot: self._relative(slot, first, y, variance), slots))
+            logits = jnp.where(slots >= 0, logits, -jnp.inf)
+            return Leaders(slots, logits, level, -jnp.sum((y - first) ** 2) / (2 * variance))
 
         def none():
             nowhere, nothing = jnp.full_like(slots, -1), jnp.full(slots.shape, -jnp.inf, y.dtype)
             return Leaders(nowhere, nothing, jnp.zeros((), y.dtype), -jnp.sum(y**2) / (2 * variance))
 
         return lax.cond(self.coarse(y, variance), measure, none)
+
+    def logit(self, y: Data, variance: Scalar, leaders: Leaders, slot: Int[Array, ""]) -> Scalar:
+        """The log-weight of one point, relative to `leaders.anchor`; by direct difference if there are leaders."""
+        return lax.cond(
+            self.coarse(y, variance),
+            lambda: self._relative(slot, self.flat[leaders.slots[0]], y, variance),
+            lambda: self._at(slot, y)[1] / variance,
+        )
+
+    def _at(self, slot: Int[Array, ""], y: Data) -> tuple[Float[Array, " d"], Scalar]:
+        """A point, and its product."""
+        point = self.flat[slot]
+        return point, jnp.dot(point, y, precision=PRECISION) - self.half_norms.reshape(-1)[slot]
+
+    def _relative(self, slot: Int[Array, ""], first: Float[Array, " d"], y: Data, variance: Scalar) -> Scalar:
+        """The log-weight of a point relative to that of another one, by their difference."""
+        step = self.flat[slot] - first
+        return jnp.sum(step * (y - first - 0.5 * step)) / variance
+
+
+def log_weights(products: Float[Array, " s"], variance: Scalar) -> Float[Array, " s"]:
+    """Products over `v`. Those of -inf stay so, and have no derivative: that of the quotient would be NaN."""
+    finite = products > -jnp.inf
+    return jnp.where(finite, jnp.where(finite, products, 0) / variance, -jnp.inf)
 
 
 @jax.custom_batching.custom_vmap
