@@ -124,7 +124,7 @@ def _measure(source, sampler, readout, tables, root, first, chunk: int):
     return results | {"halved": jnp.broadcast_to(halved, (chunk,))}
 
 
-def _ends(sampler: AbstractSampler, row: CloneTables, z: Array, key: PRNGKey, halved: Array) -> tuple[Array, Array]:
+def _ends(sampler: AbstractSampler, row: Any, z: Array, key: PRNGKey, halved: Array) -> tuple[Array, Array]:
     """Where a clone ends on the grid, and if `halved` on every second knot of it; otherwise the same end twice."""
     draw = noise_of(sampler, key, z)
     return jax.lax.cond(
