@@ -187,7 +187,7 @@ def run_clones(
         for kind in ("curve:", "bias:")
     )
     bias = {name.removesuffix(".bias"): parts for name, parts in changes.items()}
-    halved = int(stacked["bias:count"].sum())
+    halved = int(stacked["bias:count"].sum((0, 1, 2))[0])
     pairs = tables.mix[..., 0].size * source.clones
     steps = trajectories * 2 * pairs + halved * pairs
     if tables.trunk is not None:

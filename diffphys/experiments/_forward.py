@@ -170,7 +170,7 @@ def measure_forward(
     done, needed = np.zeros(len(times), np.int32), np.full(len(times), samples, np.int32)
     # A pilot is small, and those that follow have its chunks.
     elements = 3 * target.dim
-    chunk = runner.chunk or (None if accuracy is None else default_chunk(4 * samples, elements))
+    chunk = default_chunk(4 * samples, elements) if accuracy is not None and runner.chunk is None else runner.chunk
     runs: list[ForwardRun] = []
     while np.any(needed > done):
         start = int(done[needed > done].min())
