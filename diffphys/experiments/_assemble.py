@@ -152,7 +152,8 @@ def clone_variables(
         }
     return variables, {
         "sampler": type(sampler).__name__, "is_time_reversal": int(sampler.is_time_reversal),
-        "clones": options.clones, "branches": options.branches, "steps": options.steps, "stop": options.stop,
+        "clones": options.clones, "clones_halved": result.halved, "branches": options.branches,
+        "steps": options.steps, "stop": options.stop,
         "start": "forward samples" if options.trunk_from is None else f"a trunk from t = {options.trunk_from}",
         "dtype": str(np.dtype(dtype)), "chunk_clones": result.chunk, "denoiser_evaluations": result.evaluations,
     }  # fmt: skip

@@ -194,7 +194,7 @@ def speciation_curves(
             violation,
             {"long_name": "E sum p^2 - E p_true, datum left out"},
         )
-    attrs = forward_attributes(target, len(measured.labels), measured.chunk)
+    attrs = forward_attributes(target, int(measured.samples.max()), measured.chunk)
     attrs |= {"label_weights": weights.tolist(), "floor": floor}
     attrs |= _verdict(times, variables, moments, weights)
     return variables, attrs
@@ -209,7 +209,7 @@ def speciation_theory(
     attrs: dict[str, Any] = {"eigenvalue": spectrum.eigenvalue, "eigenvalue_corrected": spectrum.corrected}
     for name in ("time", "time_low", "time_high"):
         attrs[name.replace("time", "spectral_time", 1)] = time_of_ou(process, getattr(spectrum, name))
-    if getattr(target, "hierarchy", ()):
+    if target.hierarchy:
         # One time for each eigenvalue that stands out of the classes, largest first.
         within, values = within_spectrum(target)[0], spectrum_of(target)[: target.num_labels - 1]
         levels = [0.5 * np.log(value / temperature) for value in values if value > 1.001 * within]
