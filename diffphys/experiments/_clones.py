@@ -14,12 +14,12 @@ from jaxtyping import Array, Float
 from .._types import PRNGKey, Scalar
 from ..processes import Kernel
 from ..samplers import AbstractSampler
-from ..samplers.base import noise_of, place, run, run_halved
+from ..samplers.base import Increments, noise_of, place, run, run_halved
 from ..targets import AbstractTarget
 from ._chunks import ChunkedProgram, Runner
 from ._statistics import Moments, chunk_moments, stacked_moments
 
-# The halved grid, half a grid more, is run in every so manieth chunk. Along one path both ends are mostly of one class:
+# The halved grid, half a grid more, is run in one chunk of so many. Along one path both ends are mostly of one class:
 # the bias of all trajectories would have a quarter of the standard error of the curve, of this part it has half of it.
 _EVERY = 4
 # But in no fewer trajectories than this, if there are so many.
@@ -96,8 +96,11 @@ def _measure(source, sampler, readout, tables, root, first, chunk: int):
     # The same for the whole chunk, so that the compiled program branches and does not run both.
     halved = (first // chunk % _EVERY == 0) | (first < _LEAST)
 
-    def read(ends):
-        return readout(jax.vmap(lambda end: tables.end.observe(end)[0])(ends), variance)
+    def ends(row, z, key):
+        return _ends(sampler, row, z, noise_of(sampler, key, z, source.increments), halved)
+
+    def read(states):
+        return readout(jax.vmap(lambda z: tables.end.observe(z)[0])(states), variance)
 
     def one(i):
         own = jr.fold_in(root, i)
@@ -109,9 +112,10 @@ def _measure(source, sampler, readout, tables, root, first, chunk: int):
             if tables.trunk is None:
                 z = source.state(row.start, jr.fold_in(key, 0))
             else:
-                z = run(sampler, row.trunk, z, noise_of(sampler, jr.fold_in(trunk_key, b + 1), z))
-            ends, coarse = jax.vmap(lambda c: _ends(sampler, row, z, jr.fold_in(key, c + 1), halved))(clones)
-            fine = read(ends)
+                draw = noise_of(sampler, jr.fold_in(trunk_key, b + 1), z, source.increments)
+                z = run(sampler, row.trunk, z, draw)
+            full, coarse = jax.vmap(lambda c: ends(row, z, jr.fold_in(key, c + 1)))(clones)
+            fine = read(full)
             bias = jax.lax.cond(halved, lambda: jax.tree.map(jnp.subtract, fine, read(coarse)), lambda: fine)
             return z, fine | {f"{name}.bias": value for name, value in bias.items()}
 
@@ -124,9 +128,10 @@ def _measure(source, sampler, readout, tables, root, first, chunk: int):
     return results | {"halved": jnp.broadcast_to(halved, (chunk,))}
 
 
-def _ends(sampler: AbstractSampler, row: Any, z: Array, key: PRNGKey, halved: Array) -> tuple[Array, Array]:
+def _ends(
+    sampler: AbstractSampler, row: Any, z: Array, draw: Callable[[Array], Array], halved: Array
+) -> tuple[Array, Array]:
     """Where a clone ends on the grid, and if `halved` on every second knot of it; otherwise the same end twice."""
-    draw = noise_of(sampler, key, z)
     return jax.lax.cond(
         halved,
         lambda: run_halved(sampler, row.side, row.coarse, row.mix, z, draw),
@@ -141,6 +146,7 @@ class Source(eqx.Module):
     dim: int = eqx.field(static=True)
     clones: int = eqx.field(static=True)
     dtype: Any = eqx.field(static=True)
+    increments: Increments = eqx.field(static=True, default=jr.normal)
 
     def state(self, kernel: Kernel, key: PRNGKey) -> Array:
         """A draw of the law at the kernel's time."""

@@ -16,6 +16,7 @@ from .._types import PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
+from ..samplers.base import Increments
 from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
 from ._assemble import (
     CRITERIA,
@@ -62,6 +63,7 @@ def collapse(
     clones: int | None = None,
     clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
+    increments: Increments = jax.random.normal,
     branches: int = 2,
     steps: int = 64,
     stop: float | None = None,
@@ -94,6 +96,7 @@ def collapse(
         clones: trajectories of the simulation at each time; none by default.
         clone_times: as in `speciation`, like all that follows but `trajectories`.
         sampler: how clones move.
+        increments: how their noise is drawn.
         branches: clones a branch point.
         steps: steps of a clone.
         stop: where clones stop.
@@ -130,7 +133,7 @@ def collapse(
         samples, accuracy = PILOT, Accuracy("entropy", stderr * float(np.log(data.num_points)))
     options = None
     if clones is not None:
-        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from).checked(times)
+        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from, increments).checked(times)
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)

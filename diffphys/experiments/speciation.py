@@ -17,6 +17,7 @@ from .._types import PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
+from ..samplers.base import Increments
 from ..targets import AbstractLabelledTarget, Empirical
 from ._assemble import (
     CloneOptions,
@@ -73,6 +74,7 @@ def speciation(
     clones: int | None = None,
     clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
+    increments: Increments = jax.random.normal,
     branches: int = 2,
     steps: int = 64,
     stop: float | None = None,
@@ -99,6 +101,8 @@ def speciation(
         clones: trajectories of the simulation at each time; none by default.
         clone_times: those of `times` at which clones are run; by default all.
         sampler: how clones move; by default `Bridge` with the exact denoiser of the target.
+        increments: how the noise of clones is drawn: by default normals; `diffphys.rademacher` is 10 times cheaper and
+            keeps weak order 1.
         branches: clones a branch point.
         steps: steps from each branch point to `stop`, an even number.
         stop: where clones stop and their posteriors are compared; by default half the least time. Any time above 0
@@ -128,7 +132,7 @@ def speciation(
     check_count("samples", samples, 32)
     options = None
     if clones is not None:
-        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from).checked(times)
+        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from, increments).checked(times)
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)
