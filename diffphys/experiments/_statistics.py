@@ -7,7 +7,7 @@ from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import isotonic_regression
 
-from ..thermo._root import root
+from .._root import root
 
 # A bootstrap wants this many blocks of samples at least.
 _BLOCKS = 16

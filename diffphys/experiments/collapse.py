@@ -35,7 +35,7 @@ from ._chunks import Runner
 from ._forward import PILOT, Accuracy, ForwardRun, half_sample_errors, measure_forward
 from ._last_change import last_change_times
 from ._statistics import Moments, crossing_interval
-from ._theory import channel_variances, data_of, spectrum_of, time_of_variance, two_classes, within_spectrum
+from ._theory import channel_variances, data_of, spectrum_of, two_classes, within_spectrum
 
 
 class DatumAgreement(eqx.Module):
@@ -259,7 +259,7 @@ def collapse_theory(
     }  # fmt: skip
     return variables, {
         "theory": origin,
-        "collapse_time_theory": time_of_variance(process, v_c),
+        "collapse_time_theory": process.time_of_variance(v_c),
         "effective_dimension": float(thermo.effective_dimension(v_c, spectrum)),
         "width_log_v": float(thermo.collapse_width(v_c, spectrum)),
     }
@@ -289,6 +289,6 @@ def _times_by_name(
             whole = g == 0 or data.num_labels == 1
             separated = law.num_labels if whole and isinstance(law, AbstractLabelledTarget) else 1
             count = len(members) / separated
-            values[0, -1, g] = time_of_variance(process, float(thermo.collapse_variance(count, spectrum)))
+            values[0, -1, g] = process.time_of_variance(float(thermo.collapse_variance(count, spectrum)))
     names = ("collapse_time", "collapse_time_low", "collapse_time_high")
     return {name: (("criterion", "group"), value) for name, value in zip(names, values, strict=True)}
