@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the list of cases; `python -m benchmarks run`: their table."""
+"""`python -m benchmarks`: the list of cases; `python -m benchmarks run`: their table; `... nfe`: samplers."""
 
 import importlib
 import json
@@ -50,6 +50,31 @@ def run(
         # After each case: a run of all of them takes minutes, and may be stopped.
         if report is not None:
             report.write_text(json.dumps(record(reports, quick=quick, repeats=repeats), indent=1) + "\n")
+
+
+@app.command()
+def nfe(
+    target: Annotated[list[str] | None, typer.Option(help="One target; may be repeated. By default all.")] = None,
+    sampler: Annotated[list[str] | None, typer.Option(help="Samplers whose name holds this; may be repeated.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes: to see that it works, not how well.")] = False,
+    report: Annotated[pathlib.Path | None, typer.Option("--json", help="Write every error to this file.")] = None,
+    out: Annotated[pathlib.Path | None, typer.Option(help="Write the figure to this folder.")] = None,
+) -> None:
+    """Error against network evaluations: all samplers, ours and the peers', on targets with exact scores."""
+    import jax
+
+    # Before any array is made: exact moments need float64.
+    jax.config.update("jax_enable_x64", True)
+    from .nfe._command import compare
+    from .nfe._problems import PROBLEMS
+
+    chosen = target or list(PROBLEMS)
+    unknown = [name for name in chosen if name not in PROBLEMS]
+    if unknown:
+        raise typer.BadParameter(
+            f"needs some of {', '.join(PROBLEMS)}. Got {', '.join(unknown)}.", param_hint="--target"
+        )
+    compare(chosen, sampler or [], quick, typer.echo, report, out)
 
 
 if __name__ == "__main__":

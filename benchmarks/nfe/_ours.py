@@ -1,0 +1,217 @@
+"""The samplers of this package: to add one, add a line to `OVERDAMPED` or to `PHASE_SPACE`."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.random as jr
+import numpy as np
+
+import diffphys as dp
+from diffphys.samplers._parameterisations import DataPrediction, NoisePrediction, ResidualPrediction
+from diffphys.samplers.adams import DEIS, PNDM
+from diffphys.samplers.analytic import AnalyticDDPM, mean_square_score
+from diffphys.samplers.conjugate_splitting import ConjugateSymplecticEuler, ConjugateVelocityVerlet
+from diffphys.samplers.dpm import DPMSolver2, DPMSolverMultistep
+from diffphys.samplers.edm import EDM
+from diffphys.samplers.exponential import DDIM, ExponentialSDE
+from diffphys.samplers.langevin import PredictorCorrector
+from diffphys.samplers.sa_solver import SASolver
+from diffphys.samplers.seeds import SEEDS2
+from diffphys.samplers.splitting import SymplecticEuler, VelocityVerlet
+from diffphys.samplers.sscs import SSCS
+from diffphys.samplers.stochastic_splitting import OBA, OBAB
+from diffphys.samplers.unipc import UniPC
+
+from ._conjugate import Conjugate
+from ._entries import Entry, Family, Outcome, Walk
+from ._grids import LEVELS, QUADRATIC, Clock
+from ._problems import Problem, gaussian
+
+Build = Callable[[Any, Problem], dp.AbstractSampler]
+
+
+def _of(kind: Any, **options: Any) -> Build:
+    return lambda process, problem: kind(process, problem.target.posterior_mean, **options)
+
+
+def _analytic(process: Any, problem: Problem) -> dp.AbstractSampler:
+    """With the mean square score of data of the target, estimated once a time."""
+    denoise = problem.target.posterior_mean
+    data = jax.vmap(problem.target.sample)(jr.split(jr.key(7), _DATA))
+
+    @functools.cache
+    def mean_square(t: float) -> float:
+        return float(mean_square_score(jr.key(8), process, denoise, data, np.array([t]))[0])
+
+    return AnalyticDDPM(process, denoise, mean_square)
+
+
+def _corrected(process: Any, problem: Problem) -> dp.AbstractSampler:
+    corrected: Any = PredictorCorrector
+    return corrected(_of(dp.ReverseSDE)(process, problem))
+
+
+def _residual(order: int, variance: float | None = None) -> Build:
+    """On what the best guess for Gaussian data of a variance leaves, that of the data unless given."""
+
+    def build(process: Any, problem: Problem) -> dp.AbstractSampler:
+        matched = problem.variance if variance is None else variance
+
+        def angle(t: np.ndarray, v: np.ndarray) -> np.ndarray:
+            return -np.arctan(np.sqrt(v / matched))
+
+        kept = ResidualPrediction(matched)
+        return Conjugate(process, problem.target.posterior_mean, kept, order, angle)
+
+    return build
+
+
+_DATA = 512
+
+_ADAMS = ((2, 0), (3, 0), (2, 2), (2, 3), (3, 3), (3, 4), (4, 4))
+"""Orders of predictor and corrector without noise: exponential Adams methods on the data."""
+
+OVERDAMPED: dict[str, Build] = {
+    "ReverseSDE": _of(dp.ReverseSDE),
+    "ReverseSDE, no noise": _of(dp.ReverseSDE, noise_level=0.0),
+    "PredictorCorrector": _corrected,
+    "AnalyticDDPM": _analytic,
+    "Bridge (DDPM)": _of(dp.Bridge),
+    "ProbabilityFlow": _of(dp.ProbabilityFlow),
+    "DDIM": _of(DDIM),
+    "ExponentialSDE, tau 1/2": _of(ExponentialSDE, noise_level=0.5),
+    "ExponentialSDE, noise": _of(ExponentialSDE, prediction="noise"),
+    "EDM": _of(EDM),
+    "EDM, churn": _of(EDM, churn=30.0, noise_range=(0.01, 1.0), noise_factor=1.007),
+    "DPMSolver2": _of(DPMSolver2),
+    "DPMSolver++(2M)": _of(DPMSolverMultistep),
+    "SDE-DPMSolver++(2M)": _of(DPMSolverMultistep, stochastic=True),
+    "DEIS-3, rho": _of(DEIS),
+    "DEIS-2, lambda": _of(DEIS, order=2, basis="lambda"),
+    "DEIS-3, lambda": _of(DEIS, basis="lambda"),
+    "DEIS-4, lambda": _of(DEIS, order=4, basis="lambda"),
+    "DEIS-3, t": _of(DEIS, basis="t"),
+    "PNDM": _of(PNDM),
+    "UniPC-2": _of(UniPC, order=2),
+    "UniPC-3": _of(UniPC),
+    "UniPC-3, bh1": _of(UniPC, variant="bh1"),
+    "SEEDS2": _of(SEEDS2),
+    "SEEDS2, phi2": _of(SEEDS2, variant="phi2"),
+    **{f"Conjugate-{order}, residual": _residual(order) for order in (1, 2, 3)},
+    **{f"Conjugate-{order}, velocity": _residual(order, 1.0) for order in (2, 3)},
+    "SASolver": _of(SASolver),
+    "SASolver, tau 1/2": _of(SASolver, noise_level=0.5),
+    **{f"SASolver {p}-{c}, tau 0": _of(SASolver, predictor=p, corrector=c, noise_level=0.0) for p, c in _ADAMS},
+}
+
+PHASE_SPACE: dict[str, Build] = {
+    "PSLD ReverseSDE": _of(dp.ReverseSDE),
+    "PSLD ReverseSDE, no noise": _of(dp.ReverseSDE, noise_level=0.0),
+    "PSLD Bridge": _of(dp.Bridge),
+    "PSLD ProbabilityFlow": _of(dp.ProbabilityFlow),
+    "PSLD SymplecticEuler": _of(SymplecticEuler),
+    "PSLD VelocityVerlet": _of(VelocityVerlet),
+    "PSLD OBA": _of(OBA),
+    "PSLD OBA, naive": _of(OBA, reduced=False),
+    "PSLD OBAB": _of(OBAB),
+    "PSLD SSCS": _of(SSCS),
+}
+
+CONJUGATE: dict[str, Build] = {
+    "PSLD Conjugate, noise": _of(Conjugate),
+    "PSLD Conjugate, noise of L": _of(Conjugate, parameterisation=NoisePrediction(rotates=False)),
+    "PSLD Conjugate-2, noise": _of(Conjugate, order=2),
+    "PSLD Conjugate-3, noise": _of(Conjugate, order=3),
+    "PSLD Conjugate-2, data": _of(Conjugate, order=2, parameterisation=DataPrediction()),
+    **{f"PSLD Conjugate-{order}, residual": _residual(order) for order in (1, 2, 3)},
+    "PSLD ConjugateSymplecticEuler": _of(ConjugateSymplecticEuler),
+    "PSLD ConjugateVelocityVerlet": _of(ConjugateVelocityVerlet),
+}
+
+NONLINEAR = frozenset({"PredictorCorrector"})
+"""Samplers whose step sizes depend on the state."""
+
+
+@functools.cache
+def overdamped() -> tuple[dp.AbstractProcess, Clock]:
+    """The process of overdamped samplers, and its clock. In units of the data all such processes are one."""
+    process = dp.OrnsteinUhlenbeck()
+    return process, Clock(process)
+
+
+@functools.cache
+def phase_space() -> tuple[dp.AbstractProcess, Clock]:
+    """The process of the others, and its clock."""
+    process = dp.PhaseSpaceLangevin()
+    return process, Clock(process)
+
+
+@functools.cache
+def _specimen() -> Problem:
+    """Any problem: to ask a sampler what it is."""
+    return gaussian(True)
+
+
+def entries() -> list[Entry]:
+    """All of them."""
+    line = functools.partial(_entry, overdamped, "overdamped", tuple(LEVELS))
+    found = [line(name, build) for name, build in OVERDAMPED.items()]
+    families: list[tuple[Family, dict[str, Build]]] = [
+        ("phase space", PHASE_SPACE), ("phase-space conjugate", CONJUGATE),
+    ]  # fmt: skip
+    for family, builds in families:
+        line = functools.partial(_entry, phase_space, family, (*LEVELS, QUADRATIC))
+        found += [line(name, build) for name, build in builds.items()]
+    return found
+
+
+def _entry(
+    setting: Callable[[], tuple[Any, Clock]], family: Family, grids: tuple[str, ...], name: str, build: Build
+) -> Entry:
+    noisy = build(setting()[0], _specimen()).draws > 0
+    return Entry(
+        name, "diffphys", functools.partial(walk, setting, build), family, noisy, name in NONLINEAR, grids
+    )  # fmt: skip
+
+
+def walk(setting: Callable[[], tuple[Any, Clock]], build: Build, problem: Problem) -> Walk:
+    """One step compiled, then called down each grid: every sampler of the package is such a step."""
+    process, clock = setting()
+    sampler = build(process, problem)
+    variables = np.size(process.start()[0]) if np.ndim(process.start()[0]) else 0
+    arrays, static = eqx.partition(sampler, eqx.is_array)
+
+    @jax.jit
+    def init(arrays, states):
+        return jax.vmap(eqx.combine(arrays, static).init)(states)
+
+    @jax.jit
+    def step(arrays, row, carry, noise):
+        return jax.vmap(eqx.combine(arrays, static).step, in_axes=(None, 0, 0))(row, carry, noise)
+
+    def go(grid: str, budget: int) -> Outcome | None:
+        steps = (budget - 1) // sampler.evaluations
+        if steps < 1:
+            return None
+        ts = np.array(clock.times(grid, steps))
+        try:
+            plan = sampler.plan(ts)
+        except ValueError:  # Fewer steps than the sampler has a past.
+            return None
+        rows = jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype), plan)
+        batch = problem.batch
+        carry = init(arrays, batch.start(process.kernel(ts[0])))
+        for i in range(steps):
+            drawn = [batch.draw(i * sampler.draws + j, variables) for j in range(sampler.draws)]
+            shape = (len(batch.clean), *((variables,) if variables else ()), batch.clean.shape[1])
+            noise = np.stack(drawn, axis=1) if drawn else np.zeros((shape[0], 0, *shape[1:]), problem.dtype)
+            carry = step(arrays, jax.tree.map(lambda leaf, i=i: leaf[i], rows), carry, noise)
+        states = np.asarray(jax.vmap(sampler.state)(carry))
+        kernel = process.kernel(ts[-1])
+        ys = np.einsum("i,bid->bd", kernel.gain, states) if variables else kernel.gain * states
+        return Outcome(problem.denoise(ys, float(kernel.variance)), steps * sampler.evaluations + 1)
+
+    return go
