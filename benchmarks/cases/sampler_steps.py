@@ -21,7 +21,7 @@ class TwoLayers(eqx.Module):
     first: Float[Array, "d h"]
     second: Float[Array, "h d"]
 
-    def __call__(self, y: Float[Array, " d"], variance: Float[Array, ""]) -> Float[Array, " d"]:
+    def __call__(self, y: Float[Array, " d"], variance: Any) -> Float[Array, " d"]:
         return jnp.tanh(y @ self.first * jax.lax.rsqrt(1 + variance)) @ self.second
 
 
