@@ -103,7 +103,7 @@ def test_a_sampler_that_is_exact_in_one_step_has_no_moment_error(problem):
         return AnalyticDDPM(process, problem.target.posterior_mean, mean_square)
 
     alike = dataclasses.replace(problem, target=target, batch=batch)
-    outcome = _ours.walk(_ours.overdamped, build, alike)("log", 2)
+    outcome = _ours.walk(_ours.overdamped, build, "", alike)("log", 2)
     assert outcome.evaluations == 2
     assert moment_error(outcome.ends, variances**2 / (variances + SIGMA_MIN**2)) < 1e-10
 

@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     def start(self, kernel: dp.Kernel) -> np.ndarray:
         """States of law `kernel` whose channel is `clean + sqrt(v) noise`, whatever the process."""
         if np.ndim(kernel.mean) == 0:
-            return np.asarray(kernel.mean * self.clean + kernel.factor * self.noise)
+            return np.asarray(kernel.mean * self.clean + kernel.factor * self.noise, self.clean.dtype)
         seen = np.asarray(kernel.factor).T @ kernel.gain / np.sqrt(kernel.variance)
         hidden = np.array([-seen[1], seen[0]])
         eps = seen[:, None] * self.noise[:, None] + hidden[:, None] * self.other[:, None]

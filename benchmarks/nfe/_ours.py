@@ -119,6 +119,12 @@ NONLINEAR = frozenset({"PredictorCorrector"})
 """Samplers whose step sizes depend on the state."""
 
 
+MATCHED = {"AnalyticDDPM"} | {name for builds in (OVERDAMPED, CONJUGATE) for name in builds if "residual" in name}
+"""Samplers whose coefficients are made for the target; those of the others are kept from one target to the next."""
+
+_PLANS: dict[tuple[str, str, int], Any] = {}
+
+
 @functools.cache
 def overdamped() -> tuple[dp.AbstractProcess, Clock]:
     """The process of overdamped samplers, and its clock. In units of the data all such processes are one."""
@@ -156,13 +162,15 @@ def _entry(
     setting: Callable[[], tuple[Any, Clock]], family: Family, grids: tuple[str, ...], name: str, build: Build
 ) -> Entry:
     noisy = build(setting()[0], _specimen()).draws > 0
-    return Entry(
-        name, "diffphys", functools.partial(walk, setting, build), family, noisy, name in NONLINEAR, grids
-    )  # fmt: skip
+    made = functools.partial(walk, setting, build, "" if name in MATCHED else name)
+    return Entry(name, "diffphys", made, family, noisy, name in NONLINEAR, grids)
 
 
-def walk(setting: Callable[[], tuple[Any, Clock]], build: Build, problem: Problem) -> Walk:
-    """One step compiled, then called down each grid: every sampler of the package is such a step."""
+def walk(setting: Callable[[], tuple[Any, Clock]], build: Build, name: str, problem: Problem) -> Walk:
+    """One step compiled, then called down each grid: every sampler of the package is such a step.
+
+    Plans are kept under the name, if there is one.
+    """
     process, clock = setting()
     sampler = build(process, problem)
     variables = np.size(process.start()[0]) if np.ndim(process.start()[0]) else 0
@@ -182,9 +190,11 @@ def walk(setting: Callable[[], tuple[Any, Clock]], build: Build, problem: Proble
             return None
         ts = np.array(clock.times(grid, steps))
         try:
-            plan = sampler.plan(ts)
+            plan = _PLANS.get((name, grid, steps)) or sampler.plan(ts)
         except ValueError:  # Fewer steps than the sampler has a past.
             return None
+        if name:
+            _PLANS[name, grid, steps] = plan
         rows = jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype), plan)
         batch = problem.batch
         carry = init(arrays, batch.start(process.kernel(ts[0])))

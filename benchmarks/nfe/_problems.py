@@ -66,6 +66,11 @@ class Problem:
         floor = self.floors.get(metric)
         return 0.0 if floor is None else float(floor.mean() + 2 * floor.std())
 
+    def spread(self, metric: str) -> float:
+        """How much of an error is chance: a standard deviation."""
+        floor = self.floors.get(metric)
+        return 0.0 if floor is None else float(floor.std())
+
     def flow_error(self, ends: np.ndarray, exact: np.ndarray) -> float:
         """The distance to the ends of the exact flow."""
         return flow_error(ends, exact, self.scale)
@@ -101,7 +106,7 @@ def mixture(quick: bool) -> Problem:
     def sample(seed, number):
         return np.asarray(exact(jr.split(jr.key(seed), number)))
 
-    against = sketch(sample(2, 16 * size), size, 64)
+    against = sketch(sample(2, 16 * size), size, 32)
     sets = [sample(3 + i, size) for i in range(_FLOORS)]
     title = "mixture of 5 Gaussians: of unequal weights and widths, in 2 dimensions"
     return _in_law("mixture", title, target, target, batch, against, sets, 1e-9)
@@ -116,13 +121,13 @@ def mnist(quick: bool) -> Problem:
     """The lab's MNIST; where there is none, the digits that come with scikit-learn."""
     if not _has("mnist"):
         return dataclasses.replace(digits(quick), title="scikit-learn digits 1 and 8: no MNIST in $DIFFPHYS_DATA")
-    return _data_set("mnist", "MNIST 1 and 8", functools.partial(dp.load, "mnist", classes=[1, 8]), 256, quick)
+    return _data_set("mnist", "MNIST 1 and 8", functools.partial(dp.load, "mnist", classes=[1, 8]), 192, quick)
 
 
 def cifar(quick: bool) -> Problem:
     title = "CIFAR-10 automobile and horse, red channel"
     load = functools.partial(dp.load, "cifar10", classes=["automobile", "horse"], channel="red")
-    return _data_set("cifar10", title, load, 256, quick)
+    return _data_set("cifar10", title, load, 192, quick)
 
 
 PROBLEMS = {"gaussian": gaussian, "mixture": mixture, "mnist": mnist, "cifar10": cifar}

@@ -85,9 +85,10 @@ def goals(problem: Problem, scores: Sequence[Score], budgets: Sequence[int]) -> 
             if ours is None or peer is None:
                 continue
             noise = problem.noise(metric)
+            bound = max(_ROUNDING * peer.error + problem.spread(metric), noise)
             found.append(
                 {
-                    "metric": metric, "budget": budget, "met": bool(ours.error <= max(_ROUNDING * peer.error, noise)),
+                    "metric": metric, "budget": budget, "met": bool(ours.error <= bound),
                     "ratio": _over(ours.error, peer.error), "resolved": bool(max(ours.error, peer.error) > noise),
                     "ours": ours._asdict(), "peer": peer._asdict(),
                 }
