@@ -132,5 +132,7 @@ def test_samplers_tell_their_story(tmp_path, monkeypatch):
     shares = {name: float(value) for name, value in re.findall(r"^([a-zA-Z ]+?)  +(0\.\d+) \+-", text, re.MULTILINE)}
     assert abs(shares["Langevin"] - 0.5) < 4 * 0.036
     assert abs(shares["reverse diffusion"] - 0.2) < 4 * 0.03
-    errors = {name: float(row.split()[-1]) for name, row in re.findall(r"^(\S.+?)  +([\d. ]+)$", text, re.MULTILINE)}
+    errors = {
+        name: float(row.split()[-1]) for name, row in re.findall(r"^(\S.+?)  +((?:\d+\.\d{4} *)+)$", text, re.MULTILINE)
+    }
     assert errors["UniPC-3"] < errors["DDIM"] < errors["Euler, phase space"]
