@@ -49,6 +49,7 @@ from .samplers import (
     DPMSolver2 as DPMSolver2,
     DPMSolverMultistep as DPMSolverMultistep,
     ExponentialSDE as ExponentialSDE,
+    FlowAdams as FlowAdams,
     Langevin as Langevin,
     NoiseControl as NoiseControl,
     NoisePrediction as NoisePrediction,

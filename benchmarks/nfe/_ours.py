@@ -78,6 +78,7 @@ OVERDAMPED: dict[str, Build] = {
     "DEIS-3, lambda": _of(dp.DEIS, basis="lambda"),
     "DEIS-4, lambda": _of(dp.DEIS, order=4, basis="lambda"),
     "DEIS-3, t": _of(dp.DEIS, basis="t"),
+    **{f"FlowAdams-{order}": _of(dp.FlowAdams, order=order) for order in (2, 3, 4)},
     "PNDM": _of(dp.PNDM),
     "UniPC-2": _of(dp.UniPC, order=2),
     "UniPC-3": _of(dp.UniPC),

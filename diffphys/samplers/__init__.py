@@ -4,7 +4,7 @@ from ._parameterisations import (
     NoisePrediction as NoisePrediction,
     ResidualPrediction as ResidualPrediction,
 )
-from .adams import DEIS as DEIS, PNDM as PNDM
+from .adams import DEIS as DEIS, PNDM as PNDM, FlowAdams as FlowAdams
 from .adaptive import AdaptiveStatistics as AdaptiveStatistics, simulate_adaptive as simulate_adaptive
 from .analytic import AnalyticDDPM as AnalyticDDPM, mean_square_score as mean_square_score
 from .base import AbstractSampler as AbstractSampler, simulate as simulate

@@ -31,7 +31,7 @@ from diffphys.samplers.base import place
 PEERS = SAMPLERS | {"euler": kind(ReverseSDE, 0.0), "reverse": ReverseSDE, "bridge": Bridge}
 ORDERS = dict.fromkeys(SAMPLERS, 2) | {
     **dict.fromkeys(["ddim", "ddim half", "ddim eta", "exponential", "exponential half", "exponential noise"], 1),
-    **dict.fromkeys(["deis 3 t", "deis 3 lambda", "unipc 2", "unipc 2 bh1"], 3),
+    **dict.fromkeys(["deis 3 t", "deis 3 lambda", "flow adams 3", "unipc 2", "unipc 2 bh1"], 3),
     **dict.fromkeys(["deis 4 rho", "unipc 3"], 4),
 }
 SPAN = (6.0, 1e-2)
