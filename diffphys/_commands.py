@@ -20,7 +20,7 @@ from .results import save
 from .samplers import Bridge, ReverseSDE
 from .targets import AbstractLabelledTarget, Empirical, symmetric_mixture
 
-# Times at which clones are run by `regimes`.
+# Times at which clones of a data set are run by `collapse` and `regimes`: each step of each clone meets all the data.
 _CLONE_TIMES = 10
 
 
@@ -37,14 +37,16 @@ def run(command: str, **options: Any) -> None:
         "key": jax.random.key(options["seed"]),
         "samples": options["samples"] if estimator in ("posterior", "all") else None,
         "clones": options["clones"] if estimator in ("clones", "all") else None,
-        "clone_times": _spaced(times, _CLONE_TIMES) if command == "regimes" else None,
+        "clone_times": None if command == "speciation" else _spaced(times, _CLONE_TIMES),
         "sampler": sampler, "steps": options["steps"], "grid": log_snr_grid, "chunk": options["chunk"],
         "checkpoint": _checkpoint(out, command, options["resume"]),
     }  # fmt: skip
     if command != "speciation":
         settings["law"] = law
     if command == "collapse":
-        settings["trajectories"] = options["trajectories"]
+        if options["stderr"] is not None and settings["samples"] is None:
+            raise ValueError(f"--stderr needs --estimator posterior or all. Got {estimator}.")
+        settings |= {"trajectories": options["trajectories"], "stderr": options["stderr"]}
     ds = getattr(experiments, command)(target, process, times, **settings)
     ds = ds.assign_attrs(described)
     _leave(ds, out / f"{command}.nc", getattr(plots, command)(ds), {"speciation": _speciation_words,

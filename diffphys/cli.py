@@ -84,6 +84,8 @@ Variance = Annotated[float, typer.Option(help="Variance within a class.", rich_h
 Weight = Annotated[float, typer.Option(help="Weight of the first class.", rich_help_panel=_MODEL)]
 Size = Annotated[int, typer.Option(help="Data drawn from it, for collapse.", rich_help_panel=_MODEL)]
 Clones = Annotated[int, typer.Option(help="Clone pairs at each time.", rich_help_panel=_RUN)]
+ClonesOfData = Annotated[int, typer.Option("--clones", help="Clone pairs at each of 10 of the times.",
+                                           rich_help_panel=_RUN)]  # fmt: skip
 Times = Annotated[
     str | None,
     typer.Option(metavar="T1,T2,...", rich_help_panel=_RUN, show_default=False,
@@ -92,6 +94,11 @@ Times = Annotated[
 EstimatorOption = Annotated[Estimator, typer.Option("--estimator", help="Which curves.", rich_help_panel=_RUN)]
 SamplerOption = Annotated[SamplerName, typer.Option("--sampler", help="How clones move.", rich_help_panel=_RUN)]
 Samples = Annotated[int, typer.Option(help="Forward samples of the identities.", rich_help_panel=_RUN)]
+Stderr = Annotated[
+    float | None,
+    typer.Option(help="Standard error of f_e / alpha to reach at every time, each with as many samples as it needs, "
+                      "instead of --samples.", rich_help_panel=_RUN),
+]  # fmt: skip
 Steps = Annotated[int, typer.Option(help="Steps of a clone, an even number.", rich_help_panel=_RUN)]
 Temperature = Annotated[float, typer.Option(help="Temperature T of the Ornstein-Uhlenbeck bath.", rich_help_panel=_RUN)]
 Seed = Annotated[int, typer.Option(help="Seed of all noise.", rich_help_panel=_RUN)]
@@ -145,9 +152,9 @@ def collapse(
     data: Data = None, array: ArrayName = None, classes: Classes = None, per_class: PerClass = None,
     channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 256,
     mean: Mean = 1.0, variance: Variance = 1.0,
-    weight: Weight = 0.5, size: Size = 20_000, clones: Clones = 10_000, times: Times = None,
-    estimator: EstimatorOption = Estimator.POSTERIOR, sampler: SamplerOption = SamplerName.BRIDGE,
-    samples: Samples = 2000, steps: Steps = 64, temperature: Temperature = 1.0, seed: Seed = 0,
+    weight: Weight = 0.5, size: Size = 20_000, clones: ClonesOfData = 10_000, times: Times = None,
+    estimator: EstimatorOption = Estimator.ALL, sampler: SamplerOption = SamplerName.BRIDGE,
+    samples: Samples = 2000, stderr: Stderr = None, steps: Steps = 64, temperature: Temperature = 1.0, seed: Seed = 0,
     precision: PrecisionOption = Precision.FLOAT32, chunk: Chunk = None, trajectories: Trajectories = None,
     out: Out = pathlib.Path("diffphys-out"), resume: Resume = False,
 ) -> None:  # fmt: skip
@@ -164,7 +171,7 @@ def regimes(
     data: Data = None, array: ArrayName = None, classes: Classes = None, per_class: PerClass = None,
     channel: Channel = None, pad: Pad = None, scale: Scale = None, target: Target = None, dim: Dim = 256,
     mean: Mean = 1.0, variance: Variance = 1.0,
-    weight: Weight = 0.5, size: Size = 20_000, clones: Clones = 1000, times: Times = None,
+    weight: Weight = 0.5, size: Size = 20_000, clones: ClonesOfData = 1000, times: Times = None,
     estimator: EstimatorOption = Estimator.ALL, sampler: SamplerOption = SamplerName.BRIDGE, samples: Samples = 2000,
     steps: Steps = 64, temperature: Temperature = 1.0, seed: Seed = 0, precision: PrecisionOption = Precision.FLOAT32,
     chunk: Chunk = None, out: Out = pathlib.Path("diffphys-out"), resume: Resume = False,

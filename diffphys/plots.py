@@ -8,6 +8,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .samplers import Stability
+
 # A palette that is told apart in print and by the colour-blind (Okabe, Ito).
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666"
 _SHADES = {"I": "#eef3f8", "II": "#fdf3e1", "III": "#f9e6e0"}
@@ -186,4 +188,24 @@ def diagram(ds: xr.Dataset) -> Figure:
         axes.set_ylabel(r"noise variance $v$ in data units")
         axes.set_title("Regime diagram")
         axes.legend(loc="best")
+    return figure
+
+
+def stability(found: Stability, *, title: str = "Stability") -> Figure:
+    """The growth of errors in every step, a curve for each slope of the denoiser; above 1 they are amplified."""
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(4.8, 3.2))
+        colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, len(found.slopes)))
+        for slope, growth, colour in zip(found.slopes, found.growth, colours, strict=True):
+            axes.step(
+                found.ts, np.append(growth, growth[-1]), where="post", color=colour, lw=1.4, label=f"$j = {slope:g}$"
+            )
+        axes.axhline(1, color="black", lw=0.8, ls=":")
+        axes.set_xscale("log")
+        if found.growth.max() > 3:
+            axes.set_yscale("log")
+        axes.set_xlabel("diffusion time $t$")
+        axes.set_ylabel("largest growth factor in a step")
+        axes.set_title(title)
+        axes.legend(title="slope of the denoiser", title_fontsize=8)
     return figure

@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 
 from diffphys.clocks import log_snr_grid, vp_clock, vp_time
 from diffphys.processes import LinearSchedule, OrnsteinUhlenbeck, Scheduled
-from diffphys.samplers.adams import DEIS, PNDM
+from diffphys.samplers.adams import DEIS, PNDM, FlowAdams
 from diffphys.samplers.analytic import AnalyticDDPM
 from diffphys.samplers.dpm import DPMSolver2, DPMSolverMultistep
 from diffphys.samplers.edm import EDM
@@ -54,6 +54,8 @@ SAMPLERS = {
     "deis 3 t": kind(DEIS, 3, "t"),
     "deis 3 lambda": kind(DEIS, 3, "lambda"),
     "deis 4 rho": kind(DEIS, 4),
+    "flow adams 2": kind(FlowAdams, 2),
+    "flow adams 3": FlowAdams,
     "pndm": PNDM,
     "unipc 1": kind(UniPC, 1),
     "unipc 2": kind(UniPC, 2),

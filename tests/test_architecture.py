@@ -17,7 +17,7 @@ import diffphys
 ROOT = pathlib.Path(diffphys.__file__).parent
 FLOORS = (
     ("_config", "_types", "_versions", "clocks"),
-    ("_block",),
+    ("_block", "_root"),
     ("processes", "targets"),
     ("diffused",),
     ("samplers",),

@@ -11,6 +11,7 @@ import time
 import jax
 import numpy as np
 import pytest
+import typer.main
 from typer.testing import CliRunner
 
 import diffphys as dp
@@ -75,6 +76,22 @@ def test_collapse_of_a_model_knows_its_law(tmp_path):
     assert "E[L] = 0" in result.output
     assert "last change" in result.output
     assert ds.sizes["trajectory"] == 20
+    # Identity and clones, as in the other commands.
+    assert {"phi_c", "phi_c_clones"} <= set(ds.data_vars)
+
+
+def test_collapse_measures_each_time_as_well_as_it_is_told(tmp_path):
+    result = run("collapse", "--estimator", "posterior", "--stderr", 0.02, "--times", 4, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    ds = dp.results.load(tmp_path / "collapse.nc")
+    assert np.all(ds.excess_entropy_stderr <= 0.02)
+    assert ds.samples.min() == 256
+
+
+@pytest.mark.parametrize("command", ["speciation", "collapse"])
+def test_clones_are_part_of_the_default(command):
+    parameters = {p.name: p.default for p in typer.main.get_command(app).commands[command].params}
+    assert (parameters["estimator"], parameters["clones"]) == ("all", 10_000)
 
 
 def test_diagram_names_the_size_where_the_transitions_meet(tmp_path):
@@ -110,6 +127,7 @@ def test_info_tells_versions_devices_and_the_verdict():
         (["regimes", "--steps", "7"], "`steps` needs an even number"),
         (["regimes", "--target", "mixture", "--data", "digits"], "not both"),
         (["collapse", "--target", "mixture", "--size", "1"], "--size needs at least 2"),
+        (["collapse", "--estimator", "theory", "--stderr", "0.1"], "--stderr needs --estimator posterior or all"),
         (["speciation", "--target", "mixture", "--dim", "0"], "--dim needs to be at least 1"),
         (["speciation", "--temperature", "-1"], "temperature"),
     ],
@@ -132,7 +150,7 @@ def test_unwritable_folder_is_named_before_any_work(tmp_path):
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_is_resumed_to_the_same_bits(tmp_path, sent):
     job = ["speciation", "--target", "mixture", "--dim", 64, "--estimator", "clones", "--times", "3", "--steps", "64",
-           "--clones", "6000", "--chunk", "200"]  # fmt: skip
+           "--clones", "20000", "--chunk", "200"]  # fmt: skip
     process = shell(*job, "--out", tmp_path / "cut", start_new_session=True)
     journal = tmp_path / "cut" / ".speciation-checkpoint" / "speciation-clones.npz"
     deadline = time.monotonic() + 120

@@ -16,7 +16,6 @@ import diffphys as dp
 from benchmarks.__main__ import app
 from benchmarks.nfe import _diffrax_peers, _flows, _measure, _ours, _problems, _table
 from benchmarks.nfe._batch import random_batch, unit_batch
-from benchmarks.nfe._conjugate import Conjugate, FlowVelocity
 from benchmarks.nfe._entries import Entry
 from benchmarks.nfe._grids import SIGMA_MAX, SIGMA_MIN, Clock, levels
 from benchmarks.nfe._measure import Score
@@ -110,22 +109,14 @@ def test_a_sampler_that_is_exact_in_one_step_has_no_moment_error(problem):
 
 
 def test_the_flow_velocity_steps_straight_from_noise_to_data(problem):
-    # x = y / (s + sigma) moves along eps - D / s in u = sigma / (s + sigma): one step of Euler, in closed form.
-    scale, outcome = 0.7, _ours.walk(_ours.overdamped, _straight(0.7), "", problem)("log", 2)
+    # x = y / (1 + sigma) moves along eps - D in u = sigma / (1 + sigma): one step of Euler, in closed form.
+    outcome = _ours.walk(_ours.overdamped, _ours._of(dp.FlowAdams, order=1), "", problem)("log", 2)
     start = problem.batch.clean + SIGMA_MAX * problem.batch.noise
     data = problem.denoise(start, SIGMA_MAX**2)
-    clocks = [sigma / (scale + sigma) for sigma in (SIGMA_MAX, SIGMA_MIN)]
-    x = start / (scale + SIGMA_MAX) + (clocks[1] - clocks[0]) * ((start - data) / SIGMA_MAX - data / scale)
-    ends = problem.denoise(x * (scale + SIGMA_MIN), SIGMA_MIN**2)
+    clocks = [sigma / (1 + sigma) for sigma in (SIGMA_MAX, SIGMA_MIN)]
+    x = start / (1 + SIGMA_MAX) + (clocks[1] - clocks[0]) * ((start - data) / SIGMA_MAX - data)
+    ends = problem.denoise(x * (1 + SIGMA_MIN), SIGMA_MIN**2)
     np.testing.assert_allclose(outcome.ends, ends, rtol=1e-9, atol=1e-12)
-
-
-def _straight(scale):
-    def build(process, problem):
-        velocity = FlowVelocity(scale)
-        return Conjugate(process, problem.target.posterior_mean, velocity, 1, velocity.clock)
-
-    return build
 
 
 def test_the_exact_flow_has_the_exact_moments_on_both_processes(problem):

@@ -103,20 +103,36 @@ def test_install_cell_cannot_move_jax_or_numpy(path, monkeypatch):
     assert not any(pin.startswith(("jaxtyping", "jaxopt")) for pin in pins)
 
 
+SPECIATION, SAMPLERS = (ROOT / "notebooks" / name for name in ("01_speciation_and_collapse.ipynb", "02_samplers.ipynb"))
+
+
 @pytest.mark.slow
 @pytest.mark.notebook
-@each
-def test_notebook_runs_on_real_data(path, lab, tmp_path, monkeypatch):
-    cells = executed(path, tmp_path, monkeypatch, DIFFPHYS_DATA=lab)
+def test_speciation_runs_on_real_data(lab, tmp_path, monkeypatch):
+    cells = executed(SPECIATION, tmp_path, monkeypatch, DIFFPHYS_DATA=lab)
     assert pictures(cells) == 5
     assert "mnist: 600 images" in printed(cells)
     assert "label agreement is set by collapse" in printed(cells)
 
 
 @pytest.mark.notebook
-@each
-def test_notebook_runs_where_no_data_can_be_had(path, tmp_path, monkeypatch):
-    cells = executed(path, tmp_path, monkeypatch, DIFFPHYS_DATA=tmp_path, XDG_CACHE_HOME=tmp_path)
+def test_speciation_runs_where_no_data_can_be_had(tmp_path, monkeypatch):
+    cells = executed(SPECIATION, tmp_path, monkeypatch, DIFFPHYS_DATA=tmp_path, XDG_CACHE_HOME=tmp_path)
     assert pictures(cells) == 4
     assert "MNIST cannot be had here" in printed(cells)
     assert "this part is skipped" in printed(cells)
+
+
+@pytest.mark.notebook
+def test_samplers_tell_their_story(tmp_path, monkeypatch):
+    """One half on each side by gradient flow and Langevin, the true fifth once annealed; UniPC ahead at 20."""
+    cells = executed(SAMPLERS, tmp_path, monkeypatch)
+    assert pictures(cells) == 5
+    text = printed(cells)
+    shares = {name: float(value) for name, value in re.findall(r"^([a-zA-Z ]+?)  +(0\.\d+) \+-", text, re.MULTILINE)}
+    assert abs(shares["Langevin"] - 0.5) < 4 * 0.036
+    assert abs(shares["reverse diffusion"] - 0.2) < 4 * 0.03
+    errors = {
+        name: float(row.split()[-1]) for name, row in re.findall(r"^(\S.+?)  +((?:\d+\.\d{4} *)+)$", text, re.MULTILINE)
+    }
+    assert errors["UniPC-3"] < errors["DDIM"] < errors["Euler, phase space"]

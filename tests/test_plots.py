@@ -66,3 +66,13 @@ def test_collapse_and_diagram_figures_mark_their_times(run):
     target = dp.symmetric_mixture(np.full(64, 0.5))
     diagram = dp.plots.diagram(dp.diagram(target, key=jax.random.key(0))).axes[0]
     assert any(text.startswith("$n^* = ") for text in legend(diagram))
+
+
+def test_stability_figure_has_a_curve_for_each_slope_and_the_line_it_may_not_cross():
+    sampler = dp.ReverseSDE(OU, lambda y, v: y, 0.0)
+    found = dp.stability(sampler, np.geomspace(2.0, 0.01, 9), (0.0, 1.0))
+    axes = dp.plots.stability(found).axes[0]
+    for line, growth in zip(axes.lines, found.growth, strict=False):
+        np.testing.assert_allclose(line.get_ydata()[:-1], growth)
+    assert legend(axes) == ["$j = 0$", "$j = 1$"]
+    np.testing.assert_allclose(axes.lines[2].get_ydata(), 1)

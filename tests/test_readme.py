@@ -2,7 +2,9 @@
 
 import pathlib
 import re
+from collections.abc import Callable
 
+import equinox
 import matplotlib
 
 matplotlib.use("Agg")
@@ -18,12 +20,13 @@ ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_example_runs_as_printed(tmp_path, monkeypatch, capsys):
+def test_examples_run_as_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
     names = {}
-    exec(compile(code, "README.md", "exec"), names)
+    for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(compile(code, "README.md", "exec"), names)
     assert (tmp_path / "speciation.png").exists()
+    assert np.isfinite(names["end"]).all()
     exact, both = names["exact"], names["both"]
     error = np.hypot(both.phi_clones_stderr, 0.01)
     np.testing.assert_array_less(np.abs(both.phi_clones - exact.phi.values[::3]), 4 * error)
@@ -59,3 +62,15 @@ def test_every_name_of_the_library_in_the_readme_is_public():
     """By the list of names, since a submodule that something else has imported answers too."""
     for name in set(re.findall(r"\bdp\.([a-zA-Z_]+)", README)):
         assert name in dp.__all__, name
+
+
+def test_the_sampler_that_contributing_shows_is_the_one_that_it_names():
+    code = re.search(r"```python\n(class DDIM.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL).group(1)
+    names = {"eqx": equinox, "Denoiser": Callable} | {
+        name: getattr(dp, name) for name in ("AbstractChannelSampler", "AbstractProcess", "ChannelStep", "Combination")
+    }
+    exec(compile(code, "CONTRIBUTING.md", "exec"), names)
+    ts = np.geomspace(1.0, 0.01, 5)
+    shown, ours = (kind(dp.OrnsteinUhlenbeck(), lambda y, v: y).plan(ts) for kind in (names["DDIM"], dp.DDIM))
+    for term, values in ours.state.items():
+        np.testing.assert_allclose(shown.state[term], values, rtol=1e-13)

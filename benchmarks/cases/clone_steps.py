@@ -11,14 +11,17 @@ import numpy as np
 
 import diffphys as dp
 from diffphys.clocks import uniform_grid
-from diffphys.experiments._clones import Source, _measure, clone_tables
+from diffphys.experiments._chunks import default_chunk
+from diffphys.experiments._clones import _EVERY, Source, _measure, clone_tables
 from diffphys.experiments.speciation import LabelAgreement
 from diffphys.samplers.base import noise_of, place, run, run_halved
 
 from .._harness import Entrant, Goal, Report, peer, race, ratio
 from ._clone_peers import Problem, diffrax_solver, drift_only, fill_normals, plain_scan, torch_loop
 
-_PLAIN, _CLONES = "plain lax.scan", "clones of speciation (and halved grid)"
+_PLAIN, _CLONES = "plain lax.scan", "clones of speciation"
+# Pairs of clones of the long run, the default of the command.
+_PAIRS = 10_000
 # A virtual Brownian tree is run on this part of the batch.
 _PART = 16
 
@@ -44,7 +47,7 @@ def _entrants(problem: Problem) -> list[Entrant]:
     virtual = diffrax_solver(problem, "VirtualBrownianTree")
     return [
         *(Entrant(name, "ours", _program(_engine(problem, own), starts)) for name, own in ours.items()),
-        Entrant(_CLONES, "ours", _clones(problem, ours["Bridge"]), note="1.5 steps for one, and readouts"),
+        _clones(problem, ours["Bridge"]),
         Entrant("Bridge and its halved grid", "part", _program(_halved(problem, ours["Bridge"]), starts)),
         Entrant(_PLAIN, "peer", _program(plain_scan(problem), starts), note="jax.random.normal"),
         peer("diffrax", "diffrax UnsafeBrownianPath",
@@ -92,12 +95,24 @@ def _halved(problem: Problem, sampler: Any) -> Callable[[Any, Any], Any]:
     return _each(problem, lambda key, z: run_halved(sampler, rows, coarse, mix, z, noise_of(sampler, key, z)))
 
 
-def _clones(problem: Problem, sampler: Any) -> Callable[[int], Any]:
-    """What `speciation(clones=...)` compiles: pairs of clones from fresh branch points, read at their ends."""
+def _clones(problem: Problem, sampler: Any) -> Entrant:
+    """What `speciation(clones=...)` runs: pairs of clones from fresh branch points, read at their ends.
+
+    As many chunks in the middle of a long run as have one among them that is run on the halved grid too.
+    """
     target = dp.symmetric_mixture(np.ones(problem.dim, np.float32))
     tables = clone_tables(
         sampler, problem.grid[:1], stop=float(problem.grid[-1]), steps=problem.steps, grid=uniform_grid, trunk_from=None
     )
     source = Source(target, problem.dim, 2, np.dtype(np.float32))
-    readout, pairs = LabelAgreement(target.label_log_posterior), problem.batch // 2
-    return lambda i: _measure(source, sampler, readout, tables, jr.key(i + 2), np.int32(0), pairs)
+    arguments = (source, sampler, LabelAgreement(target.label_log_posterior), tables)
+    pairs = min(problem.batch, default_chunk(_PAIRS, (2 * 2 + 1) * problem.dim))
+    start = _PAIRS // (pairs * _EVERY) * _EVERY
+
+    def walk(i: int) -> Any:
+        firsts = (np.int32((start + k) * pairs) for k in range(_EVERY))
+        return [_measure(*arguments, jr.key(i + 2), first, pairs) for first in firsts]
+
+    share = problem.batch / (2 * pairs * _EVERY)
+    note = f"{_EVERY} chunks of {pairs} pairs, times {share:.2g}; one of them on the halved grid too"
+    return Entrant(_CLONES, "ours", walk, share, note)

@@ -1,6 +1,9 @@
 """The excess entropy of a data set by two estimators, to the same error, in the same run.
 
-Both are means over the same forward samples, used again at every time: the noisiest time says how many are needed.
+Both are means over forward samples, and each time has as many as it needs, but no fewer than the pilot that tells how
+many. The other estimator, and the bare entropy, are timed on some samples at every time, and their time is that of a
+sample at a time, as many times as are needed. `dp.collapse` runs as a user runs it, to the end.
+
 Ours is the entropy of the posterior weights; the other is the raw log-density, alpha + 1/2 + 1/2 log(2 pi Delta) +
 log P / d, whose noise is 1 / sqrt(2d) a sample.
 
@@ -19,8 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import diffphys as dp
-from diffphys.experiments._chunks import Runner
-from diffphys.experiments._forward import measure_forward
+from diffphys.experiments._forward import PILOT
 from diffphys.experiments._theory import channel_variances
 
 from .._harness import Entrant, Goal, Race, Report, race, ratio
@@ -28,7 +30,8 @@ from .._harness import Entrant, Goal, Race, Report, race, ratio
 TIMES = np.linspace(8, 0.552, 20)
 # The standard error to reach, of f_e / alpha at every time.
 ERROR = 0.003
-_OURS, _THEIRS = "entropy of the weights", "raw log-density"
+_WEIGHTS, _THEIRS = "entropy of the weights", "raw log-density"
+_COLLAPSE = f"dp.collapse(stderr={ERROR})"
 
 
 def measure(quick: bool, repeats: int) -> Report:
@@ -52,35 +55,41 @@ def _dimension(n: int, dim: int, samples: int, repeats: int) -> Race:
     variances = channel_variances(process, TIMES)
     channel = variances.astype(np.float32)
 
-    def engine(i: int) -> Any:
-        return measure_forward(
-            data, variances, TIMES, key=jr.key(i + 2), samples=samples, runner=Runner(samples, progress=False)
-        )
+    def collapse(i: int) -> Any:
+        return dp.collapse(data, process, TIMES, key=jr.key(i + 2), stderr=ERROR, law=law, progress=False)
 
     def to_error(values: Any) -> float:
-        """How many of these samples are needed, over how many there are."""
-        return float(np.var(values, axis=0, ddof=1).max() / ERROR**2 / samples)
+        """How many samples at a time are needed, over how many there are."""
+        return float(_needed(values).sum() / values.size)
 
     entrants = [
-        Entrant(_OURS, "ours", lambda _: weights_entropy(data, clean, noise, channel), to_error, _counted(samples)),
-        Entrant("all that dp.collapse measures", "ours", engine,
-                lambda run: float((run.moments["entropy"].pooled()[1].max() / np.log(n) / ERROR) ** 2)),
-        Entrant(_THEIRS, "peer", lambda _: raw_log_density(points, clean, noise, channel), to_error, _counted(samples)),
+        Entrant(_COLLAPSE, "ours", collapse, note=_reached),
+        Entrant(_WEIGHTS, "ours", lambda _: weights_entropy(data, clean, noise, channel), to_error, _counted),
+        Entrant(_THEIRS, "peer", lambda _: raw_log_density(points, clean, noise, channel), to_error, _counted),
         Entrant("product of samples and data", "limit", lambda _: _products(points, clean, noise, channel),
-                note=f"{samples} samples"),
+                note=f"{samples} samples at {len(TIMES)} times"),
     ]  # fmt: skip
     return race(f"n = {n}, d = {dim}", entrants, repeats)
 
 
-def _counted(samples: int) -> Any:
-    def note(values: Any) -> str:
-        needed = np.var(values, axis=0, ddof=1) / ERROR**2
-        return (
-            f"{needed.max():.3g} samples at every time ({needed.sum():.3g} in all, if each time had its own); "
-            f"{samples} measured"
-        )
+def _needed(values: Any) -> Float[np.ndarray, " t"]:
+    """How many samples each time needs, from those that were measured."""
+    return np.maximum(np.var(np.asarray(values, np.float64), axis=0, ddof=1) / ERROR**2, PILOT)
 
-    return note
+
+def _counted(values: Any) -> str:
+    needed = _needed(values)
+    return (
+        f"{needed.sum():.3g} samples at a time in all, {needed.min():.3g} to {needed.max():.3g} of them at each; "
+        f"{needed.max() * needed.size:.3g} if all times had as many; {values.size} measured"
+    )
+
+
+def _reached(ds: Any) -> str:
+    return (
+        f"{int(ds.samples.sum())} samples at a time in all, {int(ds.samples.min())} to {int(ds.samples.max())} of "
+        f"them at each; errors up to {float(ds.excess_entropy_stderr.max()):.2g}"
+    )
 
 
 @eqx.filter_jit

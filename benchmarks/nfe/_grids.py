@@ -7,7 +7,6 @@ from scipy.interpolate import CubicSpline
 
 import diffphys as dp
 from diffphys.clocks import quadratic_grid
-from diffphys.experiments._theory import time_of_variance
 
 SIGMA_MAX, SIGMA_MIN = 80.0, 0.002
 """Noise of the channel y = a + sigma eps that everything starts from, and goes down to."""
@@ -39,7 +38,7 @@ class Clock:
     """
 
     def __init__(self, process: dp.AbstractProcess):
-        self.ends = tuple(time_of_variance(process, sigma**2) for sigma in (SIGMA_MAX, SIGMA_MIN))
+        self.ends = tuple(process.time_of_variance(sigma**2) for sigma in (SIGMA_MAX, SIGMA_MIN))
         logs = np.linspace(np.log(self.ends[1]), np.log(self.ends[0]), _KNOTS)
         shown = 0.5 * np.log([float(process.kernel(t).variance) for t in np.exp(logs)])
         self._log_time = CubicSpline(shown, logs)

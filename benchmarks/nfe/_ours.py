@@ -10,22 +10,7 @@ import jax.random as jr
 import numpy as np
 
 import diffphys as dp
-from diffphys.samplers._parameterisations import DataPrediction, NoisePrediction, ResidualPrediction
-from diffphys.samplers.adams import DEIS, PNDM
-from diffphys.samplers.analytic import AnalyticDDPM, mean_square_score
-from diffphys.samplers.conjugate_splitting import ConjugateSymplecticEuler, ConjugateVelocityVerlet
-from diffphys.samplers.dpm import DPMSolver2, DPMSolverMultistep
-from diffphys.samplers.edm import EDM
-from diffphys.samplers.exponential import DDIM, ExponentialSDE
-from diffphys.samplers.langevin import PredictorCorrector
-from diffphys.samplers.sa_solver import SASolver
-from diffphys.samplers.seeds import SEEDS2
-from diffphys.samplers.splitting import SymplecticEuler, VelocityVerlet
-from diffphys.samplers.sscs import SSCS
-from diffphys.samplers.stochastic_splitting import OBA, OBAB
-from diffphys.samplers.unipc import UniPC
 
-from ._conjugate import Conjugate, FlowVelocity
 from ._entries import Entry, Family, Outcome, Walk
 from ._grids import LEVELS, QUADRATIC, Clock
 from ._problems import Problem, gaussian
@@ -44,14 +29,13 @@ def _analytic(process: Any, problem: Problem) -> dp.AbstractSampler:
 
     @functools.cache
     def mean_square(t: float) -> float:
-        return float(mean_square_score(jr.key(8), process, denoise, data, np.array([t]))[0])
+        return float(dp.mean_square_score(jr.key(8), process, denoise, data, np.array([t]))[0])
 
-    return AnalyticDDPM(process, denoise, mean_square)
+    return dp.AnalyticDDPM(process, denoise, mean_square)
 
 
 def _corrected(process: Any, problem: Problem) -> dp.AbstractSampler:
-    corrected: Any = PredictorCorrector
-    return corrected(_of(dp.ReverseSDE)(process, problem))
+    return dp.PredictorCorrector(_of(dp.ReverseSDE)(process, problem))
 
 
 def _residual(order: int, variance: float | None = None) -> Build:
@@ -63,18 +47,8 @@ def _residual(order: int, variance: float | None = None) -> Build:
         def angle(t: np.ndarray, v: np.ndarray) -> np.ndarray:
             return -np.arctan(np.sqrt(v / matched))
 
-        kept = ResidualPrediction(matched)
-        return Conjugate(process, problem.target.posterior_mean, kept, order, angle)
-
-    return build
-
-
-def _straight(order: int, scale: float | None = None) -> Build:
-    """On the velocity of the straight path, for data of a deviation: that of the data unless given."""
-
-    def build(process: Any, problem: Problem) -> dp.AbstractSampler:
-        velocity = FlowVelocity(float(np.sqrt(problem.variance)) if scale is None else scale)
-        return Conjugate(process, problem.target.posterior_mean, velocity, order, velocity.clock)
+        kept = dp.ResidualPrediction(matched)
+        return dp.Conjugate(process, problem.target.posterior_mean, kept, order=order, clock=angle)
 
     return build
 
@@ -91,32 +65,31 @@ OVERDAMPED: dict[str, Build] = {
     "AnalyticDDPM": _analytic,
     "Bridge (DDPM)": _of(dp.Bridge),
     "ProbabilityFlow": _of(dp.ProbabilityFlow),
-    "DDIM": _of(DDIM),
-    "ExponentialSDE, tau 1/2": _of(ExponentialSDE, noise_level=0.5),
-    "ExponentialSDE, noise": _of(ExponentialSDE, prediction="noise"),
-    "EDM": _of(EDM),
-    "EDM, churn": _of(EDM, churn=30.0, noise_range=(0.01, 1.0), noise_factor=1.007),
-    "DPMSolver2": _of(DPMSolver2),
-    "DPMSolver++(2M)": _of(DPMSolverMultistep),
-    "SDE-DPMSolver++(2M)": _of(DPMSolverMultistep, stochastic=True),
-    "DEIS-3, rho": _of(DEIS),
-    "DEIS-2, lambda": _of(DEIS, order=2, basis="lambda"),
-    "DEIS-3, lambda": _of(DEIS, basis="lambda"),
-    "DEIS-4, lambda": _of(DEIS, order=4, basis="lambda"),
-    "DEIS-3, t": _of(DEIS, basis="t"),
-    "PNDM": _of(PNDM),
-    "UniPC-2": _of(UniPC, order=2),
-    "UniPC-3": _of(UniPC),
-    "UniPC-3, bh1": _of(UniPC, variant="bh1"),
-    "SEEDS2": _of(SEEDS2),
-    "SEEDS2, phi2": _of(SEEDS2, variant="phi2"),
+    "DDIM": _of(dp.DDIM),
+    "ExponentialSDE, tau 1/2": _of(dp.ExponentialSDE, noise_level=0.5),
+    "ExponentialSDE, noise": _of(dp.ExponentialSDE, prediction="noise"),
+    "EDM": _of(dp.EDM),
+    "EDM, churn": _of(dp.EDM, churn=30.0, noise_range=(0.01, 1.0), noise_factor=1.007),
+    "DPMSolver2": _of(dp.DPMSolver2),
+    "DPMSolver++(2M)": _of(dp.DPMSolverMultistep),
+    "SDE-DPMSolver++(2M)": _of(dp.DPMSolverMultistep, stochastic=True),
+    "DEIS-3, rho": _of(dp.DEIS),
+    "DEIS-2, lambda": _of(dp.DEIS, order=2, basis="lambda"),
+    "DEIS-3, lambda": _of(dp.DEIS, basis="lambda"),
+    "DEIS-4, lambda": _of(dp.DEIS, order=4, basis="lambda"),
+    "DEIS-3, t": _of(dp.DEIS, basis="t"),
+    **{f"FlowAdams-{order}": _of(dp.FlowAdams, order=order) for order in (2, 3, 4)},
+    "PNDM": _of(dp.PNDM),
+    "UniPC-2": _of(dp.UniPC, order=2),
+    "UniPC-3": _of(dp.UniPC),
+    "UniPC-3, bh1": _of(dp.UniPC, variant="bh1"),
+    "SEEDS2": _of(dp.SEEDS2),
+    "SEEDS2, phi2": _of(dp.SEEDS2, variant="phi2"),
     **{f"Conjugate-{order}, residual": _residual(order) for order in (1, 2, 3)},
     **{f"Conjugate-{order}, velocity": _residual(order, 1.0) for order in (2, 3)},
-    **{f"Conjugate-{order}, flow": _straight(order, 1.0) for order in (2, 3)},
-    **{f"Conjugate-{order}, matched flow": _straight(order) for order in (2, 3)},
-    "SASolver": _of(SASolver),
-    "SASolver, tau 1/2": _of(SASolver, noise_level=0.5),
-    **{f"SASolver {p}-{c}, tau 0": _of(SASolver, predictor=p, corrector=c, noise_level=0.0) for p, c in _ADAMS},
+    "SASolver": _of(dp.SASolver),
+    "SASolver, tau 1/2": _of(dp.SASolver, noise_level=0.5),
+    **{f"SASolver {p}-{c}, tau 0": _of(dp.SASolver, predictor=p, corrector=c, noise_level=0.0) for p, c in _ADAMS},
 }
 
 PHASE_SPACE: dict[str, Build] = {
@@ -124,32 +97,30 @@ PHASE_SPACE: dict[str, Build] = {
     "PSLD ReverseSDE, no noise": _of(dp.ReverseSDE, noise_level=0.0),
     "PSLD Bridge": _of(dp.Bridge),
     "PSLD ProbabilityFlow": _of(dp.ProbabilityFlow),
-    "PSLD SymplecticEuler": _of(SymplecticEuler),
-    "PSLD VelocityVerlet": _of(VelocityVerlet),
-    "PSLD OBA": _of(OBA),
-    "PSLD OBA, naive": _of(OBA, reduced=False),
-    "PSLD OBAB": _of(OBAB),
-    "PSLD SSCS": _of(SSCS),
+    "PSLD SymplecticEuler": _of(dp.SymplecticEuler),
+    "PSLD VelocityVerlet": _of(dp.VelocityVerlet),
+    "PSLD OBA": _of(dp.OBA),
+    "PSLD OBA, naive": _of(dp.OBA, reduced=False),
+    "PSLD OBAB": _of(dp.OBAB),
+    "PSLD SSCS": _of(dp.SSCS),
 }
 
 CONJUGATE: dict[str, Build] = {
-    "PSLD Conjugate, noise": _of(Conjugate),
-    "PSLD Conjugate, noise of L": _of(Conjugate, parameterisation=NoisePrediction(rotates=False)),
-    "PSLD Conjugate-2, noise": _of(Conjugate, order=2),
-    "PSLD Conjugate-3, noise": _of(Conjugate, order=3),
-    "PSLD Conjugate-2, data": _of(Conjugate, order=2, parameterisation=DataPrediction()),
+    "PSLD Conjugate, noise": _of(dp.Conjugate),
+    "PSLD Conjugate, noise of L": _of(dp.Conjugate, parameterisation=dp.NoisePrediction(rotates=False)),
+    "PSLD Conjugate-2, noise": _of(dp.Conjugate, order=2),
+    "PSLD Conjugate-3, noise": _of(dp.Conjugate, order=3),
+    "PSLD Conjugate-2, data": _of(dp.Conjugate, order=2, parameterisation=dp.DataPrediction()),
     **{f"PSLD Conjugate-{order}, residual": _residual(order) for order in (1, 2, 3)},
-    "PSLD ConjugateSymplecticEuler": _of(ConjugateSymplecticEuler),
-    "PSLD ConjugateVelocityVerlet": _of(ConjugateVelocityVerlet),
+    "PSLD ConjugateSymplecticEuler": _of(dp.ConjugateSymplecticEuler),
+    "PSLD ConjugateVelocityVerlet": _of(dp.ConjugateVelocityVerlet),
 }
 
 NONLINEAR = frozenset({"PredictorCorrector"})
 """Samplers whose step sizes depend on the state."""
 
 
-MATCHED = {"AnalyticDDPM"} | {
-    name for builds in (OVERDAMPED, CONJUGATE) for name in builds if "residual" in name or "matched" in name
-}
+MATCHED = {"AnalyticDDPM"} | {name for builds in (OVERDAMPED, CONJUGATE) for name in builds if "residual" in name}
 """Samplers whose coefficients are made for the target; those of the others are kept from one target to the next."""
 
 _PLANS: dict[tuple[str, str, int], Any] = {}

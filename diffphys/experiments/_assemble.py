@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import numpy as np
 import xarray as xr
@@ -13,7 +14,7 @@ from ..clocks import clocks
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..results import dataset
 from ..samplers import AbstractSampler
-from ..samplers.base import check_key
+from ..samplers.base import Increments, check_key
 from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
 from ._chunks import Runner
 from ._clones import Readout, Source, clone_tables, run_clones
@@ -69,9 +70,17 @@ def curve(name: str, moments: Moments, dims: Any = "t") -> Variables:
 
 
 def describe(process: AbstractProcess) -> dict[str, Any]:
-    """A process as plain parameters."""
-    values = {name: np.asarray(value).tolist() for name, value in vars(process).items()}
-    return {"process": type(process).__name__, **values}
+    """A process as plain parameters, those of a process or a schedule within it nested."""
+    return {"process": type(process).__name__, **_parameters(process)}
+
+
+def _parameters(module: eqx.Module) -> dict[str, Any]:
+    return {
+        name: {"kind": type(value).__name__, **_parameters(value)}
+        if isinstance(value, eqx.Module)
+        else np.asarray(value).tolist()
+        for name, value in vars(module).items()
+    }
 
 
 class CloneOptions(NamedTuple):
@@ -84,6 +93,7 @@ class CloneOptions(NamedTuple):
     stop: float | None
     grid: Callable[[float, float, int], np.ndarray]
     trunk_from: float | None
+    increments: Increments
 
     def checked(self, times: np.ndarray) -> "CloneOptions":
         """With `times` and `stop` filled in; refuses what cannot be run."""
@@ -126,7 +136,9 @@ def clone_variables(
         sampler, branch_times, stop=options.stop, steps=options.steps, grid=options.grid,
         trunk_from=options.trunk_from,
     )  # fmt: skip
-    source = Source(target if options.trunk_from is None else None, dim, options.branches, np.dtype(dtype))
+    source = Source(
+        target if options.trunk_from is None else None, dim, options.branches, np.dtype(dtype), options.increments
+    )
     result = run_clones(
         source, sampler, readout, tables, key=key, trajectories=options.clones, runner=runner, name=name
     )
@@ -152,7 +164,9 @@ def clone_variables(
         }
     return variables, {
         "sampler": type(sampler).__name__, "is_time_reversal": int(sampler.is_time_reversal),
-        "clones": options.clones, "branches": options.branches, "steps": options.steps, "stop": options.stop,
+        "increments": options.increments.__name__,
+        "clones": options.clones, "clones_halved": result.halved, "branches": options.branches,
+        "steps": options.steps, "stop": options.stop,
         "start": "forward samples" if options.trunk_from is None else f"a trunk from t = {options.trunk_from}",
         "dtype": str(np.dtype(dtype)), "chunk_clones": result.chunk, "denoiser_evaluations": result.evaluations,
     }  # fmt: skip

@@ -40,6 +40,7 @@ class ChunkedProgram:
             number of items (static).
         arguments: its other arguments.
         items: how many items there are in all.
+        start: the first of them.
         elements: numbers an item holds, for the default chunk.
         chunk: the number of items a chunk, or None to choose it.
 
@@ -55,10 +56,11 @@ class ChunkedProgram:
         items: int,
         elements: int,
         chunk: int | None,
+        start: int = 0,
     ):
         if chunk is not None and chunk < 1:
             raise ValueError(f"`chunk` needs a positive number. Got {chunk}.")
-        self._program, self.arguments, self.items = program, arguments, items
+        self._program, self.arguments, self.items, self.start = program, arguments, items, start
         self.chunk = min(chunk or default_chunk(items, elements), items)
         self.halvings = 0
         while (need := self._needs(self.chunk)) > (free := _SHARE * free_bytes()):
@@ -78,7 +80,7 @@ class ChunkedProgram:
     def __call__(self, index: int) -> dict[str, np.ndarray]:
         """The results of chunk `index`, an item a row; padding cut off."""
         first = index * self.chunk
-        return self._call(first, min(self.chunk, self.items - first), self.chunk)
+        return self._call(self.start + first, min(self.chunk, self.items - first), self.chunk)
 
     def _needs(self, chunk: int) -> int:
         compiled: Any = self._program.lower(*self.arguments, np.int32(0), chunk).compile()

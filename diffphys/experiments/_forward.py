@@ -11,10 +11,21 @@ from jaxtyping import Array, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
 from ..targets import AbstractLabelledTarget, Empirical
-from ._chunks import ChunkedProgram, Runner
+from ._chunks import ChunkedProgram, Runner, default_chunk
 from ._statistics import Moments, chunk_moments, stacked_moments
 
 _PERMUTATIONS = 4
+# Samples at every time that tell how many each time needs; what is asked for beyond the estimate; and the most.
+PILOT = 256
+_MARGIN = 1.1
+_MOST = 1_000_000
+
+
+class Accuracy(NamedTuple):
+    """The standard error that a quantity is to have at every time, each with as many samples as it needs."""
+
+    quantity: str
+    stderr: float
 
 
 class ForwardRun(NamedTuple):
@@ -22,8 +33,11 @@ class ForwardRun(NamedTuple):
 
     moments: dict[str, Moments]
     own_time: Float[np.ndarray, " samples"]
-    """Where each sample's L crosses 0 (data sets only); nan where it does not within the times."""
+    """Where each sample's L crosses 0 (data sets only); nan where it does not. Of samples that have all times."""
     labels: Int[np.ndarray, " samples"]
+    """Of the same samples."""
+    samples: Int[np.ndarray, " times"]
+    """How many samples each time had."""
     chunk: int
 
 
@@ -32,7 +46,7 @@ def _label_readout(target: AbstractLabelledTarget, y: Data, variance: Scalar, la
     posterior = jnp.exp(target.label_log_posterior(y, variance))
     overlap, truth = jnp.sum(posterior**2), posterior[label]
     values = {"phi": overlap, "phi_true": truth, "label_entropy": _entropy(posterior)}
-    for j, nodes in enumerate(getattr(target, "hierarchy", ())):
+    for j, nodes in enumerate(target.hierarchy):
         values[f"phi_level_{j}"] = jnp.sum(_node_posterior(posterior, nodes) ** 2)
     return values
 
@@ -46,29 +60,44 @@ def _entropy(posterior: Float[Array, " k"]) -> Scalar:
     return -jnp.sum(jax.scipy.special.xlogy(posterior, posterior))
 
 
-def _data_readout(target: Empirical, y: Data, variance: Scalar, index: Int[Array, ""], permuted: Int[Array, "g n"]):
-    """What the weights of the data say, of the labels and of the data themselves: one streamed pass."""
+def _data_readout(target: Empirical, y: Data, variance: Scalar, index: Int[Array, ""]):
+    """What the weights of the data say of the data themselves: one streamed pass."""
+    return _of_data(target.weights_summary(y, variance, index))
+
+
+def _of_data(summary: Any) -> dict[str, Array]:
+    return {
+        "phi_c": summary.participation,
+        "own_weight": jnp.exp(summary.log_own_weight),
+        "entropy": summary.entropy,
+        "log_rest_over_own": summary.log_rest_over_own,
+    }
+
+
+def _both_readouts(target: Empirical, y: Data, variance: Scalar, index: Int[Array, ""], permuted: Int[Array, "g n"]):
+    """What they say of the labels too, in the same pass."""
     summary: Any = target.weights_summary(y, variance, index, permuted)
     posterior, without = jnp.exp(summary.label_log_posterior), jnp.exp(summary.label_log_posterior_without)
     label = target.labels[index]
-    return {
+    return _of_data(summary) | {
         "phi": jnp.sum(posterior**2),
         "phi_true": posterior[label],
         "label_entropy": _entropy(posterior),
         "phi_permuted": jnp.mean(jnp.sum(jnp.exp(2 * summary.grouping_log_posteriors), axis=1)),
         "phi_left_out": without[label],
         "overlap_left_out": jnp.sum(without**2),
-        "phi_c": summary.participation,
-        "own_weight": jnp.exp(summary.log_own_weight),
-        "entropy": summary.entropy,
-        "log_rest_over_own": summary.log_rest_over_own,
-        "nearest_is_own": (summary.argmax == index).astype(y.dtype),
     }
 
 
 @eqx.filter_jit
-def _measure(target, permuted, root, variances, first, chunk: int):
-    """Every quantity at every variance, of samples `first ... first + chunk - 1`; the same draws at each."""
+def _measure(target, permuted, root, variances, done, needed, first, chunk: int):
+    """Every quantity of samples `first ... first + chunk - 1`, at the variances that still need them.
+
+    The same draws at each. `done` and `needed`: from which sample on and up to which a variance is `measured`.
+    """
+    measured = (done <= first) & (first < needed)
+    # Those first: the number of turns of the loop is known when it runs, so that nothing is compiled again.
+    order = jnp.argsort(~measured)
 
     def one(i):
         data_key, noise_key = jr.split(jr.fold_in(root, i))
@@ -83,13 +112,22 @@ def _measure(target, permuted, root, variances, first, chunk: int):
 
         def at(variance):
             y = a + jnp.sqrt(variance) * noise
-            if isinstance(target, Empirical):
-                return _data_readout(target, y, variance, origin, permuted)
-            return _label_readout(target, y, variance, origin)
+            if not isinstance(target, Empirical):
+                return _label_readout(target, y, variance, origin)
+            if permuted is None:
+                return _data_readout(target, y, variance, origin)
+            return _both_readouts(target, y, variance, origin, permuted)
 
-        return jax.lax.map(at, variances.astype(a.dtype)) | {"label": label}
+        def turn(k, results):
+            place = order[k]
+            return {name: results[name].at[place].set(value) for name, value in at(levels[place]).items()}
 
-    return jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
+        levels = variances.astype(a.dtype)
+        empty = {name: jnp.zeros(levels.shape, leaf.dtype) for name, leaf in jax.eval_shape(at, levels[0]).items()}
+        return jax.lax.fori_loop(0, jnp.sum(measured), turn, empty) | {"label": label}
+
+    results = jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
+    return results | {"measured": jnp.broadcast_to(measured, (chunk, measured.size))}
 
 
 def permuted_labels(target: Empirical, key: PRNGKey) -> Int[Array, "g n"]:
@@ -106,6 +144,8 @@ def measure_forward(
     key: PRNGKey,
     samples: int,
     runner: Runner,
+    accuracy: Accuracy | None = None,
+    labels: bool = True,
     name: str = "forward",
 ) -> ForwardRun:
     """Moments of posterior quantities of y = a + sqrt(v) noise, a and noise the same at every v.
@@ -115,32 +155,86 @@ def measure_forward(
         variances: channel variances, in the order of `times`.
         times: their times, for the crossings of single samples.
         key: root of the addressed noise.
-        samples: how many.
+        samples: how many at every time; with an `accuracy`, of the pilot.
         runner: chunk size, journals and progress.
+        accuracy: what to reach at every time, with more samples where the pilot is not enough.
+        labels: whether to measure what a data set says of its labels, at the price of as much again.
         name: what the journal and the bar are called.
+
+    Raises:
+        ValueError: if more than a million samples would be needed.
     """
     sample_key, label_key = jr.split(key)
-    permuted = permuted_labels(target, label_key) if isinstance(target, Empirical) else None
-    arguments = (target, permuted, sample_key, np.asarray(variances))
-    program = ChunkedProgram(_measure, arguments, items=samples, elements=3 * target.dim, chunk=runner.chunk)
+    permuted = permuted_labels(target, label_key) if labels and isinstance(target, Empirical) else None
+    fixed = (target, permuted, sample_key, np.asarray(variances))
+    done, needed = np.zeros(len(times), np.int32), np.full(len(times), samples, np.int32)
+    # A pilot is small, and those that follow have its chunks.
+    elements = 3 * target.dim
+    chunk = default_chunk(4 * samples, elements) if accuracy is not None and runner.chunk is None else runner.chunk
+    runs: list[ForwardRun] = []
+    while np.any(needed > done):
+        start = int(done[needed > done].min())
+        program = ChunkedProgram(
+            _measure, (*fixed, done, needed), items=int(needed.max()) - start, elements=elements, chunk=chunk,
+            start=start,
+        )  # fmt: skip
+        stage = f"{name}-{len(runs)}" if runs else name
+        runs.append(_collected(program, np.asarray(times), target.num_labels, runner, stage))
+        chunk = program.chunk
+        run = _joined(runs)
+        done = needed
+        if accuracy is not None:
+            needed = _needed(accuracy, run, np.asarray(times), done)
+    return run
+
+
+def _collected(program: ChunkedProgram, times: np.ndarray, groups: int, runner: Runner, name: str) -> ForwardRun:
+    """The run of one program."""
     order = np.argsort(times)
-    number = target.num_labels
 
     def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        labels = results.pop("label")
+        labels, measured = results.pop("label"), results.pop("measured")
+        sums = chunk_moments(results, labels, groups, program.chunk, program.chunks, measured)
         own = np.full(program.chunk, -1.0)
         padded = np.full(program.chunk, -1)
-        padded[: len(labels)] = labels
+        whole = measured.all(1)
+        padded[: len(labels)] = np.where(whole, labels, -1)
         if "log_rest_over_own" in results:
-            own[: len(labels)] = _zeros(np.asarray(times)[order], results["log_rest_over_own"][:, order])
-        sums = chunk_moments(results, labels, number, program.chunk, program.chunks)
+            crossed = _zeros(times[order], results["log_rest_over_own"][:, order])
+            own[: len(labels)] = np.where(whole, crossed, -1.0)
         return {f"moments.{part}": value for part, value in sums.items()} | {"own": own, "labels": padded}
 
-    stacked = runner.collect(name, program, reduce, {"samples": samples}, unit="sample")
+    stacked = runner.collect(name, program, reduce, {"samples": program.items}, unit="sample")
     moments = stacked_moments({n.removeprefix("moments."): a for n, a in stacked.items() if n.startswith("moments.")})
     own, labels = stacked["own"].ravel(), stacked["labels"].ravel()
     own, labels = own[labels >= 0], labels[labels >= 0]
-    return ForwardRun(moments, np.where(own < 0, np.nan, own), labels, program.chunk)
+    counts = stacked["moments.count"].sum((0, 1, 2)).astype(int)
+    return ForwardRun(moments, np.where(own < 0, np.nan, own), labels, counts, program.chunk)
+
+
+def _joined(runs: list[ForwardRun]) -> ForwardRun:
+    """All runs as one: of different samples, some at part of the times."""
+    moments = {
+        name: Moments(*map(np.concatenate, zip(*(run.moments[name] for run in runs), strict=True)))
+        for name in runs[0].moments
+    }
+    own, labels = (np.concatenate([getattr(run, field) for run in runs]) for field in ("own_time", "labels"))
+    return ForwardRun(moments, own, labels, np.sum([run.samples for run in runs], axis=0), runs[0].chunk)
+
+
+def _needed(accuracy: Accuracy, run: ForwardRun, times: np.ndarray, done: np.ndarray) -> Int[np.ndarray, " times"]:
+    """Up to which sample each time is to be measured, in whole chunks."""
+    _, error = run.moments[accuracy.quantity].pooled()
+    short = error > accuracy.stderr
+    wanted = np.where(short, _MARGIN * run.samples * (error / accuracy.stderr) ** 2, run.samples)
+    if np.any(wanted > _MOST):
+        worst, least = int(np.argmax(wanted)), float(np.sqrt(wanted.max() / _MOST))
+        raise ValueError(
+            f"`stderr` needs about {wanted[worst]:.2g} samples at t = {times[worst]:.3g}, and {_MOST} are allowed. "
+            f"Do ask for {least:.2g} times as much."
+        )
+    chunks = np.where(short, np.ceil((wanted - done) / run.chunk), 0)
+    return (done + run.chunk * chunks).astype(np.int32)
 
 
 def _zeros(times: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -165,6 +259,8 @@ def half_sample_errors(
     key: PRNGKey,
     samples: int,
     datasets: int | None,
+    accuracy: Accuracy | None = None,
+    with_labels: bool = True,
 ) -> dict[str, tuple]:
     """`stderr_data`: how far curves of a data set would move with another draw of it.
 
@@ -181,7 +277,7 @@ def half_sample_errors(
         kept = np.concatenate([half[: max(1, len(half) // 2)] for half in halves])
         measured = measure_forward(
             Empirical(points[kept], labels[kept]), variances, times, key=jr.clone(key), samples=samples,
-            runner=Runner(progress=False),
+            runner=Runner(progress=False), accuracy=accuracy, labels=with_labels,
         )  # fmt: skip
         for name in quantities:
             mean, error = measured.moments[name].pooled()

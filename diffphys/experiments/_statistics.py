@@ -7,16 +7,16 @@ from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import isotonic_regression
 
-from ..thermo._root import root
+from .._root import root
 
 # A bootstrap wants this many blocks of samples at least.
 _BLOCKS = 16
 
 
 class Moments(NamedTuple):
-    """Count, sum and centred sum of squares of a quantity, a block of samples and a group."""
+    """Count, sum and centred sum of squares of a quantity, a block of samples and a group, at each time."""
 
-    count: Float[np.ndarray, "blocks groups 1"]
+    count: Float[np.ndarray, "blocks groups times"]
     total: Float[np.ndarray, "blocks groups times"]
     squares: Float[np.ndarray, "blocks groups times"]
 
@@ -25,36 +25,51 @@ class Moments(NamedTuple):
         return _combine(*(part.reshape(-1, part.shape[-1]) for part in self))
 
     def by_group(self) -> tuple[Float[np.ndarray, "groups times"], Float[np.ndarray, "groups times"]]:
-        """Mean and standard error of each group; nan where a group has no sample."""
+        """Mean and standard error of each group; nan where a group has fewer than two samples."""
         groups = [_combine(*(part[:, g] for part in self)) for g in range(self.count.shape[1])]
         means, errors = zip(*groups, strict=True)
         return np.stack(means), np.stack(errors)
 
 
 def chunk_moments(
-    results: dict[str, np.ndarray], groups: np.ndarray, number: int, chunk: int, chunks: int
+    results: dict[str, np.ndarray],
+    groups: np.ndarray,
+    number: int,
+    chunk: int,
+    chunks: int,
+    measured: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Sums of one chunk of results, a row a sample: by block of samples and by group."""
+    """Sums of one chunk of results, a row a sample: by block of samples and by group.
+
+    Args:
+        results: by name, a row a sample and a column a time.
+        groups: the group of each sample.
+        number: how many groups there are.
+        chunk: samples of a chunk that is full.
+        chunks: how many chunks there are.
+        measured: where the results count; everywhere by default.
+    """
     blocks = min(chunk, -(-_BLOCKS // chunks))
-    sums = {"count": np.zeros((blocks, number, 1))}
-    for name, values in results.items():
-        for part in ("total", "squares"):
-            sums[f"{name}.{part}"] = np.zeros((blocks, number, values.shape[1]))
+    shape = next(iter(results.values())).shape
+    measured = np.ones(shape, bool) if measured is None else measured
+    parts = ("count", *(f"{name}.{part}" for name in results for part in ("total", "squares")))
+    sums = {part: np.zeros((blocks, number, shape[1])) for part in parts}
     block = np.arange(len(groups)) * blocks // chunk
     for cell in {*zip(block.tolist(), groups.tolist(), strict=True)}:
         members = (block == cell[0]) & (groups == cell[1])
-        sums["count"][cell] = members.sum()
+        counted = measured[members]
+        count = sums["count"][cell] = counted.sum(0)
         for name, values in results.items():
-            own = values[members].astype(np.float64)
-            sums[f"{name}.total"][cell] = own.sum(0)
-            sums[f"{name}.squares"][cell] = ((own - own.mean(0)) ** 2).sum(0)
+            own = np.where(counted, values[members].astype(np.float64), 0.0)
+            total = sums[f"{name}.total"][cell] = own.sum(0)
+            sums[f"{name}.squares"][cell] = np.where(counted, (own - total / np.maximum(count, 1)) ** 2, 0.0).sum(0)
     return sums
 
 
 def stacked_moments(stacked: dict[str, np.ndarray]) -> dict[str, Moments]:
     """The moments of every quantity from the sums of all chunks; empty blocks are those of padding."""
     flat = {name: array.reshape(-1, *array.shape[2:]) for name, array in stacked.items()}
-    full = flat["count"].sum((1, 2)) > 0
+    full = flat["count"].any((1, 2))
     names = [name.removesuffix(".total") for name in flat if name.endswith(".total")]
     return {n: Moments(*(flat[part][full] for part in ("count", f"{n}.total", f"{n}.squares"))) for n in names}
 
@@ -62,12 +77,11 @@ def stacked_moments(stacked: dict[str, np.ndarray]) -> dict[str, Moments]:
 def _combine(count, total, squares):
     """Chan's parallel formula for the mean and its standard error; nan below two samples."""
     number = count.sum(0)
-    if number[0] < 2:
-        return np.full(total.shape[-1], np.nan), np.full(total.shape[-1], np.nan)
-    mean = total.sum(0) / number
+    mean = total.sum(0) / np.maximum(number, 1)
     own = total / np.maximum(count, 1)
     spread = squares.sum(0) + (count * (own - mean) ** 2).sum(0)
-    return mean, np.sqrt(spread / (number - 1) / number)
+    error = np.sqrt(spread / np.maximum(number - 1, 1) / np.maximum(number, 1))
+    return np.where(number < 2, np.nan, mean), np.where(number < 2, np.nan, error)
 
 
 def crossing(
@@ -104,21 +118,26 @@ def crossing_interval(
 
     Returns:
         The crossing of the mean curve, and the ends of the interval of bootstrapped crossings; nan if more than
-        the excluded tail of them do not cross, or if there are fewer than 8 blocks.
+        the excluded tail of them do not cross, or if some time has samples in fewer than 8 blocks.
     """
     mean, _ = moments.pooled()
     value = crossing(times, mean, level, rising=rising)
     total, count = moments.total.sum(1), moments.count.sum(1)
-    total, count = total[count[:, 0] > 0], count[count[:, 0] > 0]
+    total, count = total[count.any(1)], count[count.any(1)]
     blocks = len(count)
-    if blocks < 8 or not np.isfinite(value):
+    if np.min((count > 0).sum(0)) < 8 or not np.isfinite(value):
         return value, float("nan"), float("nan")
     rng = np.random.default_rng(seed)
-    picks = rng.integers(blocks, size=(draws, blocks))
-    line = crossing(times, total.sum(0) / count.sum(), level, rising=rising, smooth=False)
-    moved = np.array([
-        crossing(times, total[p].sum(0) / count[p].sum(), level, rising=rising, smooth=False) - line for p in picks
-    ])  # fmt: skip
+
+    def drawn(picks: np.ndarray) -> float:
+        """The crossing in some of the blocks, by lines; nan if none of them has a sample at some time."""
+        number = count[picks].sum(0)
+        if not number.all():
+            return float("nan")
+        return crossing(times, total[picks].sum(0) / number, level, rising=rising, smooth=False)
+
+    line = drawn(np.arange(blocks))
+    moved = np.array([drawn(picks) - line for picks in rng.integers(blocks, size=(draws, blocks))])
     tail = 0.5 * (1 - confidence)
     if np.mean(~np.isfinite(moved)) > tail:
         return value, float("nan"), float("nan")

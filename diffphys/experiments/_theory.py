@@ -1,6 +1,5 @@
 """What theory says of a target: its leading eigenvalue, its two Gaussian classes, its critical times."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +8,6 @@ from jaxtyping import Float
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..targets import AbstractTarget, Empirical, Gaussian, IsotropicMixture, SharedCovarianceMixture
 from ..thermo import SpectralTime, collapse_variance, covariance_spectrum, spectral_time
-from ..thermo._root import root
 
 Variances = Float[np.ndarray, " times"]
 
@@ -32,25 +30,11 @@ def channel_variances(process: AbstractProcess, times: Float[np.ndarray, " times
     return np.array([float(process.kernel(float(t)).variance) for t in times])
 
 
-def time_of_variance(process: AbstractProcess, variance: float) -> float:
-    """The time at which the channel of a process has a given variance; nan for nan."""
-    if not np.isfinite(variance):
-        return float("nan")
-    high = 1.0
-    while float(process.kernel(math.exp(high)).variance) < variance:
-        high += 1.0
-
-    def gap(log_t: float) -> float:
-        return math.log(float(process.kernel(math.exp(log_t)).variance) / variance)
-
-    return math.exp(root(gap, -40.0, high))
-
-
 def time_of_ou(process: AbstractProcess, time: float) -> float:
     """The time of a process at which its channel is that of OU at `time`: the same, for OU."""
     if isinstance(process, OrnsteinUhlenbeck) or not np.isfinite(time):
         return time
-    return time_of_variance(process, float(np.expm1(2 * time)))
+    return process.time_of_variance(float(np.expm1(2 * time)))
 
 
 def two_classes(target: AbstractTarget) -> TwoClasses | None:

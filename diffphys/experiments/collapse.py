@@ -16,7 +16,8 @@ from .._types import PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
-from ..targets import AbstractTarget, Empirical
+from ..samplers.base import Increments
+from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
 from ._assemble import (
     CRITERIA,
     QUANTILES,
@@ -31,10 +32,10 @@ from ._assemble import (
     split_key,
 )  # fmt: skip
 from ._chunks import Runner
-from ._forward import ForwardRun, half_sample_errors, measure_forward
+from ._forward import PILOT, Accuracy, ForwardRun, half_sample_errors, measure_forward
 from ._last_change import last_change_times
 from ._statistics import Moments, crossing_interval
-from ._theory import channel_variances, data_of, spectrum_of, time_of_variance, two_classes, within_spectrum
+from ._theory import channel_variances, data_of, spectrum_of, two_classes, within_spectrum
 
 
 class DatumAgreement(eqx.Module):
@@ -57,10 +58,12 @@ def collapse(
     *,
     key: PRNGKey,
     samples: int | None = 2000,
+    stderr: float | None = None,
     law: AbstractTarget | None = None,
     clones: int | None = None,
     clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
+    increments: Increments = jax.random.normal,
     branches: int = 2,
     steps: int = 64,
     stop: float | None = None,
@@ -85,11 +88,15 @@ def collapse(
         process: the forward process.
         times: times of the process, above 0, in order.
         key: a typed key, the root of all noise.
-        samples: forward samples of the identities; None for none.
+        samples: forward samples of the identities; None for none. Not used if `stderr` is given.
+        stderr: the standard error of f_e / alpha to reach at every time. A pilot of 256 samples tells how many each
+            time needs; each then has these and a tenth more, again until it is reached, up to a million. Times share
+            the samples they have in common.
         law: the law that the data were drawn from, for the theory; by default a Gaussian of their covariance.
         clones: trajectories of the simulation at each time; none by default.
         clone_times: as in `speciation`, like all that follows but `trajectories`.
         sampler: how clones move.
+        increments: how their noise is drawn.
         branches: clones a branch point.
         steps: steps of a clone.
         stop: where clones stop.
@@ -103,9 +110,10 @@ def collapse(
 
     Returns:
         A dataset on `t`: `excess_entropy` f_e / alpha, `phi_c`, `log_ratio` E[L], each pooled and by class with its
-        errors; `psi` and the random-energy theory `psi_theory`, `lambda_c`; `participation_ratio` 1 / phi_C;
-        `collapse_time` by criterion and group (pooled, then each class), with intervals; quantiles of the times
-        at which L of single data points crosses 0; `phi_c_clones`, `last_change_time` if asked for.
+        errors; `samples`, how many each time had; `psi` and the random-energy theory `psi_theory`, `lambda_c`;
+        `participation_ratio` 1 / phi_C; `collapse_time` by criterion and group (pooled, then each class), with
+        intervals; quantiles of the times at which L of single data points crosses 0; `phi_c_clones`,
+        `last_change_time` if asked for.
         The attributes give alpha, d with and without constant coordinates, d_eff and the width 2 / sqrt(d_eff).
 
     Raises:
@@ -118,17 +126,23 @@ def collapse(
         raise ValueError(f"`collapse` needs a data set, `Empirical(points)`. Got `{type(data).__name__}`.")
     times = check_times(times)
     check_count("samples", samples, 32)
+    accuracy = None
+    if stderr is not None:
+        if not 0 < stderr < np.inf:
+            raise ValueError(f"`stderr` needs a positive error of f_e / alpha. Got {stderr}.")
+        samples, accuracy = PILOT, Accuracy("entropy", stderr * float(np.log(data.num_points)))
     options = None
     if clones is not None:
-        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from).checked(times)
+        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from, increments).checked(times)
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)
     variables, attrs = collapse_theory(data, process, times, law)
     if samples is not None:
         measured = measure_forward(
-            data, variances, times, key=forward_key, samples=samples, runner=runner, name="collapse-forward"
-        )
+            data, variances, times, key=forward_key, samples=samples, runner=runner, accuracy=accuracy, labels=False,
+            name="collapse-forward",
+        )  # fmt: skip
         curves, results = collapse_curves(data, process, times, measured, law)
         variables |= curves | excess_entropy_errors(
             data,
@@ -140,6 +154,8 @@ def collapse(
                 key=forward_key,
                 samples=samples,
                 datasets=datasets,
+                accuracy=accuracy,
+                with_labels=False,
             ),
         )
         attrs |= results
@@ -212,7 +228,8 @@ def collapse_curves(
         np.array(own).T,
         {"long_name": "where L of a datum is 0"},
     )
-    return variables, forward_attributes(data, len(measured.labels), measured.chunk)
+    variables["samples"] = ("t", measured.samples, {"long_name": "forward samples of the identities"})
+    return variables, forward_attributes(data, int(measured.samples.max()), measured.chunk)
 
 
 def _scaled(moments: Moments, factor: float) -> Moments:
@@ -242,7 +259,7 @@ def collapse_theory(
     }  # fmt: skip
     return variables, {
         "theory": origin,
-        "collapse_time_theory": time_of_variance(process, v_c),
+        "collapse_time_theory": process.time_of_variance(v_c),
         "effective_dimension": float(thermo.effective_dimension(v_c, spectrum)),
         "width_log_v": float(thermo.collapse_width(v_c, spectrum)),
     }
@@ -270,7 +287,8 @@ def _times_by_name(
             spectrum = thermo.covariance_spectrum(members) if law is None else within_spectrum(law)
             # Separated classes collapse alone, each with its own data.
             whole = g == 0 or data.num_labels == 1
-            count = len(members) / (getattr(law, "num_labels", 1) if whole else 1)
-            values[0, -1, g] = time_of_variance(process, float(thermo.collapse_variance(count, spectrum)))
+            separated = law.num_labels if whole and isinstance(law, AbstractLabelledTarget) else 1
+            count = len(members) / separated
+            values[0, -1, g] = process.time_of_variance(float(thermo.collapse_variance(count, spectrum)))
     names = ("collapse_time", "collapse_time_low", "collapse_time_high")
     return {name: (("criterion", "group"), value) for name, value in zip(names, values, strict=True)}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
@@ -13,6 +14,7 @@ from .._types import PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
+from ..samplers.base import Increments
 from ..targets import AbstractTarget, Empirical
 from ._assemble import CloneOptions, check_count, check_times, clone_variables, experiment_dataset, split_key
 from ._chunks import Runner
@@ -43,6 +45,7 @@ def regimes(
     clones: int | None = None,
     clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
+    increments: Increments = jax.random.normal,
     branches: int = 2,
     steps: int = 64,
     stop: float | None = None,
@@ -64,7 +67,7 @@ def regimes(
     check_count("samples", samples, 32)
     options = None
     if clones is not None:
-        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from).checked(times)
+        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from, increments).checked(times)
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)

@@ -13,7 +13,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from .. import _block as block
+from .._root import root
 from .._types import Block, Data, Lift, Noise, PRNGKey, Scalar, State
+
+# The logarithm of the latest time at which a noise level is looked for.
+_LATEST = 40.0
 
 
 class Kernel(eqx.Module):
@@ -131,6 +135,30 @@ class AbstractProcess(eqx.Module):
     @abc.abstractmethod
     def kernel(self, t: Scalar) -> Kernel:
         """The law of `z_t` given the clean data, for `t > 0`."""
+
+    def time_of_variance(self, variance: float) -> float:
+        """The time at which the channel has a noise variance `v`: where processes ask a denoiser the same question.
+
+        Args:
+            variance: v > 0, in data units squared; nan gives nan.
+
+        Raises:
+            ValueError: if it is not positive, or the noise never grows to it.
+        """
+        if math.isnan(variance):
+            return math.nan
+        process = self.on_host()
+
+        def gap(log_t: float) -> float:
+            return math.log(float(process.kernel(math.exp(log_t)).variance) / variance)
+
+        high = 1.0
+        if 0 < variance < math.inf:
+            while gap(high) < 0 and high < _LATEST:
+                high += 1.0
+        if not 0 < variance < math.inf or gap(high) < 0:
+            raise ValueError(f"`variance` needs a positive noise that the process reaches. Got {variance}.")
+        return math.exp(root(gap, -40.0, high))
 
     def on_host(self) -> "AbstractProcess":
         """The process with its parameters in NumPy float64: what tables of coefficients are made from."""

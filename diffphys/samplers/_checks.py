@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from .._types import State
+from .._types import Denoiser, State
 from ..processes import AbstractProcess, AbstractStationaryProcess
 
 _ANY = "`ReverseSDE`, `Bridge`, `ProbabilityFlow` and `Conjugate` take any linear process"
@@ -38,7 +38,7 @@ def check_steps(sampler: object, steps: int, history: int):
         )
 
 
-def check_denoiser(denoise: object, z: State):
+def check_denoiser(denoise: Denoiser, z: State):
     """Refuses a denoiser whose estimate is not of the shape of the data."""
     data = jax.ShapeDtypeStruct(z.shape[-1:], z.dtype)
     found = eqx.filter_eval_shape(denoise, data, jax.ShapeDtypeStruct((), z.dtype))

@@ -219,36 +219,3 @@ def _scalars(table: ConjugateTable) -> ConjugateTable:
     gain, variance, of_state, of_data, carry, pulls, damps = table
     damps = None if damps is None else damps[..., 0, 0]
     return ConjugateTable(gain, variance, of_state[:, 0, 0], of_data[:, 0], carry[:, 0, 0], pulls[..., 0, 0], damps)
-
-
-def step_matrices(table: ConjugateTable, jacobian: float | np.ndarray) -> Float[np.ndarray, "_ _ _"]:
-    """The matrix of each whole step where the denoiser is linear, D = j y, on this state and the past ones it uses.
-
-    Args:
-        table: the steps.
-        jacobian: j, an eigenvalue of dD/dy: one, or one for each step.
-
-    Returns:
-        Square matrices of `order * k` rows, the newest state first.
-    """
-    steps, order = table.pulls.shape[:2]
-    gain = np.reshape(table.gain, (steps, 1, -1))
-    k = gain.shape[-1]
-    reads = np.broadcast_to(jacobian, steps)[:, None, None] * np.reshape(table.of_data, (steps, -1, 1)) * gain
-    reads = reads + np.reshape(table.of_state, (steps, -1, k))
-    pulls = np.reshape(table.pulls, (steps, order, k, -1))
-    matrices = np.zeros((steps, order * k, order * k))
-    matrices[:, k:, :-k] = np.eye((order - 1) * k)
-    matrices[:, :k, :k] = np.reshape(table.carry, (steps, k, k))
-    for i in range(order):
-        matrices[i:, :k, i * k : (i + 1) * k] += pulls[i:, i] @ reads[: steps - i]
-    if table.damps is not None:
-        matrices[:, :k, k:] += (
-            np.reshape(table.damps, (steps, order - 1, k, k)).transpose(0, 2, 1, 3).reshape(steps, k, -1)
-        )
-    return matrices
-
-
-def step_eigenvalues(table: ConjugateTable, jacobian: float | np.ndarray) -> np.ndarray:
-    """The eigenvalues of `step_matrices`: a step at which one is larger than 1 in size makes errors grow."""
-    return np.linalg.eigvals(step_matrices(table, jacobian))

@@ -28,16 +28,26 @@ class AbstractSampler(eqx.Module):
 
     process: eqx.AbstractVar[AbstractProcess]
     denoise: eqx.AbstractVar[Denoiser]
-    is_time_reversal: eqx.AbstractVar[bool]
-    """Whether, with the exact score and small steps, paths have the law of the forward process reversed.
 
-    Only then is clone agreement an average over the posterior; a sampler that keeps the marginals alone has
-    another one.
-    """
-    draws: eqx.AbstractVar[int]
-    """Standard normal arrays of the shape of a state that a step uses; 0 if it is deterministic."""
-    evaluations: eqx.AbstractVar[int]
-    """Calls of the denoiser a step."""
+    # Properties, not `AbstractVar`: a type checker takes those for arguments of the constructor, fields or not.
+    @property
+    @abc.abstractmethod
+    def is_time_reversal(self) -> bool:
+        """Whether, with the exact score and small steps, paths have the law of the forward process reversed.
+
+        Only then is clone agreement an average over the posterior; a sampler that keeps the marginals alone has
+        another one.
+        """
+
+    @property
+    @abc.abstractmethod
+    def draws(self) -> int:
+        """Standard normal arrays of the shape of a state that a step uses; 0 if it is deterministic."""
+
+    @property
+    @abc.abstractmethod
+    def evaluations(self) -> int:
+        """Calls of the denoiser a step."""
 
     @abc.abstractmethod
     def plan(self, ts: Float[np.ndarray, " n"]) -> PyTree[np.ndarray]:

@@ -2,14 +2,17 @@
 
 import functools
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from .. import _block as block
 from .._types import Block, Data, Lift, State
 
 Term: TypeAlias = tuple[str, int]
-"""What is combined: ("state", 0), ("data", stage), ("noise", draw) or ("past", how many steps ago)."""
+"""What is combined: ("state", 0), ("data", stage), ("noise", draw) or ("past", how many predictions ago)."""
+
+Terms: TypeAlias = dict[Term, Any]
+"""A coefficient for each term: a block or a lift; in a table, those of all steps on a leading axis."""
 
 
 class Combination:
@@ -27,8 +30,8 @@ class Combination:
     # NumPy arrays leave `array * combination` and `array @ combination` to us.
     __array_ufunc__ = None
 
-    def __init__(self, terms: Mapping[Term, Block | Lift]):
-        self.terms = dict(terms)
+    def __init__(self, terms: Terms):
+        self.terms = terms
 
     def __add__(self, other: "Combination") -> "Combination":
         terms = dict(self.terms)
@@ -50,7 +53,7 @@ class Combination:
     def __rmatmul__(self, a: Block) -> "Combination":
         return Combination({term: block.matmul(a, coefficient) for term, coefficient in self.terms.items()})
 
-    def project(self, weights: Lift) -> dict[Term, Any]:
+    def project(self, weights: Lift) -> Terms:
         """The coefficients of the data-shaped `sum_i w_i z_i`: numbers for estimates, lifts for the rest."""
         w = block.transpose(weights)
         return {term: block.matmul(w, coefficient) for term, coefficient in self.terms.items()}
@@ -68,7 +71,7 @@ class Estimate:
         return Combination({("data", self.stage): lift})
 
 
-def combine_states(terms: Mapping[Term, Block | Lift], operands: Mapping[str, Sequence]) -> State:
+def combine_states(terms: Terms, operands: Mapping[str, Sequence]) -> State:
     """The state that coefficients and operands make, on the device."""
     return _total(
         block.lift(coefficient, operands[kind][i]) if kind == "data" else block.apply(coefficient, operands[kind][i])
@@ -76,7 +79,7 @@ def combine_states(terms: Mapping[Term, Block | Lift], operands: Mapping[str, Se
     )
 
 
-def combine_channels(terms: Mapping[Term, Any], operands: Mapping[str, Sequence]) -> Data:
+def combine_channels(terms: Terms, operands: Mapping[str, Sequence]) -> Data:
     """The observation that projected coefficients and operands make, on the device."""
     return _total(
         coefficient * operands[kind][i] if kind == "data" else block.project(coefficient, operands[kind][i])
@@ -84,4 +87,5 @@ def combine_channels(terms: Mapping[Term, Any], operands: Mapping[str, Sequence]
     )
 
 
-_total = functools.partial(functools.reduce, operator.add)
+def _total(parts: Iterable[Any]) -> Any:
+    return functools.reduce(operator.add, parts)

@@ -165,18 +165,19 @@ class PredictorCorrector(AbstractSampler):
     """
 
     predictor: AbstractSampler
-    snr: float = eqx.field(static=True, default=0.16, converter=float)
-    corrections: int = eqx.field(static=True, default=1)
+    snr: float = eqx.field(static=True)
+    corrections: int = eqx.field(static=True)
     is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
 
-    def __check_init__(self):
-        if not 0 < self.snr < np.inf:
-            raise ValueError(f"`PredictorCorrector` needs a finite `snr > 0`. Got {self.snr}.")
-        if self.corrections < 1:
+    def __init__(self, predictor: AbstractSampler, snr: float = 0.16, corrections: int = 1):
+        if not 0 < snr < np.inf:
+            raise ValueError(f"`PredictorCorrector` needs a finite `snr > 0`. Got {snr}.")
+        if corrections < 1:
             raise ValueError(
-                f"`PredictorCorrector` needs at least one of `corrections` a step. Got {self.corrections}. "
+                f"`PredictorCorrector` needs at least one of `corrections` a step. Got {corrections}. "
                 "Do use the predictor itself for none."
             )
+        self.predictor, self.snr, self.corrections = predictor, float(snr), corrections
 
     @property
     def process(self) -> AbstractProcess:

@@ -4,31 +4,30 @@ import abc
 import functools
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
 from .. import _block as block
-from .._types import Block, Draws, Lift, Scalar, State
+from .._types import Draws, Scalar, State
 from ..processes import AbstractProcess, Kernel
 from ._checks import check_steps
 from .base import AbstractSampler
-from .combination import Combination, Estimate, Term, combine_channels, combine_states
+from .combination import Combination, Estimate, Terms, combine_channels, combine_states
 
 
 class Stage(NamedTuple):
     """One call of the denoiser: on which combination, at which variance."""
 
-    variance: Scalar
-    channel: dict[Term, Any]
+    variance: Any
+    channel: Terms
 
 
 class Row(NamedTuple):
-    """One step: its calls of the denoiser, the state it ends in, and the prediction it leaves for later steps."""
+    """One step: its calls of the denoiser, the state it ends in, and the predictions it leaves for later steps."""
 
     stages: tuple[Stage, ...]
-    state: dict[Term, Block | Lift]
-    memory: dict[Term, Block | Lift]
+    state: Terms
+    memory: tuple[Terms, ...]
 
 
 class Step:
@@ -40,16 +39,24 @@ class Step:
         i: the number of the step.
         t, s: where it starts and where it ends, s < t.
         z: the state at t.
+        shared: what the sampler has prepared for all steps.
     """
 
-    def __init__(self, process: AbstractProcess, ts: Float[np.ndarray, " n"], i: int, kernels: dict[float, Kernel]):
-        self.process, self.ts, self.i = process, ts, i
+    def __init__(
+        self,
+        process: AbstractProcess,
+        ts: Float[np.ndarray, " n"],
+        i: int,
+        kernels: dict[float, Kernel],
+        shared: Any = None,
+    ):
+        self.process, self.ts, self.i, self.shared = process, ts, i, shared
         self.t, self.s = float(ts[i]), float(ts[i + 1])
         self._identity = block.identity_like(process.start()[1])
         self.z = Combination({("state", 0): self._identity})
         self._kernels = kernels
         self._stages: list[Stage] = []
-        self._memory: dict[Term, Block | Lift] = {}
+        self._memory: tuple[Terms, ...] = ()
 
     def kernel(self, t: float) -> Kernel:
         """The law of the state at a time given the data; made once a time."""
@@ -65,16 +72,16 @@ class Step:
         """What was remembered k steps ago, k >= 1; there are `i` of them at most."""
         return Combination({("past", k - 1): self._identity})
 
-    def remember(self, prediction: Combination):
-        """Leaves a prediction for later steps."""
-        self._memory = prediction.terms
+    def remember(self, *predictions: Combination):
+        """Leaves predictions for later steps; of several, `past` counts each."""
+        self._memory = tuple(prediction.terms for prediction in predictions)
 
     def denoise(self, z: Combination, t: float) -> Estimate:
         """Asks for E[a | z] at time t: one evaluation."""
         kernel = self.kernel(t)
         return self.ask(z.project(kernel.gain), kernel.variance)
 
-    def ask(self, channel: dict[Term, Any], variance: Scalar) -> Estimate:
+    def ask(self, channel: Terms, variance: Scalar) -> Estimate:
         """Asks for E[a | y] of an observation of any noise variance, at whatever time: one evaluation."""
         self._stages.append(Stage(variance, channel))
         return Estimate(len(self._stages) - 1)
@@ -97,19 +104,26 @@ class AbstractTableSampler(AbstractSampler):
     remembers. The carry of the loop is the state and those predictions, the latest first.
     """
 
-    history: eqx.AbstractVar[int]
-    """How many predictions of earlier steps are remembered; the first steps have fewer, and must do with them."""
+    @property
+    @abc.abstractmethod
+    def history(self) -> int:
+        """How many predictions of earlier steps are remembered; the first steps have fewer, and must do with them."""
 
     @abc.abstractmethod
     def compose(self, step: Step) -> Combination:
         """The state at `step.s`, as a combination of `step.z` and of what the step asks for."""
 
+    def prepare(self, process: AbstractProcess, ts: Float[np.ndarray, " n"]) -> Any:
+        """What all steps share and is better made for the whole grid at once; by default nothing."""
+
     def plan(self, ts: Float[np.ndarray, " n"]) -> Row:
-        check_steps(self, len(ts) - 1, self.history)
         process = self.process.on_host()
         kernels: dict[float, Kernel] = {}
-        steps = [Step(process, ts, i, kernels) for i in range(len(ts) - 1)]
-        return _stack([step.row(self.compose(step)) for step in steps])
+        shared = self.prepare(process, ts)
+        steps = [Step(process, ts, i, kernels, shared) for i in range(len(ts) - 1)]
+        rows = [step.row(self.compose(step)) for step in steps]
+        check_steps(self, len(rows), self.history // max(1, len(rows[0].memory)))
+        return _stack(rows)
 
     def init(self, z: State) -> tuple[State, tuple[Array, ...]]:
         return z, (0 * z,) * self.history
@@ -120,7 +134,7 @@ class AbstractTableSampler(AbstractSampler):
         for stage in row.stages:
             operands["data"].append(self.denoise(combine_channels(stage.channel, operands), stage.variance))
         if past:
-            past = (combine_states(row.memory, operands), *past[:-1])
+            past = (*(combine_states(terms, operands) for terms in row.memory), *past[: -len(row.memory)])
         return combine_states(row.state, operands), past
 
     def state(self, carry: tuple[State, tuple[Array, ...]]) -> State:
@@ -133,12 +147,12 @@ def _stack(rows: list[Row]) -> Row:
     return Row(
         tuple(Stage(np.stack([s.variance for s in same]), _stack_terms([s.channel for s in same])) for same in stages),
         _stack_terms([row.state for row in rows]),
-        _stack_terms([row.memory for row in rows]),
+        tuple(_stack_terms(list(same)) for same in zip(*[row.memory for row in rows], strict=True)),
     )
 
 
-def _stack_terms(dicts: list[dict[Term, Any]]) -> dict[Term, Float[np.ndarray, "n ..."]]:
-    found: dict[Term, Any] = functools.reduce(lambda one, other: other | one, dicts, {})
+def _stack_terms(dicts: list[Terms]) -> Terms:
+    found: Terms = functools.reduce(lambda one, other: other | one, dicts, {})
     return {
         term: np.stack([np.asarray(terms.get(term, np.zeros_like(like)), np.float64) for terms in dicts])
         for term, like in found.items()

@@ -9,6 +9,8 @@ from jaxtyping import Array, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
 
+Hierarchy = tuple[tuple[int, ...], ...]
+
 
 class AbstractTarget(eqx.Module):
     r"""A distribution $p_0$ on $\mathbb{R}^d$ whose Gaussian smoothing is known exactly.
@@ -99,6 +101,11 @@ class AbstractLabelledTarget(AbstractTarget):
 
     num_labels: eqx.AbstractVar[int]
     label_weights: eqx.AbstractVar[Float[Array, " k"]]
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """For each level of a tree over the labels, coarse to fine, the node of each label; by default none."""
+        return ()
 
     @abc.abstractmethod
     def sample_labelled(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:

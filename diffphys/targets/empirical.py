@@ -105,14 +105,14 @@ class Empirical(AbstractLabelledTarget):
 
     def posterior_mean(self, y: Data, variance: Scalar) -> Data:
         variance = jnp.asarray(variance, y.dtype)
-        return moments(self.cloud, y - self.offset, variance)[1] + self.offset
+        return moments(self.cloud, y - self.offset, variance).mean + self.offset
 
     def posterior_covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
         return covariance(self.cloud, y - self.offset, jnp.asarray(variance, y.dtype))
 
     def label_log_posterior(self, y: Data, variance: Scalar) -> Float[Array, " k"]:
         y, variance = y - self.offset, jnp.asarray(variance, y.dtype)
-        leaders = self.cloud.leaders(y, variance)
+        leaders = self.cloud.leaders(y, variance, self.cloud.nearest(y, variance))
 
         def step(log_sums, block, classes):
             return log_sums.add_by_label(self.cloud.logits(block, y, variance, leaders), classes)

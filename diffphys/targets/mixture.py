@@ -12,9 +12,8 @@ from jaxtyping import Array, Bool, Float, Int
 from .._types import Data, PRNGKey, Scalar
 from ._arrays import Values, floating, require_finite, require_variances
 from ._spectrum import dense, from_basis, spectrum, to_basis
-from .base import AbstractLabelledTarget
+from .base import AbstractLabelledTarget, Hierarchy
 
-Hierarchy = tuple[tuple[int, ...], ...]
 _PRECISION = jax.lax.Precision.HIGHEST
 
 
@@ -24,13 +23,10 @@ class AbstractMixture(AbstractLabelledTarget):
     Attributes:
         log_weights: the log-weights; they need not be normalised.
         means: the means of the components.
-        hierarchy: for each level of a tree over the components, coarse to fine, the node of each component;
-            empty where there is no tree.
     """
 
     log_weights: eqx.AbstractVar[Float[Array, " k"]]
     means: eqx.AbstractVar[Float[Array, "k d"]]
-    hierarchy: eqx.AbstractVar[Hierarchy]
 
     @abc.abstractmethod
     def _log_joint(self, y: Data, variance: Scalar) -> Float[Array, " k"]:
@@ -63,7 +59,7 @@ class IsotropicMixture(AbstractMixture):
         log_weights: the log-weights; they need not be normalised.
         means: the means of the components.
         variances: the variance of each component, in every direction; zero makes it a point.
-        hierarchy: see `AbstractMixture`.
+        hierarchy: see `AbstractLabelledTarget`.
     """
 
     log_weights: Float[Array, " k"]
@@ -154,7 +150,7 @@ class SharedCovarianceMixture(AbstractMixture):
         means: the means of the components.
         eigenvalues: the variances along the eigenvectors of the covariance.
         basis: the eigenvectors, in columns; None when the covariance is diagonal.
-        hierarchy: see `AbstractMixture`.
+        hierarchy: see `AbstractLabelledTarget`.
     """
 
     log_weights: Float[Array, " k"]

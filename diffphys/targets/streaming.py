@@ -41,12 +41,48 @@ class Leaders(NamedTuple):
     """The -|y - a|^2 / 2v that a relative log-weight of zero stands for."""
 
 
+class Nearest(NamedTuple):
+    """The nearest points so far."""
+
+    products: Float[Array, " m"]
+    """Their y . a - |a|^2 / 2, falling; -inf for nothing."""
+    slots: Int[Array, " m"]
+    """Where they are in the cloud; -1 for nowhere."""
+
+    @classmethod
+    def none(cls, dtype) -> "Nearest":
+        """No points."""
+        return cls(jnp.full((NUM_LEADERS,), -jnp.inf, dtype), jnp.full((NUM_LEADERS,), -1, jnp.int32))
+
+    def add(self, products: Float[Array, " s"], slots: Int[Array, " s"]) -> "Nearest":
+        """The nearest of these and of other points."""
+        products, picks = lax.top_k(jnp.concatenate([self.products, products]), NUM_LEADERS)
+        return Nearest(products, jnp.concatenate([self.slots, slots])[picks])
+
+    def exchange(
+        self, products: Float[Array, " s"], slots: Int[Array, " s"]
+    ) -> tuple["Nearest", "Nearest", Float[Array, " s"]]:
+        """The nearest of these and of other points, those that no longer are, and the others' other products.
+
+        In the latter two, products of the nearest are -inf: each point is in one of the three.
+        """
+        both = jnp.concatenate([self.products, products])
+        nearest, picks = lax.top_k(both, NUM_LEADERS)
+        rest = both.at[picks].set(-jnp.inf)
+        left = Nearest(rest[:NUM_LEADERS], self.slots)
+        return Nearest(nearest, jnp.concatenate([self.slots, slots])[picks]), left, rest[NUM_LEADERS:]
+
+
 class Block(NamedTuple):
     """Some of the points."""
 
     points: Float[Array, "s d"]
     half_norms: Float[Array, " s"]
     slots: Int[Array, " s"]
+
+    def combine(self, factors: Float[Array, " s"]) -> Float[Array, " d"]:
+        """The sum of the points, each times its factor."""
+        return jnp.matmul(factors, self.points, precision=PRECISION)
 
 
 class LogSum(NamedTuple):
@@ -76,6 +112,10 @@ class LogSum(NamedTuple):
         sums = jnp.matmul(terms, jax.nn.one_hot(labels, count, dtype=terms.dtype), precision=PRECISION)
         return LogSum(top, self.total * jnp.exp(self.top - top) + sums)
 
+    def shift(self, by: Scalar) -> "LogSum":
+        """The sum with `by` added to all logarithms."""
+        return LogSum(jnp.maximum(self.top + by, jnp.finfo(self.top.dtype).min), self.total)
+
     def value(self) -> Float[Array, "..."]:
         """The logarithm of the sum; -inf for nothing."""
         return self.top + jnp.log(self.total)
@@ -85,7 +125,7 @@ class Cloud(eqx.Module):
     """Points in blocks about their mean, with what the log-weights need of them.
 
     Distances are by expanded squares, one matrix product; centring takes the common part out of the squares.
-    When `v` is so small that rounding of the squares would still show, the nearest points are found first and
+    When `v` is so small that rounding of the squares would still show, the nearest points are kept track of and
     their log-weights replaced by those from direct differences. At larger `v` nothing is paid for that; where
     `v` differs over a batch, the smallest decides for all.
     """
@@ -142,49 +182,89 @@ class Cloud(eqx.Module):
         """Which of a block are points, and not padding."""
         return block.slots < self.size
 
+    def products(self, block: Block, y: Data) -> Float[Array, " s"]:
+        """The y . a - |a|^2 / 2 of a block: log-weights times `v`, up to a constant; -inf for the padding."""
+        products = jnp.matmul(block.points, y, precision=PRECISION) - block.half_norms
+        return jnp.where(self.exists(block), products, -jnp.inf)
+
     def logits(self, block: Block, y: Data, variance: Scalar, leaders: Leaders) -> Float[Array, " s"]:
         """Log-weights of a block, relative to `leaders.anchor`; -inf for the padding."""
-        expanded = (_products(block, y) - leaders.level) / variance
+        expanded = log_weights(self.products(block, y) - leaders.level, variance)
         length = block.slots.shape[0]
         place = leaders.slots - block.slots[0]
         place = jnp.where((place >= 0) & (place < length), place, length)
-        logits = expanded.at[place].set(leaders.logits, mode="drop")
-        return jnp.where(self.exists(block), logits, -jnp.inf)
+        return expanded.at[place].set(leaders.logits, mode="drop")
 
-    def leaders(self, y: Data, variance: Scalar, slot: Int[Array, ""] | None = None) -> Leaders:
-        """The nearest points, and the one at `slot` if given, where expanded squares are too coarse."""
+    def combine(self, factors: Float[Array, " m"], slots: Int[Array, " m"]) -> Float[Array, " d"]:
+        """The sum of the points at `slots`, each times its factor."""
+        points = self.flat
+
+        def add(total, chosen):
+            factor, slot = chosen
+            return total + factor * points[slot], None
+
+        # One at a time: a batch of observations then holds one point each, not all of them.
+        return lax.scan(add, jnp.zeros_like(points[0]), (factors, slots))[0]
+
+    def coarse(self, y: Data, variance: Scalar) -> Bool[Array, ""]:
+        """Whether expanded squares are too coarse, for any of a batch."""
         size = jnp.sqrt(self.radius**2 + y.size * variance)
         error = _ERROR_FACTOR * jnp.finfo(y.dtype).eps * self.radius * size
-        coarse = _in_any_sample(lax.stop_gradient(error > _TOLERANCE * variance))
-        count = NUM_LEADERS + (slot is not None)
+        return _in_any_sample(lax.stop_gradient(error > _TOLERANCE * variance))
+
+    def nearest(self, y: Data, variance: Scalar) -> Nearest:
+        """The nearest points, in a pass of its own; none where expanded squares are good enough."""
+
+        def search():
+            def step(nearest, block, _):
+                return nearest.add(self.products(block, y), block.slots)
+
+            return self.scan(step, Nearest.none(y.dtype))
+
+        return lax.cond(self.coarse(y, variance), search, lambda: Nearest.none(y.dtype))
+
+    def leaders(self, y: Data, variance: Scalar, nearest: Nearest) -> Leaders:
+        """The nearest points as leaders; none if expanded squares are good enough."""
+        slots = nearest.slots
+
+        def measure():
+            first, product = self._at(slots[0], y)
+            # The one that was found rounds as its neighbours do; the derivative is that of the one made anew.
+            level = lax.stop_gradient(jnp.max(nearest.products) - product) + product
+            # One at a time, as in `combine`.
+            logits = jnp.asarray(lax.map(lambda slot: self._relative(slot, first, y, variance), slots))
+            logits = jnp.where(slots >= 0, logits, -jnp.inf)
+            return Leaders(slots, logits, level, -jnp.sum((y - first) ** 2) / (2 * variance))
 
         def none():
-            nowhere = jnp.full((count,), -1, jnp.int32)
-            zero = jnp.zeros((), y.dtype)
-            return Leaders(nowhere, jnp.zeros((count,), y.dtype), zero, -jnp.sum(y**2) / (2 * variance))
+            nowhere, nothing = jnp.full_like(slots, -1), jnp.full(slots.shape, -jnp.inf, y.dtype)
+            return Leaders(nowhere, nothing, jnp.zeros((), y.dtype), -jnp.sum(y**2) / (2 * variance))
 
-        return lax.cond(coarse, lambda: self._nearest(y, variance, slot), none)
+        return lax.cond(self.coarse(y, variance), measure, none)
 
-    def _nearest(self, y: Data, variance: Scalar, slot: Int[Array, ""] | None) -> Leaders:
-        def step(best, block, _):
-            products = jnp.where(self.exists(block), _products(block, y), -jnp.inf)
-            values, picks = lax.top_k(jnp.concatenate([best[0], products]), NUM_LEADERS)
-            return values, jnp.concatenate([best[1], block.slots])[picks]
+    def logit(self, y: Data, variance: Scalar, leaders: Leaders, slot: Int[Array, ""]) -> Scalar:
+        """The log-weight of one point, relative to `leaders.anchor`; by direct difference if there are leaders."""
+        return lax.cond(
+            self.coarse(y, variance),
+            lambda: self._relative(slot, self.flat[leaders.slots[0]], y, variance),
+            lambda: self._at(slot, y)[1] / variance,
+        )
 
-        nothing = jnp.full((NUM_LEADERS,), -jnp.inf, y.dtype), jnp.full((NUM_LEADERS,), -1, jnp.int32)
-        values, slots = self.scan(step, nothing)
-        if slot is not None:
-            slots = jnp.append(slots, slot.astype(slots.dtype))
-        first = self.flat[slots[0]]
-        residual = y - first
+    def _at(self, slot: Int[Array, ""], y: Data) -> tuple[Float[Array, " d"], Scalar]:
+        """A point, and its product."""
+        point = self.flat[slot]
+        return point, jnp.dot(point, y, precision=PRECISION) - self.half_norms.reshape(-1)[slot]
 
-        def relative(chosen):
-            # One at a time: a batch of observations then holds one point each, not all their leaders.
-            step = self.flat[chosen] - first
-            return jnp.sum(step * (residual - 0.5 * step)) / variance
+    def _relative(self, slot: Int[Array, ""], first: Float[Array, " d"], y: Data, variance: Scalar) -> Scalar:
+        """The log-weight of a point relative to that of another one, by their difference."""
+        step = self.flat[slot] - first
+        return jnp.sum(step * (y - first - 0.5 * step)) / variance
 
-        anchor = -jnp.sum(residual**2) / (2 * variance)
-        return Leaders(slots, lax.map(relative, slots), values[0], anchor)
+
+def log_weights(products: Float[Array, " s"], variance: Scalar) -> Float[Array, " s"]:
+    """Products over `v`. Those of -inf stay so, and have no derivative: that of the quotient would be NaN."""
+    finite = products > -jnp.inf
+    return jnp.where(finite, jnp.where(finite, products, 0) / variance, -jnp.inf)
 
 
 @jax.custom_batching.custom_vmap
@@ -199,8 +279,3 @@ def _in_any_sample(flag: Bool[Array, ""]) -> Bool[Array, ""]:
 @_in_any_sample.def_vmap
 def _in_any_sample_of_a_batch(_, __, flags):
     return _in_any_sample(jnp.any(flags, axis=0)), False
-
-
-def _products(block: Block, y: Data) -> Float[Array, " s"]:
-    """Y . a - |a|^2 / 2, which is the log-weight times `v`, up to a constant."""
-    return jnp.matmul(block.points, y, precision=PRECISION) - block.half_norms

@@ -1,13 +1,15 @@
 """What the posterior weights of a data set say: entropy, participation, classes, the generating datum."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float, Int
 
 from .._types import Data, Scalar
-from .streaming import PRECISION, Block, Cloud, LogSum
+from .streaming import Block, Cloud, LogSum, Nearest, log_weights
 
 
 class WeightsSummary(NamedTuple):
@@ -38,13 +40,6 @@ class WeightsSummary(NamedTuple):
     """The log-probability of each label of each other labeling; -inf for a label that no datum has."""
 
 
-class _Own(NamedTuple):
-    """The generating datum, and the others of its class."""
-
-    logit: Float[Array, ""]
-    siblings: LogSum
-
-
 class _Sums(NamedTuple):
     """What is carried from block to block."""
 
@@ -54,8 +49,25 @@ class _Sums(NamedTuple):
     argmax: Int[Array, ""]
     classes: LogSum
     mean: Float[Array, " d"] | None
-    own: _Own | None
+    siblings: LogSum | None
+    """The data of the class of the generating one, without this."""
     groups: LogSum | None
+
+    def shift(self, by: Scalar) -> "_Sums":
+        """The sums with `by` added to all log-weights."""
+        logs = {name: value.shift(by) for name, value in self._asdict().items() if isinstance(value, LogSum)}
+        return self._replace(**logs)
+
+
+class _Terms(NamedTuple):
+    """Some of the data, to be added."""
+
+    logits: Float[Array, " s"]
+    slots: Int[Array, " s"]
+    labels: Int[Array, " s"]
+    others: Int[Array, "g s"] | None
+    combine: Callable[[Float[Array, " s"]], Float[Array, " d"]]
+    """Their points, summed with given factors."""
 
 
 def weights_summary(
@@ -69,24 +81,33 @@ def weights_summary(
     groupings: Int[Array, "g n"] | None,
     with_mean: bool,
 ) -> WeightsSummary:
-    """The summary in the frame of the cloud, its `log_evidence` without the terms common to all data."""
-    leaders = cloud.leaders(y, variance, index)
+    """The summary in the frame of the cloud, its `log_evidence` without the terms common to all data.
+
+    Where expanded squares are too coarse, the nearest points so far are held back from the sums, and come last, with
+    log-weights from direct differences. Putting their terms right afterwards would lose what is small beside them.
+    """
     own_class = None if index is None else classes.reshape(-1)[index]
     labelings = None if groupings is None else jax.vmap(cloud.in_blocks, out_axes=1)(groupings)
+    coarse = cloud.coarse(y, variance)
 
-    def step(sums: _Sums, block: Block, extra) -> _Sums:
+    def picked(logits, slots) -> _Terms:
+        place = slots // classes.shape[1], slots % classes.shape[1]
+        others = None if labelings is None else jnp.moveaxis(labelings, 1, 0)[:, *place]
+        return _Terms(logits, slots, classes[place], others, lambda factors: cloud.combine(factors, slots))
+
+    def step(carry: tuple[Scalar, Nearest, _Sums], block: Block, extra):
+        products = cloud.products(block, y)
+
+        def hold_back(level, nearest, sums):
+            nearest, left, rest = nearest.exchange(products, block.slots)
+            old, level = level, jnp.max(nearest.products)
+            terms = picked(log_weights(left.products - level, variance), left.slots)
+            return (level, nearest, _add(sums.shift((old - level) / variance), terms, index, own_class)), rest - level
+
+        (level, nearest, sums), products = lax.cond(coarse, hold_back, lambda *carry: (carry, products), *carry)
         labels, others = extra
-        logits = cloud.logits(block, y, variance, leaders)
-        sums = _add(sums, block, logits)._replace(classes=sums.classes.add_by_label(logits, labels))
-        if sums.own is not None:
-            is_own = block.slots == index
-            siblings = jnp.where((labels == own_class) & ~is_own, logits, -jnp.inf)
-            logit = sums.own.logit + jnp.sum(jnp.where(is_own, logits, 0))
-            sums = sums._replace(own=_Own(logit, sums.own.siblings.add(siblings)[0]))
-        if sums.groups is not None:
-            groups = jax.vmap(LogSum.add_by_label, (0, None, 0))(sums.groups, logits, others)
-            sums = sums._replace(groups=groups)
-        return sums
+        terms = _Terms(log_weights(products, variance), block.slots, labels, others, block.combine)
+        return level, nearest, _add(sums, terms, index, own_class)
 
     zero = jnp.zeros((), y.dtype)
     start = _Sums(
@@ -96,32 +117,46 @@ def weights_summary(
         argmax=jnp.zeros((), jnp.int32),
         classes=LogSum.empty(y.dtype, (num_labels,)),
         mean=jnp.zeros_like(y) if with_mean else None,
-        own=None if index is None else _Own(zero, LogSum.empty(y.dtype)),
+        siblings=None if index is None else LogSum.empty(y.dtype),
         groups=None if groupings is None else LogSum.empty(y.dtype, (groupings.shape[0], num_labels)),
     )
-    sums = cloud.scan(step, start, (classes, labelings))
-    return _summary(sums, leaders.anchor, own_class)
+    _, nearest, sums = cloud.scan(step, (zero, Nearest.none(y.dtype), start), (classes, labelings))
+    leaders = cloud.leaders(y, variance, nearest)
+    sums = lax.cond(coarse, lambda: _add(sums, picked(leaders.logits, leaders.slots), index, own_class), lambda: sums)
+    own_logit = None if index is None else cloud.logit(y, variance, leaders, index)
+    return _summary(sums, leaders.anchor, own_class, own_logit)
 
 
-def _add(sums: _Sums, block: Block, logits: Float[Array, " s"]) -> _Sums:
-    """Adds a block to the sums over all data, all of them in units of the running `exp(top)`."""
-    weights, terms, rescale = sums.weights.add(logits)
+def _add(sums: _Sums, terms: _Terms, index: Int[Array, ""] | None, own_class: Int[Array, ""] | None) -> _Sums:
+    """Adds terms to all sums."""
+    logits = terms.logits
+    sums = _add_weights(sums, terms)._replace(classes=sums.classes.add_by_label(logits, terms.labels))
+    if sums.siblings is not None:
+        are_siblings = (terms.labels == own_class) & (terms.slots != index)
+        sums = sums._replace(siblings=sums.siblings.add(jnp.where(are_siblings, logits, -jnp.inf))[0])
+    if sums.groups is not None and terms.others is not None:
+        groups = jax.vmap(LogSum.add_by_label, (0, None, 0))(sums.groups, logits, terms.others)
+        sums = sums._replace(groups=groups)
+    return sums
+
+
+def _add_weights(sums: _Sums, terms: _Terms) -> _Sums:
+    """Adds terms to the sums that do not tell labels apart, all of them in units of the running `exp(top)`."""
+    logits = terms.logits
+    weights, values, rescale = sums.weights.add(logits)
     relative = jnp.where(logits > -jnp.inf, logits - weights.top, 0)
     # Earlier terms of the sum of w log w see both their weight and its logarithm fall.
     surprise = (sums.surprise + (sums.weights.top - weights.top) * sums.weights.total) * rescale
-    mean = sums.mean
-    if mean is not None:
-        mean = mean * rescale + jnp.matmul(terms, block.points, precision=PRECISION)
     return sums._replace(
         weights=weights,
-        surprise=surprise + jnp.sum(terms * relative),
-        squares=sums.squares * rescale**2 + jnp.sum(terms**2),
-        argmax=jnp.where(weights.top > sums.weights.top, block.slots[jnp.argmax(logits)], sums.argmax),
-        mean=mean,
+        surprise=surprise + jnp.sum(values * relative),
+        squares=sums.squares * rescale**2 + jnp.sum(values**2),
+        argmax=jnp.where(weights.top > sums.weights.top, terms.slots[jnp.argmax(logits)], sums.argmax),
+        mean=None if sums.mean is None else sums.mean * rescale + terms.combine(values),
     )
 
 
-def _summary(sums: _Sums, anchor: Scalar, own_class: Int[Array, ""] | None) -> WeightsSummary:
+def _summary(sums: _Sums, anchor: Scalar, own_class: Int[Array, ""] | None, own_logit: Scalar | None) -> WeightsSummary:
     """The summary of the completed sums."""
     total = sums.weights.total
     classes = sums.classes.value()
@@ -132,12 +167,11 @@ def _summary(sums: _Sums, anchor: Scalar, own_class: Int[Array, ""] | None) -> W
         participation=sums.squares / total**2,
         argmax=sums.argmax,
         label_log_posterior=jax.nn.log_softmax(classes),
+        mean=None if sums.mean is None else sums.mean / total,
     )
-    if sums.mean is not None:
-        summary = summary._replace(mean=sums.mean / total)
-    if sums.own is not None:
-        without = classes.at[own_class].set(sums.own.siblings.value())
-        ratio = jax.nn.logsumexp(without) - sums.own.logit
+    if sums.siblings is not None and own_logit is not None:
+        without = classes.at[own_class].set(sums.siblings.value())
+        ratio = jax.nn.logsumexp(without) - own_logit
         summary = summary._replace(
             log_own_weight=-jax.nn.softplus(ratio),
             log_rest_over_own=ratio,

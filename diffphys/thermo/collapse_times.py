@@ -8,7 +8,7 @@ process at temperature `T` has `v = T (e^{2t} - 1)`.
 
 import numpy as np
 
-from ._root import root
+from .._root import root
 from ._types import ArrayLike, Values
 
 

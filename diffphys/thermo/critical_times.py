@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._root import root
+from .._root import root
 from ._types import ArrayLike, Values
 from .two_classes import _half_log_odds, _modes, agreement, separation
 

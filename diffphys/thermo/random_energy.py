@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._root import root
+from .._root import root
 from ._types import ArrayLike, Values
 
 

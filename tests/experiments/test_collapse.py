@@ -154,6 +154,73 @@ def test_interrupted_run_resumes_to_the_same_bits(small, tmp_path, monkeypatch):
         dp.collapse(small, OU, [0.5, 0.9], key=key(), checkpoint=tmp_path, **arguments)
 
 
+def test_each_time_has_the_samples_that_its_error_needs(small):
+    """The first n_t of the same samples: the mean at a time is that of a run of n_t samples at all times."""
+    times = [0.1, 0.4, 0.8, 1.6, 4.0]
+    ds = dp.collapse(small, OU, times, key=key(), stderr=0.006, datasets=0)
+    assert np.all(ds.excess_entropy_stderr <= 0.006)
+    samples = ds.samples.values
+    assert samples.min() == 256
+    assert samples.max() > 768
+    assert ds.attrs["samples"] == samples.max()
+    for number in (256, int(samples.max())):
+        alone = dp.collapse(small, OU, times, key=key(), samples=number, datasets=0)
+        same = samples == number
+        assert same.any()
+        assert np.all(alone.samples == number)
+        for name in ("excess_entropy", "excess_entropy_stderr", "phi_c_class", "log_ratio"):
+            np.testing.assert_allclose(ds[name][..., same], alone[name][..., same], rtol=1e-4, atol=1e-7)
+    assert np.isfinite(ds.own_collapse_time).all()
+    assert np.all(ds.collapse_time_low[:3, 0] < ds.collapse_time_high[:3, 0])
+
+
+def test_an_allocation_is_resumed_to_the_same_bits(small, tmp_path, monkeypatch):
+    from diffphys.experiments import _chunks
+
+    arguments = {"stderr": 0.008, "datasets": 0, "chunk": 64}
+    called, original = [], _chunks.ChunkedProgram.__call__
+    monkeypatch.setattr(_chunks.ChunkedProgram, "__call__", lambda self, i: (called.append(i), original(self, i))[1])
+    whole = dp.collapse(small, OU, [0.4, 0.8], key=key(), **arguments)
+    assert len(called) > 6
+
+    def failing(self, index):
+        if len(called) == 6:
+            raise KeyboardInterrupt
+        return called.append(index) or original(self, index)
+
+    count = len(called)
+    called.clear()
+    monkeypatch.setattr(_chunks.ChunkedProgram, "__call__", failing)
+    with pytest.raises(KeyboardInterrupt):
+        dp.collapse(small, OU, [0.4, 0.8], key=key(), checkpoint=tmp_path, **arguments)
+    called.clear()
+    monkeypatch.setattr(_chunks.ChunkedProgram, "__call__", lambda self, i: (called.append(i), original(self, i))[1])
+    resumed = dp.collapse(small, OU, [0.4, 0.8], key=key(), checkpoint=tmp_path, **arguments)
+    assert len(called) == count - 6
+    for name in whole.data_vars:
+        np.testing.assert_array_equal(whole[name], resumed[name])
+
+
+def test_curves_of_the_data_do_not_need_those_of_the_labels(small):
+    """`collapse` leaves the labels out, `regimes` has both: the same samples, the same curves."""
+    alone, both = (run(small, OU, [0.5, 0.8], key=key(), samples=64, datasets=0) for run in (dp.collapse, dp.regimes))
+    for name in ("excess_entropy", "phi_c", "own_weight", "log_ratio"):
+        np.testing.assert_allclose(alone[name], both[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "message"),
+    [
+        (0.0, "`stderr` needs a positive error"),
+        (float("nan"), "`stderr` needs a positive error"),
+        (1e-7, r"`stderr` needs about .* samples at t = 0.5, and 1000000 are allowed. Do ask for"),
+    ],
+)
+def test_errors_that_cannot_be_reached_are_refused(small, stderr, message):
+    with pytest.raises(ValueError, match=message):
+        dp.collapse(small, OU, [0.5], key=key(), stderr=stderr, datasets=0)
+
+
 def test_memory_that_runs_out_halves_the_chunk(small, monkeypatch):
     from diffphys.experiments import _chunks
 

@@ -196,6 +196,29 @@ def test_noise_is_that_of_the_address_and_not_of_the_chunk():
     assert runs[1].attrs["chunk_clones"] == 13
 
 
+def test_the_halved_grid_is_run_in_a_quarter_of_the_chunks_and_tells_the_same_bias():
+    """On a coarse grid, whose bias is many errors: a mean that counted the other chunks would be a quarter of it."""
+    part, whole = (
+        dp.speciation(
+            two_gaussians(8), OU, [0.8, 1.6], key=jax.random.key(KEY), samples=None, clones=1600, steps=4, chunk=chunk
+        )
+        for chunk in (100, 1600)
+    )
+    np.testing.assert_allclose(part.phi_clones, whole.phi_clones, rtol=1e-3)
+    assert part.attrs["clones_halved"] == 400
+    assert whole.attrs["clones_halved"] == 1600
+    assert part.attrs["denoiser_evaluations"] == 2 * 2 * (1600 * 4 + 400 * 2)
+    assert whole.attrs["denoiser_evaluations"] == 2 * 2 * (1600 * 4 + 1600 * 2)
+    assert np.all(np.abs(whole.phi_clones_bias) > 8 * whole.phi_clones_bias_stderr)
+    within(part.phi_clones_bias, part.phi_clones_bias_stderr, whole.phi_clones_bias)
+    np.testing.assert_allclose(part.phi_clones_bias_stderr, 2 * whole.phi_clones_bias_stderr, rtol=0.25)
+
+
+def test_few_clones_are_all_run_on_the_halved_grid():
+    ds = dp.speciation(two_gaussians(8), OU, [0.8], key=jax.random.key(KEY), samples=None, clones=50, steps=8, chunk=7)
+    assert ds.attrs["clones_halved"] == 50
+
+
 def test_results_carry_every_clock_and_their_settings(tmp_path):
     ds = dp.speciation(two_gaussians(8), OU, [0.8, 1.6], key=jax.random.key(KEY), samples=64, clones=32, steps=8)
     back = dp.results.load(dp.results.save(ds, tmp_path / "speciation.nc"))

@@ -36,6 +36,39 @@ def test_moments_do_not_depend_on_chunks(samples, chunk, seed):
             assert np.isnan(means[g]).all()
 
 
+def test_moments_count_what_was_measured_at_each_time_alone():
+    rng = np.random.default_rng(3)
+    values, groups = rng.normal(size=(40, 3)), rng.integers(2, size=40)
+    measured = np.arange(40)[:, None] < np.array([[40, 25, 1]])
+    # What was not measured may hold anything.
+    spoilt = np.where(measured, values, 1e6)
+    sums = chunk_moments({"q": spoilt}, groups, 2, 40, 1, measured)
+    moments = stacked_moments({name: part[None] for name, part in sums.items()})["q"]
+    mean, stderr = moments.pooled()
+    for t, number in ((0, 40), (1, 25)):
+        assert mean[t] == pytest.approx(values[:number, t].mean(), rel=1e-12)
+        assert stderr[t] == pytest.approx(values[:number, t].std(ddof=1) / number**0.5, rel=1e-9)
+    assert np.isnan([mean[2], stderr[2]]).all()
+
+
+def test_samples_at_part_of_the_times_widen_the_interval():
+    """Half the samples at all times but one: wider by the root of two. Under 8 blocks that have them: none."""
+    rng, t = np.random.default_rng(1), np.linspace(0, 2, 9)
+
+    def width(number):
+        values = (1 - t)[None] + rng.normal(size=(640, 1)) * np.ones((1, 9))
+        measured = (np.arange(640)[:, None] < number) | (t == 0.0)[None]
+        sums = chunk_moments({"q": values}, np.zeros(640, int), 1, 640, 1, measured)
+        moments = stacked_moments({name: part[None] for name, part in sums.items()})["q"]
+        value, low, high = crossing_interval(t, moments, 0.0, draws=100)
+        assert np.isfinite(value)
+        return high - low
+
+    whole, half = (np.mean([width(number) for _ in range(30)]) for number in (640, 320))
+    assert half / whole == pytest.approx(2**0.5, rel=0.2)
+    assert np.isnan(width(200))
+
+
 def test_large_offsets_leave_the_error_of_float32_values():
     """Centred sums: a variance of 1 beside a mean of 1000 keeps its digits."""
     values = (1000 + np.random.default_rng(0).normal(size=(400, 1))).astype(np.float32)
@@ -69,7 +102,7 @@ def test_interval_of_a_crossing_covers_it_at_its_confidence():
 
 
 def test_too_few_blocks_give_no_interval():
-    moments = Moments(np.full((3, 1, 1), 10.0), np.array([[[8.0, 2.0]]] * 3), np.ones((3, 1, 2)))
+    moments = Moments(np.full((3, 1, 2), 10.0), np.array([[[8.0, 2.0]]] * 3), np.ones((3, 1, 2)))
     value, low, high = crossing_interval(np.array([0.0, 1.0]), moments, 0.5)
     assert value == pytest.approx(0.5)
     assert np.isnan(low)

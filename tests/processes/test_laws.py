@@ -318,3 +318,21 @@ def test_a_kernel_at_no_time_is_refused(name, t):
 def test_a_transition_down_in_time_is_refused(name):
     with pytest.raises(ValueError, match="`transition` needs s < t"):
         PROCESSES[name].transition(0.5, 0.4)
+
+
+@every_process
+def test_the_time_of_a_variance_is_where_the_channel_has_it(name):
+    process = PROCESSES[name]
+    for t in (1e-4, 0.03, 0.7, 2.5):
+        found = process.time_of_variance(float(process.kernel(t).variance))
+        np.testing.assert_allclose(found, t, rtol=1e-10)
+
+
+@pytest.mark.parametrize("variance", [0.0, -1.0, np.inf])
+def test_a_variance_that_no_time_has_is_refused(variance):
+    with pytest.raises(ValueError, match="`variance` needs a positive noise"):
+        PROCESSES["ou"].time_of_variance(variance)
+
+
+def test_the_time_of_an_unknown_variance_is_unknown():
+    assert np.isnan(PROCESSES["ou"].time_of_variance(float("nan")))

@@ -8,7 +8,7 @@ import pytest
 from diffphys.clocks import log_snr_grid
 from diffphys.processes import Brownian, OrnsteinUhlenbeck
 from diffphys.samplers import simulate
-from diffphys.samplers.adams import DEIS, PNDM
+from diffphys.samplers.adams import DEIS, PNDM, FlowAdams
 from diffphys.samplers.channel import ChannelStep
 from diffphys.samplers.table import Step
 
@@ -112,6 +112,8 @@ def test_integrals_in_time_and_in_the_noise_level_agree_on_short_steps(steps):
 def test_an_order_out_of_range_is_refused(order):
     with pytest.raises(ValueError, match="`DEIS` needs `order` 1, 2, 3 or 4"):
         DEIS(OrnsteinUhlenbeck(), lambda y, v: y, order)
+    with pytest.raises(ValueError, match="`FlowAdams` needs `order`"):
+        FlowAdams(OrnsteinUhlenbeck(), lambda y, v: y, order)
 
 
 def test_an_unknown_basis_is_refused(unchecked):

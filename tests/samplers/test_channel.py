@@ -31,7 +31,7 @@ from diffphys.samplers.base import place
 PEERS = SAMPLERS | {"euler": kind(ReverseSDE, 0.0), "reverse": ReverseSDE, "bridge": Bridge}
 ORDERS = dict.fromkeys(SAMPLERS, 2) | {
     **dict.fromkeys(["ddim", "ddim half", "ddim eta", "exponential", "exponential half", "exponential noise"], 1),
-    **dict.fromkeys(["deis 3 t", "deis 3 lambda", "unipc 2", "unipc 2 bh1"], 3),
+    **dict.fromkeys(["deis 3 t", "deis 3 lambda", "flow adams 3", "unipc 2", "unipc 2 bh1"], 3),
     **dict.fromkeys(["deis 4 rho", "unipc 3"], 4),
 }
 SPAN = (6.0, 1e-2)
@@ -138,7 +138,9 @@ def test_a_step_in_data_units_is_that_of_any_process_with_its_noise_levels(name)
         stay = {kind: np.ones(7) for kind in ("data", "noise", "past")} | {"state": means[:-1]}
         channels = [in_units(stage.channel, stay) for stage in row.stages]
         last = in_units(row.state, {term: scale / means[1:] for term, scale in stay.items()})
-        plans.append(([stage.variance for stage in row.stages], channels, last, in_units(row.memory, stay)))
+        plans.append(
+            ([stage.variance for stage in row.stages], channels, last, [in_units(terms, stay) for terms in row.memory])
+        )
     for one, other in zip(*map(jax.tree.leaves, plans), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 

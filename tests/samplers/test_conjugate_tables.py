@@ -12,14 +12,7 @@ from linear_maps import marginal
 
 from diffphys.clocks import log_snr_grid, quadratic_grid, uniform_grid
 from diffphys.processes import Brownian, LinearSchedule, OrnsteinUhlenbeck, PhaseSpaceLangevin, Scheduled
-from diffphys.samplers._conjugate import (
-    conjugate_steps,
-    half_log_snr,
-    root_propagator,
-    step_eigenvalues,
-    step_matrices,
-    time_itself,
-)
+from diffphys.samplers._conjugate import conjugate_steps, half_log_snr, root_propagator, time_itself
 from diffphys.samplers._parameterisations import DataPrediction, NoisePrediction, ResidualPrediction, prediction
 
 PARAMETERISATIONS = {
@@ -40,6 +33,25 @@ def vp_signal_and_noise(t):
 
 def close(got, wanted, atol=1e-12):
     np.testing.assert_allclose(got, wanted, rtol=0, atol=atol)
+
+
+def step_matrices(table, jacobian):
+    """The matrix of each step on this state and the past ones it uses, the newest first, where D = j y."""
+    steps, order = table.pulls.shape[:2]
+    gain = np.reshape(table.gain, (steps, 1, -1))
+    k = gain.shape[-1]
+    reads = np.broadcast_to(jacobian, steps)[:, None, None] * np.reshape(table.of_data, (steps, -1, 1)) * gain
+    reads = reads + np.reshape(table.of_state, (steps, -1, k))
+    pulls = np.reshape(table.pulls, (steps, order, k, -1))
+    matrices = np.zeros((steps, order * k, order * k))
+    matrices[:, k:, :-k] = np.eye((order - 1) * k)
+    matrices[:, :k, :k] = np.reshape(table.carry, (steps, k, k))
+    for i in range(order):
+        matrices[i:, :k, i * k : (i + 1) * k] += pulls[i:, i] @ reads[: steps - i]
+    if table.damps is not None:
+        damps = np.reshape(table.damps, (steps, order - 1, k, k))
+        matrices[:, :k, k:] += damps.transpose(0, 2, 1, 3).reshape(steps, k, -1)
+    return matrices
 
 
 # The rows of the published table, and the score as it is split.
@@ -325,7 +337,7 @@ def test_multiplier_of_ddim_on_gaussian_data_is_too_small():
     mu, sigma = vp_signal_and_noise(grid)
     total = mu**2 * data + sigma**2
     jacobian = data / (data + (sigma / mu) ** 2)[:-1]
-    got = step_eigenvalues(conjugate_steps(VP, grid, NoisePrediction()), jacobian)[:, 0]
+    got = step_matrices(conjugate_steps(VP, grid, NoisePrediction()), jacobian)[:, 0, 0]
     close(got, (mu[1:] * mu[:-1] * data + sigma[1:] * sigma[:-1]) / total[:-1])
     assert np.all(got < np.sqrt(total[1:] / total[:-1]))
 
@@ -350,8 +362,6 @@ def test_step_matrices_are_the_steps_on_a_linear_denoiser(process):
         states.append(new)
         wide = matrices[i] @ wide
         close(wide, np.concatenate(states[:-3:-1]))
-    eigenvalues = np.sort_complex(step_eigenvalues(table, jacobian)[3])
-    np.testing.assert_allclose(eigenvalues, np.sort_complex(np.linalg.eigvals(matrices[3])))
 
 
 def error(process, grid, parameterisation, order, damping, clock):

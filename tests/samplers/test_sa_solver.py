@@ -57,7 +57,9 @@ def test_the_path_is_that_of_predictor_and_corrector_step_by_step(predictor, cor
 
 
 @pytest.mark.parametrize(
-    ("level", "other"), [(0.0, DDIM), (0.7, kind(ExponentialSDE, 0.7)), (1.0, ExponentialSDE)], ids=str
+    ("level", "other"),
+    [(0.0, DDIM), (0.7, kind(ExponentialSDE, 0.7)), (1.0, ExponentialSDE)],
+    ids=["flow", "half", "ddpm"],
 )
 def test_one_prediction_and_no_correction_is_the_exponential_step(level, other):
     one, two = (make(Brownian(), denoise).plan(LEVELS**2) for make in (kind(SASolver, 1, 0, level), other))

@@ -94,6 +94,18 @@ def test_third_derivative_of_the_evidence_is_the_naive_one():
     np.testing.assert_allclose(found, jax.jit(jax.jacfwd(jax.hessian(naive)))(YS[0]), atol=1e-11)
 
 
+def test_second_derivative_by_the_variance_is_the_naive_one(target):
+    """With padding in the last block, which must not turn it into NaN."""
+
+    def naive(variance):
+        log_joint = -0.5 * jnp.sum((YS[0][None] - POINTS) ** 2, -1) / variance
+        return jax.nn.logsumexp(log_joint) - 2.5 * jnp.log(2 * jnp.pi * variance) - np.log(37.0)
+
+    second = eqx.filter_jit(lambda t, v: jax.jacrev(jax.jacfwd(lambda v: t.log_evidence(YS[0], v)))(v))
+    expected = jax.jit(jax.jacfwd(jax.jacfwd(naive)))(0.64)
+    np.testing.assert_allclose(second(target, jnp.asarray(0.64)), expected, atol=1e-11)
+
+
 def test_derivative_of_the_posterior_mean_matches_finite_differences():
     direction, step = np.ones(5), 1e-5
     mean = eqx.filter_jit(TARGET.posterior_mean)
@@ -180,72 +192,6 @@ def test_samples_are_data_with_their_own_index_and_class_equally_often():
     np.testing.assert_allclose(TARGET.points, POINTS, rtol=1e-14)
     np.testing.assert_array_equal(TARGET.labels, LABELS)
     np.testing.assert_allclose(TARGET.label_weights, np.bincount(LABELS) / 37, rtol=1e-14)
-
-
-def smooth_images(count):
-    """Images of 32 x 32 x 3 pixels in [0, 1] with the correlations of natural ones."""
-    rng = np.random.default_rng(5)
-    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(32), np.fft.fftfreq(32)))
-    spectrum = 1 / (frequency + 0.02) ** 1.2
-    noise = np.fft.fft2(rng.normal(size=(count, 3, 32, 32)) + rng.normal(size=(count, 1, 32, 32)))
-    images = np.fft.ifft2(noise * spectrum).real
-    return np.clip(0.5 + 0.2 * images / images.std(), 0, 1).reshape(count, -1)
-
-
-def with_near_duplicates(images):
-    """Data where several weights compete at small noise: copies at distances about its square root."""
-    rng = np.random.default_rng(6)
-    step = rng.normal(size=(2, 40, images.shape[1])) * np.array([0.02, 0.1])[:, None, None]
-    copies = images[None, :40] + step / images.shape[1] ** 0.5
-    return np.concatenate([images, copies.reshape(80, -1)]).astype(np.float32)
-
-
-@eqx.filter_jit
-def own_weights(target, ys, indices, variance):
-    """Log-weight of each of the given data, for each observation; posterior means and log-evidences."""
-
-    def one(y, candidates):
-        weights = jax.vmap(lambda i: target.weights_summary(y, variance, i).log_own_weight)(candidates)
-        return weights, target.posterior_mean(y, variance), target.log_evidence(y, variance)
-
-    return jax.vmap(one)(ys, indices)
-
-
-def float32_errors(points, time):
-    """Largest errors of leading log-weights, of a coordinate of the mean, and of the evidence, at a time."""
-    variance = np.expm1(2 * time)
-    rng = np.random.default_rng(7)
-    clean = points[rng.choice(np.r_[:40, len(points) - 80 : len(points)], 12)]
-    ys = (clean + variance**0.5 * rng.normal(size=clean.shape)).astype(np.float32)
-    logs, evidences = zip(*(log_weights(points.astype(float), y.astype(float), variance) for y in ys), strict=True)
-    leading = np.argsort(logs, axis=1)[:, :-5:-1]
-    target = Empirical(points, block=256)
-    arguments = jnp.asarray(ys), jnp.asarray(leading), jnp.asarray(variance, jnp.float32)
-    found = [np.asarray(x, np.float64) for x in own_weights(target, *arguments)]
-    expected = np.take_along_axis(np.array(logs), leading, 1)
-    # Log-weights far below, of data that do not matter, need only be as far below.
-    error = np.abs(found[0] - expected) * (expected > -20)
-    means = np.exp(logs) @ points.astype(float)
-    assert np.sum(expected > -5) > 15
-    return error.max(), np.abs(found[1] - means).max(), np.abs(found[2] - np.array(evidences)).max()
-
-
-@pytest.mark.parametrize("time", [1e-3, 1e-2, 0.08, 0.12, 1.0])
-def test_float32_keeps_the_leading_log_weights_of_images_to_a_hundredth(time):
-    weight_error, mean_error, evidence_error = float32_errors(with_near_duplicates(smooth_images(400)), time)
-    assert weight_error < 3e-3
-    assert mean_error < 1e-5
-    assert evidence_error < 3e-2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("time", [1e-3, 1e-2, 0.08, 0.12, 1.0])
-def test_float32_keeps_the_leading_log_weights_of_real_images_to_a_hundredth(time, lab):
-    with np.load(lab / "cifar10" / "cifar10_automobile_horse_train3000.npz") as file:
-        images = file[file.files[0]].reshape(-1, 3072) / 255
-    weight_error, mean_error, _ = float32_errors(with_near_duplicates(images), time)
-    assert weight_error < 3e-3
-    assert mean_error < 1e-5
 
 
 @pytest.mark.parametrize(

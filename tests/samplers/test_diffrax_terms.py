@@ -14,7 +14,7 @@ from diffphys.clocks import uniform_grid
 from diffphys.diffused import Diffused
 from diffphys.samplers import ReverseSDE
 from diffphys.samplers.base import place, run
-from diffphys.samplers.black_box import flow_term, reverse_terms
+from diffphys.samplers.diffrax_terms import as_diffrax
 from diffphys.targets import symmetric_mixture
 
 NAMES = ["ou", "brownian", "psld"]
@@ -33,7 +33,7 @@ def keys_of_diffrax():
 def flowed(process, denoise, z, t0, t1):
     """The example of the docstring."""
     solution = diffrax.diffeqsolve(
-        flow_term(process, denoise),
+        as_diffrax(process, denoise),
         diffrax.Tsit5(),
         t0=t0,
         t1=t1,
@@ -69,7 +69,7 @@ def test_euler_of_diffrax_takes_the_steps_of_the_reverse_diffusion(name, noise_l
     process, denoise, n = PROCESSES[name], symmetric_mixture(jnp.ones(3), 0.2).posterior_mean, 16
     z = 0.5 * jr.normal(jr.key(0), (*np.shape(process.kernel(1.0).mean), 3))
     path = diffrax.VirtualBrownianTree(0.0, T_MAX - T_MIN, 1e-4, z.shape, jr.key(1))
-    terms = reverse_terms(process, denoise, T_MAX, path, noise_level)
+    terms = as_diffrax(process, denoise, path, t_max=T_MAX, noise_level=noise_level)
     taus = jnp.linspace(0.0, T_MAX - T_MIN, n + 1)
     control = diffrax.StepTo(taus)
     got = diffrax.diffeqsolve(terms, diffrax.Euler(), 0.0, taus[-1], None, z, stepsize_controller=control).ys[-1]
@@ -88,7 +88,7 @@ def reversed_end(process, denoise, key, dt, solver):
     z = process.kernel(T_MAX).sample(start_key, jnp.sqrt(VARIANCE) * jr.normal(jr.fold_in(start_key, 1), (1,)))
     path = diffrax.VirtualBrownianTree(0.0, T_MAX - T_MIN, 1e-3, z.shape, path_key, diffrax.SpaceTimeLevyArea)
     solution = diffrax.diffeqsolve(
-        reverse_terms(process, denoise, T_MAX, path),
+        as_diffrax(process, denoise, path, t_max=T_MAX),
         solver,
         t0=0.0,
         t1=T_MAX - T_MIN,
@@ -127,8 +127,8 @@ def test_the_reverse_diffusion_ends_in_the_marginal(name):
 
 def test_states_in_float32_stay_so():
     denoise = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), gaussian_denoiser(VARIANCE))
-    velocity = flow_term(PROCESSES["psld"], denoise).vf(jnp.float32(0.3), jnp.ones((2, 1), jnp.float32), None)
-    exact = flow_term(PROCESSES["psld"], gaussian_denoiser(VARIANCE)).vf(0.3, jnp.ones((2, 1)), None)
+    velocity = as_diffrax(PROCESSES["psld"], denoise).vf(jnp.float32(0.3), jnp.ones((2, 1), jnp.float32), None)
+    exact = as_diffrax(PROCESSES["psld"], gaussian_denoiser(VARIANCE)).vf(0.3, jnp.ones((2, 1)), None)
     assert velocity.dtype == jnp.float32
     np.testing.assert_allclose(velocity, exact, rtol=1e-5)
 
@@ -137,4 +137,4 @@ def test_states_in_float32_stay_so():
 def test_a_reverse_diffusion_without_noise_is_refused(noise_level):
     path = diffrax.UnsafeBrownianPath((1,), jr.key(0))
     with pytest.raises(ValueError, match="`noise_level > 0`"):
-        reverse_terms(PROCESSES["ou"], gaussian_denoiser(1.0), 1.0, path, noise_level)
+        as_diffrax(PROCESSES["ou"], gaussian_denoiser(1.0), path, t_max=1.0, noise_level=noise_level)

@@ -1,0 +1,90 @@
+"""What a step costs beside its calls of the denoiser and its noise, for a denoiser of 2 MFLOP a sample."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float
+
+import diffphys as dp
+from diffphys.samplers.base import noise_of, place, run
+
+from .._harness import Entrant, Goal, Race, Report, race, ratio
+
+
+class TwoLayers(eqx.Module):
+    """A small network: 4 d h flop a sample."""
+
+    first: Float[Array, "d h"]
+    second: Float[Array, "h d"]
+
+    def __call__(self, y: Float[Array, " d"], variance: Any) -> Float[Array, " d"]:
+        return jnp.tanh(y @ self.first * jax.lax.rsqrt(1 + variance)) @ self.second
+
+
+def measure(quick: bool, repeats: int) -> Report:
+    dim, batch, steps = (64, 32, 4) if quick else (1024, 1024, 8)
+    keys = jr.split(jr.key(0), 2)
+    hidden = dim // 2
+    network = TwoLayers(*(jr.normal(key, shape, np.float32) / shape[0] ** 0.5
+                          for key, shape in zip(keys, ((dim, hidden), (hidden, dim)), strict=True)))  # fmt: skip
+    ou, langevin = dp.OrnsteinUhlenbeck(), dp.PhaseSpaceLangevin()
+    samplers = {
+        "ReverseSDE": dp.ReverseSDE(ou, network), "Bridge": dp.Bridge(ou, network), "DDIM": dp.DDIM(ou, network),
+        "EDM with churn": dp.EDM(ou, network, churn=5.0), "UniPC": dp.UniPC(ou, network),
+        "DEIS": dp.DEIS(ou, network), "DPM-Solver++(2M) SDE": dp.DPMSolverMultistep(ou, network, stochastic=True),
+        "SEEDS2": dp.SEEDS2(ou, network), "SASolver": dp.SASolver(ou, network),
+        "PredictorCorrector": dp.PredictorCorrector(dp.Bridge(ou, network)),
+        "ReverseSDE, phase space": dp.ReverseSDE(langevin, network), "SSCS": dp.SSCS(langevin, network),
+        "OBA": dp.OBA(langevin, network), "VelocityVerlet": dp.VelocityVerlet(langevin, network),
+        "Conjugate, order 3": dp.Conjugate(langevin, network, order=3),
+    }  # fmt: skip
+    races = [_race(name, sampler, dim, batch, steps, repeats) for name, sampler in samplers.items()]
+    goals = [
+        Goal(f"{found.ours[0].name}: time over that of its evaluations and noise",
+             ratio(found.ours[0], found.timings[1]), 1.1)
+        for found in races
+    ]  # fmt: skip
+    return Report(races, goals)
+
+
+def _race(name: str, sampler: Any, dim: int, batch: int, steps: int, repeats: int) -> Race:
+    ts = dp.clocks.log_snr_grid(1.0, 0.01, steps)
+    shape = (batch, *np.shape(sampler.process.kernel(1.0).mean), dim)
+    rows, zs = place(sampler.plan(ts), np.float32), jr.normal(jr.key(1), shape, np.float32)
+    entrants = [
+        Entrant(name, "ours", lambda i: _steps(sampler, rows, zs, jr.key(i + 2))),
+        Entrant("its evaluations and noise", "limit", lambda i: _parts(sampler, steps, zs, jr.key(i + 2))),
+    ]
+    note = f"d = {dim}, batch {batch}, {sampler.evaluations} evaluations and {sampler.draws} noises a step"
+    return race(note, entrants, repeats, work=float(batch * steps), unit="steps")
+
+
+@eqx.filter_jit
+def _steps(sampler, rows, zs, key):
+    def one(key, z):
+        return run(sampler, rows, z, noise_of(sampler, key, z))
+
+    return jax.vmap(one)(jr.split(key, len(zs)), zs)
+
+
+@eqx.filter_jit
+def _parts(sampler, steps: int, zs, key):
+    """The same calls of the denoiser and noises, and nothing else: each feeds the next, so that none can be skipped."""
+
+    def one(key, z):
+        draw = noise_of(sampler, key, z)
+
+        def body(carry, i):
+            y, total = carry
+            for _ in range(sampler.evaluations):
+                y = sampler.denoise(y, jnp.ones((), y.dtype))
+            return (y, total + jnp.sum(draw(i), axis=0)), None
+
+        start = (z.reshape(-1, z.shape[-1])[0], jnp.zeros_like(z))
+        return jax.lax.scan(body, start, jnp.arange(steps))[0]
+
+    return jax.vmap(one)(jr.split(key, len(zs)), zs)

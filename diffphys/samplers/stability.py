@@ -1,0 +1,116 @@
+"""Which directions a step of a sampler makes grow: the eigenvalues of its matrix."""
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Complex, Float
+
+from ..clocks import check_grid
+from .combination import Term, Terms
+from .table import AbstractTableSampler, Row, Stage
+
+
+class Stability(NamedTuple):
+    """The eigenvalues of every step of a sampler, for every slope of the denoiser; see `stability`."""
+
+    ts: Float[np.ndarray, " knots"]
+    slopes: Float[np.ndarray, " slopes"]
+    eigenvalues: Complex[np.ndarray, "slopes steps modes"]
+
+    @property
+    def growth(self) -> Float[np.ndarray, "slopes steps"]:
+        """The largest modulus: above 1 a step amplifies errors."""
+        return np.abs(self.eigenvalues).max(axis=-1)
+
+    @property
+    def unstable(self) -> Float[np.ndarray, " _"]:
+        """The times from which a step makes some direction grow, whatever the slope, beyond rounding."""
+        return self.ts[:-1][(self.growth > 1 + 1e-9).any(axis=0)]
+
+
+def stability(
+    sampler: AbstractTableSampler,
+    ts: Float[np.ndarray, " n"],
+    slopes: Float[np.ndarray, " s"] | tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0),
+) -> Stability:
+    r"""The eigenvalues of each step where the denoiser is linear, $D(y, v) = j\,y$.
+
+    Along an eigenvector of $\partial D / \partial y = \mathrm{Cov}(a | y) / v$ of eigenvalue j the step is a matrix M
+    on the variables of one coordinate and on the predictions that the sampler remembers. Data that spread by c
+    in a direction have $j = c / (c + v)$, from 1 in noise-free directions to 0; between two modes j is above 1. What
+    is given is the spectrum of
+
+    $$ E(t, s)\,M, $$
+
+    E the drift of the forward process from s back to t: the step in the coordinates of the conjugate integrator,
+    in which the exact flow holds still what the denoiser knows (j = 1) and contracts the rest. There, Euler's step
+    of a conjugate integrator has the eigenvalues $1 + h\,\mathrm{eig}(\tfrac12 G G^\top C_{out}\,\partial f - B)$.
+    Noise is left out: it adds to errors but does not amplify them.
+
+    Args:
+        sampler: one whose steps are a table.
+        ts: strictly decreasing times, the last above 0.
+        slopes: values of j.
+
+    Raises:
+        ValueError: for a sampler without a table, and for grids that do not decrease.
+
+    Reference:
+        Pandey, Rudolph, Mandt, "Efficient integrators for diffusion generative models" (2024), section 3.2.
+    """
+    if not isinstance(sampler, AbstractTableSampler):
+        raise ValueError(
+            "`stability` needs a sampler whose steps are linear in state and estimates, an `AbstractTableSampler`. "
+            f"Got `{type(sampler).__name__}`."
+        )
+    ts, slopes = check_grid(ts), np.asarray(slopes, np.float64)
+    row, process = sampler.plan(ts), sampler.process.on_host()
+    back = np.stack([np.atleast_2d(process.transition(s, t)[0]) for t, s in itertools.pairwise(ts)])
+    k = back.shape[-1]
+    matrices = np.stack([step_matrices(row, slope, k, sampler.history) for slope in slopes])
+    matrices[:, :, :k] = back @ matrices[:, :, :k]
+    return Stability(ts, slopes, np.linalg.eigvals(matrices).astype(complex))
+
+
+def step_matrices(row: Row, slope: float, k: int, history: int) -> Float[np.ndarray, "steps w w"]:
+    """The matrix of each step on the state and the remembered predictions, where D = j y."""
+    steps, width = len(row.stages[0].variance), (1 + history) * k
+    estimates: list[np.ndarray] = []
+    for stage in row.stages:
+        estimates.append(slope * _functional(stage, estimates, k, width))
+    matrices = np.zeros((steps, width, width))
+    matrices[:, :k] = _rows(row.state, estimates, k, width)
+    new = len(row.memory) * k
+    for i, terms in enumerate(row.memory):
+        matrices[:, (i + 1) * k : (i + 2) * k] = _rows(terms, estimates, k, width)
+    matrices[:, k + new :, k : width - new] = np.eye(width - k - new)
+    return matrices
+
+
+def _place(term: Term, k: int) -> slice:
+    """Where the operand of a term stands among the state and the predictions."""
+    start = 0 if term[0] == "state" else (1 + term[1]) * k
+    return slice(start, start + k)
+
+
+def _functional(stage: Stage, estimates: list[np.ndarray], k: int, width: int) -> Float[np.ndarray, "steps w"]:
+    """The observation that a stage asks about, as weights of the state and the predictions."""
+    total = np.zeros((len(stage.variance), width))
+    for term, coefficient in stage.channel.items():
+        if term[0] == "data":
+            total += coefficient[:, None] * estimates[term[1]]
+        elif term[0] != "noise":
+            total[:, _place(term, k)] += np.reshape(coefficient, (-1, k))
+    return total
+
+
+def _rows(terms: Terms, estimates: list[np.ndarray], k: int, width: int) -> Float[np.ndarray, "steps k w"]:
+    """A combination of the shape of a state, as weights of the state and the predictions."""
+    total = np.zeros((len(next(iter(terms.values()))), k, width))
+    for term, coefficient in terms.items():
+        if term[0] == "data":
+            total += np.reshape(coefficient, (-1, k, 1)) * estimates[term[1]][:, None]
+        elif term[0] != "noise":
+            total[:, :, _place(term, k)] += np.reshape(coefficient, (-1, k, k))
+    return total

@@ -1,0 +1,55 @@
+"""Eigenvalues of steps: against the step's own Jacobian, known multipliers, and what then happens to errors."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from linear_maps import step_maps
+
+from diffphys.clocks import log_snr_grid, uniform_grid
+from diffphys.processes import Brownian, OrnsteinUhlenbeck, PhaseSpaceLangevin
+from diffphys.samplers import Bridge, ProbabilityFlow, ReverseSDE, stability
+from diffphys.samplers.stability import step_matrices
+
+TS = np.array([2.0, 1.2, 0.7, 0.3, 0.1])
+
+
+def linear(slope):
+    return lambda y, v: slope * y
+
+
+@pytest.mark.parametrize("process", [OrnsteinUhlenbeck(), PhaseSpaceLangevin()], ids=["ou", "psld"])
+@pytest.mark.parametrize("kind", [ReverseSDE, Bridge, ProbabilityFlow])
+def test_matrices_are_the_jacobians_of_the_steps(kind, process):
+    sampler = kind(process, linear(0.3))
+    wanted = step_maps(sampler, TS)[0][0]
+    got = step_matrices(sampler.plan(TS), 0.3, wanted.shape[-1], sampler.history)
+    np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_euler_of_the_exploding_flow_has_the_multiplier_of_its_formula():
+    """In y = a + sigma noise Euler's step in t of dy/dt = (1 - j) y / (2 t) multiplies by 1 - (1 - j) h / (2 t)."""
+    found = stability(ReverseSDE(Brownian(), linear(0.0), 0.0), TS, (0.0, 0.5, 1.0))
+    h = -np.diff(TS)
+    for slope, values in zip(found.slopes, found.eigenvalues, strict=True):
+        np.testing.assert_allclose(values[:, 0], 1 - (1 - slope) * h / (2 * TS[:-1]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("process", [OrnsteinUhlenbeck(0.5), PhaseSpaceLangevin()], ids=["ou", "psld"])
+def test_fine_steps_of_the_flow_neither_grow_nor_turn(process):
+    found = stability(ProbabilityFlow(process, linear(0.0)), uniform_grid(1.0, 0.2, 400))
+    assert (found.growth < 1 + 1e-5).all()
+    np.testing.assert_allclose(found.growth[-1], 1, atol=1e-5)  # j = 1: what is known of the data is held.
+
+
+def test_a_step_too_long_is_found_unstable_and_its_errors_grow():
+    """Reverse Euler in equal times: near the data the score's slope -1/v makes 1 - 2 h / (2 t) fall below -1."""
+    sampler, ts = ReverseSDE(Brownian(), linear(0.0), 1.0), uniform_grid(1.0, 0.01, 12)
+    found = stability(sampler, ts, (0.0,))
+    assert set(found.unstable) == set(ts[:-1][np.abs(1 + np.diff(ts) / ts[:-1]) > 1])
+    assert stability(sampler, log_snr_grid(1.0, 0.01, 12), (0.0,)).unstable.size == 0
+
+
+def test_a_sampler_without_a_table_is_refused(unchecked):
+    with pytest.raises(ValueError, match="`stability` needs a sampler whose steps are linear"):
+        stability(dataclasses.make_dataclass("Other", [])(), TS)
