@@ -25,7 +25,7 @@ def figure(results: Sequence[tuple[Problem, list[Score]]], budgets: Sequence[int
 
     rows = max(len(metrics_of(scores)) for _, scores in results)
     with plt.rc_context({"font.size": 8, "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6}):
-        fig, axes = plt.subplots(rows, len(results), figsize=(3.6 * len(results), 2.9 * rows), squeeze=False)
+        fig, axes = plt.subplots(rows, len(results), figsize=(3.9 * len(results), 2.9 * rows), squeeze=False)
         for column, (problem, scores) in enumerate(results):
             for row, metric in enumerate(metrics_of(scores)):
                 _panel(axes[row, column], problem, metric, scores, budgets)
@@ -75,7 +75,7 @@ def _panel(axis: Any, problem: Problem, metric: str, scores: list[Score], budget
         axis.annotate("exact samples", (budgets[0], problem.floors[metric].mean()), fontsize=6, color="0.35",
                       xytext=(0, -7), textcoords="offset points")  # fmt: skip
     low = max(min(finite), 0.5 * problem.noise(metric))
-    axis.set(xscale="log", yscale="log", xlim=(budgets[0] * 0.9, budgets[-1] * 5.5), ylim=(low / 1.6, top))
+    axis.set(xscale="log", yscale="log", xlim=(budgets[0] * 0.9, budgets[-1] * 9), ylim=(low / 1.6, top))
     axis.set_xticks(budgets, [str(budget) for budget in budgets])
     axis.minorticks_off()
     if top / low < 100:
@@ -114,9 +114,10 @@ def _place(axis: Any, labels: list[tuple[float, str, str]], last: int) -> None:
     low, high = np.log(axis.get_ylim())
     gap, at = 0.058 * (high - low), -np.inf
     for y, text, colour in sorted(labels):
-        at = max(min(np.log(y), high), at + gap)
-        axis.annotate(
+        at = max(min(max(np.log(y), low), high), at + gap)
+        name = axis.annotate(
             text, (last, y), xytext=(last * 1.12, np.exp(at)), fontsize=6.2, color=colour, va="center",
             annotation_clip=False,
         )  # fmt: skip
+        name.set_in_layout(False)
         at += gap * text.count("\n")
