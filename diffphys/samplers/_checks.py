@@ -25,7 +25,7 @@ def check_phase_space(sampler: object, process: AbstractProcess):
     if np.shape(process.start()[0]) != (2,) or not isinstance(process, AbstractStationaryProcess):
         raise ValueError(
             f"`{type(sampler).__name__}` needs position and momentum with a stationary law, `PhaseSpaceLangevin`. "
-            f"Got `{type(process).__name__}`. {_ANY}."
+            f"Got `{type(process).__name__}`. At a changing rate do use `ScheduledStationary`. {_ANY}."
         )
 
 

@@ -85,7 +85,7 @@ class FlowAdams(AbstractChannelSampler):
        w_s = w + \sum_i \hat v_i \int_{u_t}^{u_s} \ell_i\,du, \qquad \hat v = \hat\varepsilon - \hat a, $$
 
     the sum over this prediction and those of the steps before. Order `order`, one evaluation a step, exact for a single
-    datum. The first steps are of orders 1, 2, ... Of all samplers it may lose least with fewest evaluations.
+    datum. The first steps are of orders 1, 2, ...
 
     Args:
         process: the forward process, overdamped.

@@ -9,11 +9,10 @@ from .. import _block as block
 from .._types import Denoiser
 from ..processes import AbstractStationaryProcess
 from ._checks import check_phase_space
+from ._quadrature import gauss_legendre
 from .combination import Combination
 from .splitting import MOMENTUM, POSITION, Velocity
 from .table import AbstractTableSampler, Step
-
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
 class NoiseControl(eqx.Module):
@@ -176,9 +175,8 @@ def _spread(step: Step) -> Any:
 
 def _relaxed(step: Step, control: NoiseControl | None) -> Combination:
     """The state after friction and noise, which alone would keep the stationary law."""
-    half = 0.5 * (step.t - step.s)
-    times = step.s + half * (1 + _NODES)
-    decay = half * _WEIGHTS @ np.stack([np.diag(step.process.coefficients(t)[0]) for t in times])
+    times, weights = gauss_legendre(step.s, step.t, points=8)
+    decay = weights @ np.stack([np.diag(step.process.coefficients(t)[0]) for t in times])
     faded = 2 * decay
     if control is not None:
         faded[0] = control.decay(step, decay)
