@@ -5,6 +5,10 @@ from .experiments import (
     collapse as collapse,
     default_times as default_times,
     diagram as diagram,
+    error_bound as error_bound,
+    gaussian_regimes as gaussian_regimes,
+    path_divergence as path_divergence,
+    prior_mismatch as prior_mismatch,
     regimes as regimes,
     speciation as speciation,
 )

@@ -12,7 +12,37 @@ from .critical_times import (
     critical_times as critical_times,
     crossing_time as crossing_time,
 )
+from .gaussian_distances import (
+    kullback_leibler as kullback_leibler,
+    total_variation as total_variation,
+    wasserstein as wasserstein,
+)
+from .linear_scores import (
+    SecondMoments as SecondMoments,
+    averaged as averaged,
+    bayes_loss as bayes_loss,
+    commuting as commuting,
+    draw_second_moments as draw_second_moments,
+    exact_precision as exact_precision,
+    generated_covariance as generated_covariance,
+    generated_spectrum as generated_spectrum,
+    second_moments as second_moments,
+    symmetric as symmetric,
+    unconstrained as unconstrained,
+    unconstrained_error as unconstrained_error,
+)
 from .random_energy import RandomEnergy as RandomEnergy, random_energy as random_energy
+from .sample_covariance import (
+    SpectralLaw as SpectralLaw,
+    expected_kullback_leibler as expected_kullback_leibler,
+    expected_total_variation as expected_total_variation,
+    expected_wasserstein as expected_wasserstein,
+    golden_rule_participation as golden_rule_participation,
+    marchenko_pastur_edges as marchenko_pastur_edges,
+    mean_root_eigenvalue as mean_root_eigenvalue,
+    participation as participation,
+    spectral_law as spectral_law,
+)
 from .spectrum import (
     SpectralTime as SpectralTime,
     covariance_spectrum as covariance_spectrum,

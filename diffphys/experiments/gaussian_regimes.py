@@ -1,0 +1,206 @@
+"""The three regimes of learning a Gaussian law from data: rank, spectrum, eigenvectors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from tqdm.auto import tqdm
+
+from .. import thermo
+from .._types import PRNGKey
+from ..clocks import log_snr_grid
+from ..results import dataset
+from ..thermo.linear_scores import Estimator, SecondMoments
+from ._assemble import check_count, split_key
+
+ESTIMATORS: tuple[Estimator, ...] = (thermo.averaged, thermo.unconstrained, thermo.symmetric, thermo.commuting)
+
+_MEASURED = ("wasserstein", "spectral_distance", "kullback_leibler", "total_variation", "participation")
+
+
+def gaussian_regimes(
+    spectrum: Float[np.ndarray, " N"] | Sequence[float],
+    *,
+    key: PRNGKey,
+    counts: Sequence[int] | None = None,
+    draws: int = 8,
+    estimators: Sequence[Estimator] = ESTIMATORS,
+    score_time: float = 0.5,
+    t_max: float = 6.0,
+    t_min: float = 0.01,
+    steps: int = 400,
+    temperature: float = 1.0,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    r"""What a diffusion model with a linear score, learned from P data in N dimensions, generates.
+
+    For $P \ll N$ the generated covariance has rank P and a wrong spectrum; for $N \ll P \ll N^2$ the spectrum is right
+    ($W_2^2 / N \to 0$) but the eigenvectors are mixed and the laws are told apart (TV to 1); for $P \gg N^2$ TV goes
+    to 0.
+
+    The score averaged over noises generates $\hat C$ in closed form, and all distances are exact for each draw of the
+    data. Estimators that see one noise a datum, the same at all times, generate what the equation of the covariance
+    gives.
+
+    Args:
+        spectrum: the eigenvalues of the true covariance, (N,), > 0.
+        key: a typed key, of the data.
+        counts: the numbers P of data; by default 15 from N / 8 to 8 N^2.
+        draws: data sets for each P.
+        estimators: how W is estimated, functions as those of `thermo`; at P <= N only `averaged` has a value.
+        score_time: the time t at which the error of W is measured.
+        t_max: where the reverse diffusion starts, from N(0, T).
+        t_min: where it ends for the estimators with one noise, whose error diverges at 0.
+        steps: steps of the equation of the covariance, on a grid uniform in log-SNR.
+        temperature: T of the Ornstein-Uhlenbeck bath.
+        progress: whether to show a bar; by default on a terminal.
+
+    Returns:
+        A dataset on `count` (P). With `_stderr` over draws: `wasserstein` and `spectral_distance` (both squared, a
+        coordinate: the second is what the eigenvalues alone contribute), `kullback_leibler`, `total_variation` of the
+        generated law and the true one, `participation` of the middle third of eigenvectors; each with its `_theory`.
+        On (`estimator`, `count`): `score_error` $\|W - W_{true}\|_F^2$ at `score_time`, with `score_error_theory`, and
+        `wasserstein_estimator` and `trace_ratio`, tr C / tr C-hat, of the generated covariances; nan where P is too
+        small. On (`count`, `mode`): mean sorted `eigenvalues` and `eigenvalues_theory`. The attributes give the ends of
+        the regimes, N and N^2.
+
+    Raises:
+        ValueError: for eigenvalues, counts or times that mean nothing.
+
+    Reference:
+        Biroli and Mezard, "Generative diffusion in very large dimensions" (2023).
+    """
+    values = np.sort(np.asarray(spectrum, np.float64))
+    if values.ndim != 1 or len(values) < 2 or not (values > 0).all():
+        raise ValueError(f"`spectrum` needs two eigenvalues or more, all > 0, of shape (N,). Got {spectrum!r}.")
+    dim = len(values)
+    if counts is None:
+        counts = np.unique(np.geomspace(max(2, dim / 8), 8 * dim**2, 15).round().astype(int)).tolist()
+    sizes = np.asarray(counts, int)
+    if sizes.ndim != 1 or not (sizes >= 1).all() or not (np.diff(sizes) > 0).all():
+        raise ValueError(f"`counts` needs increasing numbers of data, at least 1. Got {counts!r}. Sort them.")
+    check_count("draws", draws, 2)
+    data_key, _ = split_key(key)
+    ts = log_snr_grid(t_max, t_min, steps)
+    bar = tqdm(
+        total=len(sizes) * draws,
+        desc="gaussian-regimes",
+        unit="set",
+        disable=None if progress is None else not progress,
+    )
+    found: dict[str, list] = {}
+    with bar:
+        for count in sizes.tolist():
+            rows = []
+            for j in range(draws):
+                # Each data set has its own stream, whatever the other counts are.
+                rng = np.random.default_rng([*np.ravel(jax.random.key_data(data_key)).tolist(), count, j])
+                moments = thermo.draw_second_moments(rng, values, count)
+                rows.append(_distances(moments, values, t_max, temperature)
+                            | _estimated(moments, values, estimators, score_time, ts, temperature))  # fmt: skip
+                bar.update()
+            for name in rows[0]:
+                found.setdefault(name, []).append(np.stack([row[name] for row in rows]))
+    variables: dict[str, tuple] = {}
+    for name, per_count in found.items():
+        stacked = np.stack(per_count)  # count, draw, ...
+        dims = {"eigenvalues": ("count", "mode")}.get(name, ("estimator", "count") if stacked.ndim == 3 else ("count",))
+        with np.errstate(invalid="ignore"):  # The relative entropy of a singular law is infinite, its spread unknown.
+            mean, stderr = stacked.mean(1), stacked.std(1, ddof=1) / np.sqrt(draws)
+        flip = dims == ("estimator", "count")
+        variables[name] = (dims, mean.T if flip else mean)
+        variables[f"{name}_stderr"] = (dims, stderr.T if flip else stderr)
+    variables |= _theory(values, sizes, estimators, score_time, temperature)
+    parameters = {
+        "spectrum": values, "draws": draws, "score_time": score_time, "t_max": t_max, "t_min": t_min, "steps": steps,
+        "temperature": temperature,
+    }  # fmt: skip
+    coords: dict[str, Any] = {"count": sizes, "mode": np.arange(dim), "true_eigenvalue": ("mode", values)}
+    coords["estimator"] = np.array([estimator.__name__ for estimator in estimators])
+    words = [int(word) for word in np.ravel(jax.random.key_data(key))]
+    ds = dataset(variables, coords, experiment="gaussian-regimes", seed=words, parameters=parameters)
+    return ds.assign_attrs({"N": dim, "regime_two_from": dim, "regime_three_from": dim**2, "draws": draws})
+
+
+def _distances(moments: SecondMoments, values: np.ndarray, t_max: float, temperature: float) -> dict[str, Any]:
+    """Between the law generated by the averaged score and the true one."""
+    eigenvalues, vectors = np.linalg.eigh(moments.data)
+    generated = np.asarray(thermo.generated_spectrum(np.maximum(eigenvalues, 0.0), t_max, temperature))
+    covariance, true = vectors * generated @ vectors.T, np.diag(values)
+    singular = moments.count < len(values)
+    third = len(values) // 3
+    return {
+        "eigenvalues": generated,
+        "wasserstein": thermo.wasserstein(covariance, true) / len(values),
+        "spectral_distance": thermo.wasserstein(generated, values) / len(values),
+        "kullback_leibler": np.inf if singular else thermo.kullback_leibler(covariance, true),
+        "total_variation": 1.0 if singular else thermo.total_variation(covariance, true),
+        "participation": thermo.participation(vectors[:, third : len(values) - third]).mean(),
+    }
+
+
+def _estimated(
+    moments: SecondMoments,
+    values: np.ndarray,
+    estimators: Sequence[Estimator],
+    score_time: float,
+    ts: np.ndarray,
+    temperature: float,
+) -> dict[str, Any]:
+    """Errors of the estimators of W, and distances of what they generate; nan where they have no value."""
+    true = thermo.exact_precision(np.diag(values), score_time, temperature)
+    rows = []
+    for estimator in estimators:
+        if moments.count <= len(values) and estimator is not thermo.averaged:
+            rows.append([np.nan] * 3)
+            continue
+        error = float(np.sum((estimator(moments, score_time, temperature) - true) ** 2))
+        made = thermo.generated_covariance(lambda t, w=estimator: w(moments, t, temperature), ts, temperature)
+        distance = thermo.wasserstein(0.5 * (made + made.T), np.diag(values)) / len(values)
+        rows.append([error, distance, float(np.trace(made) / np.trace(moments.data))])
+    return dict(zip(("score_error", "wasserstein_estimator", "trace_ratio"), np.array(rows).T, strict=True))
+
+
+def _theory(
+    values: np.ndarray, sizes: np.ndarray, estimators: Sequence[Estimator], score_time: float, temperature: float
+) -> dict[str, tuple]:
+    """The lines to compare with."""
+    dim = len(values)
+    middle = values[dim // 3 : dim - dim // 3]
+    # Eigenvalues a unit length there; a spectrum that does not spread has no golden rule.
+    density = (len(middle) - 1) / np.ptp(middle) if np.ptp(middle) > 0 else np.nan
+    quantiles = np.stack([_quantiles(values, dim / count) for count in sizes])
+    errors = np.full((len(estimators), len(sizes)), np.nan)
+    for i, estimator in enumerate(estimators):
+        if estimator is thermo.unconstrained:
+            exact = [thermo.unconstrained_error(values, count, score_time, temperature) for count in sizes.tolist()]
+            errors[i] = np.where(np.isfinite(exact), exact, np.nan)
+    participation = np.asarray(thermo.golden_rule_participation(np.median(middle), density, sizes))
+    # Its conditions: 1 << 1/IPR << N.
+    holds = (participation > 2) & (participation < dim / 3)
+    return {
+        "wasserstein_theory": ("count", [thermo.expected_wasserstein(values, dim / count) for count in sizes]),
+        "spectral_distance_theory": ("count", np.mean((np.sqrt(quantiles) - np.sqrt(values)) ** 2, axis=1)),
+        "kullback_leibler_theory": ("count", [thermo.expected_kullback_leibler(dim, n) for n in sizes.tolist()]),
+        "total_variation_theory": ("count", [thermo.expected_total_variation(dim, n) for n in sizes.tolist()]),
+        "participation_theory": ("count", np.where(holds, participation, np.nan)),
+        "score_error_theory": (("estimator", "count"), errors),
+        "eigenvalues_theory": (("count", "mode"), quantiles),
+    }  # fmt: skip
+
+
+def _quantiles(values: np.ndarray, q: float) -> np.ndarray:
+    """The eigenvalues of a sample covariance in the limit of many, at the levels (i + 1/2) / N."""
+    dim = len(values)
+    low, high = values.min() * max(0.0, 1 - np.sqrt(q)) ** 2, values.max() * (1 + np.sqrt(q)) ** 2
+    edges = low + (high - low) * np.linspace(0.0, 1.0, 1201) ** 2
+    points = 0.5 * (edges[1:] + edges[:-1])
+    law = thermo.spectral_law(points, values, q)
+    cumulated = np.append(0.0, np.cumsum(law.density * np.diff(edges)))
+    cumulated = law.zeros + (1 - law.zeros) * cumulated / cumulated[-1]
+    levels = (np.arange(dim) + 0.5) / dim
+    # The first point of a flat stretch, so that a gap of the spectrum has no levels in it.
+    return np.where(levels <= law.zeros, 0.0, np.interp(levels, cumulated, edges))
