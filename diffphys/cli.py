@@ -142,9 +142,9 @@ def speciation(
     """When the class of a trajectory is decided: phi(t) by the posterior identity, by clones and by theory."""
     options = dict(locals())
     with _errors(out):
-        from . import _commands
+        from ._commands import regimes as command
 
-        _commands.run("speciation", **options)
+        command.run("speciation", **options)
 
 
 @app.command()
@@ -161,9 +161,9 @@ def collapse(
     """When a trajectory is bound to one datum: f_e(t) / alpha and phi_C(t) of the exact score of a data set."""
     options = dict(locals())
     with _errors(out):
-        from . import _commands
+        from ._commands import regimes as command
 
-        _commands.run("collapse", **options)
+        command.run("collapse", **options)
 
 
 @app.command()
@@ -179,9 +179,9 @@ def regimes(
     """Both transitions of one data set, and the three regimes between them."""
     options = dict(locals())
     with _errors(out):
-        from . import _commands
+        from ._commands import regimes as command
 
-        _commands.run("regimes", **options)
+        command.run("regimes", **options)
 
 
 @app.command()
@@ -195,18 +195,18 @@ def diagram(
     """Where the regimes lie for any number of data: t_S and t_C(n) in one plane."""
     options = dict(locals())
     with _errors(out):
-        from . import _commands
+        from ._commands.regimes import run_diagram
 
-        _commands.run_diagram(**options)
+        run_diagram(**options)
 
 
 @app.command()
 def info() -> None:
     """Versions, devices, precision, and whether this release of JAX computes right."""
     with _errors():
-        from . import _commands
+        from ._commands.info import info as words
 
-        typer.echo(_commands.info())
+        typer.echo(words())
 
 
 def main() -> Any:

@@ -87,7 +87,7 @@ def test_names_that_do_not_last_are_not_used(name):
 
 def test_only_the_command_switches_the_precision():
     switch = re.compile(r"""enable_x64\(|update\(\s*["']jax_enable_x64""")
-    assert [name for name, file in FILES.items() if switch.search(file.read_text())] == ["_commands.py"]
+    assert [name for name, file in FILES.items() if switch.search(file.read_text())] == ["_commands/_shared.py"]
 
 
 def modules():

@@ -1,6 +1,4 @@
-"""Figures of the results: curves with error bands, theory lines, and the regimes shaded where they exist."""
-
-from typing import Any
+"""Figures of speciation and collapse: curves with error bands, theory lines, and the regimes shaded."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,16 +6,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .samplers import Stability
+from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STYLE, mark
 
-# A palette that is told apart in print and by the colour-blind (Okabe, Ito).
-BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666"
 _SHADES = {"I": "#eef3f8", "II": "#fdf3e1", "III": "#f9e6e0"}
-_STYLE: Any = {
-    "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "axes.titlelocation": "left",
-    "font.size": 9, "legend.framealpha": 0.85, "legend.edgecolor": "none", "legend.fontsize": 8, "figure.dpi": 150,
-    "savefig.bbox": "tight",
-}  # fmt: skip
 
 
 def _band(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str, width: float = 1.6) -> None:
@@ -40,18 +31,10 @@ def _clones(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str) -> N
             )  # fmt: skip
 
 
-def _mark(axes: Axes, time: float, label: str, colour: str, style: str = "--", height: float = 1.01) -> None:
-    """A vertical line at a time, named above the axes; nothing for nan or a time outside them."""
-    low, high = sorted(axes.get_xlim())
-    if np.isfinite(time) and low < time < high:
-        axes.axvline(time, color=colour, ls=style, lw=1)
-        axes.text(time, height, label, color=colour, ha="center", va="bottom", transform=axes.get_xaxis_transform())
-
-
 def _mark_crossing(axes: Axes, ds: xr.Dataset) -> None:
     """The crossing of the threshold, where it is speciation that is crossed."""
     if ds.attrs.get("verdict") == "speciation":
-        _mark(axes, ds.attrs["crossing_time"], "crossing", BLUE, ":", height=1.08)
+        mark(axes, ds.attrs["crossing_time"], "crossing", BLUE, ":", height=1.08)
 
 
 def _shade(axes: Axes, ds: xr.Dataset, *, named: bool) -> None:
@@ -112,10 +95,10 @@ def _draw_collapse(axes: Axes, ds: xr.Dataset) -> None:
 
 def speciation(ds: xr.Dataset) -> Figure:
     """The class agreement phi(t) of a run, with its critical times."""
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.8, 3.2))
         _draw_speciation(axes, ds)
-        _mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
+        mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
         _mark_crossing(axes, ds)
         axes.legend(loc="upper right")
     return figure
@@ -123,26 +106,26 @@ def speciation(ds: xr.Dataset) -> Figure:
 
 def collapse(ds: xr.Dataset) -> Figure:
     """The excess entropy and the datum agreement of a run, with its collapse times."""
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.8, 3.2))
         _draw_collapse(axes, ds)
         if "collapse_time" in ds:
-            _mark(axes, float(ds.collapse_time[0, 0]), "$t_C$", RED)
-        _mark(axes, ds.attrs["collapse_time_theory"], "theory", GREY, ":", height=1.07)
+            mark(axes, float(ds.collapse_time[0, 0]), "$t_C$", RED)
+        mark(axes, ds.attrs["collapse_time_theory"], "theory", GREY, ":", height=1.07)
         axes.legend(loc="center right")
     return figure
 
 
 def regimes(ds: xr.Dataset) -> Figure:
     """Both transitions side by side, the three regimes shaded where they exist."""
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, panels = plt.subplots(1, 2, figsize=(9.2, 3.4), sharex=True)
         _draw_speciation(panels[0], ds)
         _draw_collapse(panels[1], ds)
         for axes in panels:
             _shade(axes, ds, named=axes is panels[0])
-            _mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
-            _mark(axes, ds.attrs.get("t_C", np.nan), "$t_C$", RED)
+            mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
+            mark(axes, ds.attrs.get("t_C", np.nan), "$t_C$", RED)
         # Below the curves, which tend to sum_k w_k^2, and above the names of the regimes.
         panels[0].legend(loc="lower right", bbox_to_anchor=(1.0, 0.1), fontsize=7)
         panels[1].legend(loc="center right")
@@ -155,7 +138,7 @@ def regimes(ds: xr.Dataset) -> Figure:
 
 def diagram(ds: xr.Dataset) -> Figure:
     """Speciation and collapse in the plane of data size and noise."""
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.2, 3.8))
         axes.fill_between(
             ds.log_n,
@@ -188,24 +171,4 @@ def diagram(ds: xr.Dataset) -> Figure:
         axes.set_ylabel(r"noise variance $v$ in data units")
         axes.set_title("Regime diagram")
         axes.legend(loc="best")
-    return figure
-
-
-def stability(found: Stability, *, title: str = "Stability") -> Figure:
-    """The growth of errors in every step, a curve for each slope of the denoiser; above 1 they are amplified."""
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(4.8, 3.2))
-        colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, len(found.slopes)))
-        for slope, growth, colour in zip(found.slopes, found.growth, colours, strict=True):
-            axes.step(
-                found.ts, np.append(growth, growth[-1]), where="post", color=colour, lw=1.4, label=f"$j = {slope:g}$"
-            )
-        axes.axhline(1, color="black", lw=0.8, ls=":")
-        axes.set_xscale("log")
-        if found.growth.max() > 3:
-            axes.set_yscale("log")
-        axes.set_xlabel("diffusion time $t$")
-        axes.set_ylabel("largest growth factor in a step")
-        axes.set_title(title)
-        axes.legend(title="slope of the denoiser", title_fontsize=8)
     return figure

@@ -1,24 +1,19 @@
-"""What the commands do, apart from their options: load, run, save, draw, and say it in words."""
+"""The commands of speciation and collapse: load, run, save, draw, and say it in words."""
 
-import os
-import pathlib
 import shutil
 from typing import Any
 
 import jax
 import numpy as np
-import typer
 import xarray as xr
 
-from . import experiments, plots
-from ._versions import known_bad, versions
-from .clocks import log_snr_grid
-from .data import LabelledData, load
-from .experiments import default_times
-from .processes import OrnsteinUhlenbeck
-from .results import save
-from .samplers import Bridge, ReverseSDE
-from .targets import AbstractLabelledTarget, Empirical, symmetric_mixture
+from .. import experiments, plots
+from ..clocks import log_snr_grid
+from ..experiments import default_times
+from ..processes import OrnsteinUhlenbeck
+from ..samplers import Bridge, ReverseSDE
+from ..targets import AbstractLabelledTarget, Empirical, symmetric_mixture
+from ._shared import checkpoint, folder, leave, load_data, set_precision, time_words
 
 # Times at which clones of a data set are run by `collapse` and `regimes`: each step of each clone meets all the data.
 _CLONE_TIMES = 10
@@ -26,8 +21,8 @@ _CLONE_TIMES = 10
 
 def run(command: str, **options: Any) -> None:
     """Runs `speciation`, `collapse` or `regimes` and leaves a netCDF file, a figure and a summary."""
-    _set_precision(options["precision"])
-    out = _folder(options["out"])
+    set_precision(options["precision"])
+    out = folder(options["out"])
     target, law, described = _target(command, options)
     process = OrnsteinUhlenbeck(options["temperature"])
     times = _times(options["times"], target, process)
@@ -39,7 +34,7 @@ def run(command: str, **options: Any) -> None:
         "clones": options["clones"] if estimator in ("clones", "all") else None,
         "clone_times": None if command == "speciation" else _spaced(times, _CLONE_TIMES),
         "sampler": sampler, "steps": options["steps"], "grid": log_snr_grid, "chunk": options["chunk"],
-        "checkpoint": _checkpoint(out, command, options["resume"]),
+        "checkpoint": checkpoint(out, command, options["resume"]),
     }  # fmt: skip
     if command != "speciation":
         settings["law"] = law
@@ -49,21 +44,21 @@ def run(command: str, **options: Any) -> None:
         settings |= {"trajectories": options["trajectories"], "stderr": options["stderr"]}
     ds = getattr(experiments, command)(target, process, times, **settings)
     ds = ds.assign_attrs(described)
-    _leave(ds, out / f"{command}.nc", getattr(plots, command)(ds), {"speciation": _speciation_words,
+    leave(ds, out / f"{command}.nc", getattr(plots, command)(ds), {"speciation": _speciation_words,
            "collapse": _collapse_words, "regimes": _regimes_words}[command](ds))  # fmt: skip
     shutil.rmtree(settings["checkpoint"], ignore_errors=True)
 
 
 def run_diagram(**options: Any) -> None:
     """Runs `diagram`."""
-    _set_precision(options["precision"])
-    out = _folder(options["out"])
+    set_precision(options["precision"])
+    out = folder(options["out"])
     target, _, described = _target("diagram", options)
     ds = experiments.diagram(
         target, key=jax.random.key(options["seed"]), temperature=options["temperature"], samples=options["samples"]
     ).assign_attrs(described)
     star = ds.attrs["log_n_star"]
-    words = [described["data"], _time_words("t_S", ds.attrs["spectral_time"], "spectral: 1/2 log(Lambda / T)")]
+    words = [described["data"], time_words("t_S", ds.attrs["spectral_time"], "spectral: 1/2 log(Lambda / T)")]
     if np.isfinite(star):
         words.append(f"n* = {np.exp(star):.3g}: with fewer data collapse precedes speciation (log n* = {star:.2f})")
     for n, ratio, label, sound in zip(
@@ -72,43 +67,7 @@ def run_diagram(**options: Any) -> None:
     ) if "n_measured" in ds else ():  # fmt: skip
         origin = "speciation" if sound else "not by speciation"
         words.append(f"n = {n}: E[L] = 0 at v = {ratio:.4g}; labels decided at v = {label:.4g} ({origin})")
-    _leave(ds, out / "diagram.nc", plots.diagram(ds), words)
-
-
-def info() -> str:
-    """Versions, devices, precision and the verdict on the compiler."""
-    lines = [f"{name:10} {version}" for name, version in versions().items()]
-    lines += [f"{'devices':10} {', '.join(f'{d.device_kind} ({d.platform}:{d.id})' for d in jax.devices())}"]
-    precision = "float64 enabled" if jax.config.read("jax_enable_x64") else "float32 states, float64 tables"
-    lines += [f"{'precision':10} {precision}", f"{'cores':10} {os.cpu_count()}"]
-    wrong = known_bad(jax.__version__)
-    lines += [f"{'verdict':10} " + (f"do not trust: {wrong}" if wrong else "no known fault in this release of jax")]
-    return "\n".join(lines)
-
-
-def _set_precision(precision: Any) -> None:
-    if precision.value == "float64":
-        jax.config.update("jax_enable_x64", True)
-
-
-def _folder(out: pathlib.Path) -> pathlib.Path:
-    """The folder of the results, made and tried before any work is done."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OSError(f"--out needs a folder that can be written. Got {out}: {error.strerror}.") from None
-    return out
-
-
-def _checkpoint(out: pathlib.Path, command: str, resume: bool) -> pathlib.Path:
-    """The folder of the journals; emptied unless the run goes on from them."""
-    folder = out / f".{command}-checkpoint"
-    if not resume:
-        shutil.rmtree(folder, ignore_errors=True)
-    return folder
+    leave(ds, out / "diagram.nc", plots.diagram(ds), words)
 
 
 def _target(command: str, options: dict[str, Any]) -> tuple[AbstractLabelledTarget, Any, dict[str, Any]]:
@@ -130,40 +89,11 @@ def _target(command: str, options: dict[str, Any]) -> tuple[AbstractLabelledTarg
             jax.random.split(jax.random.key(options["seed"] + 1), options["size"])
         )
         return Empirical(points, np.asarray(labels)), law, {"data": f"{options['size']} data of {words}"}
-    loaded = _load(options)
+    loaded = load_data(options)
     settings = {f"data_{name}": value for name, value in loaded.settings.items()}
     target = Empirical(loaded.points.astype(dtype), loaded.labels)
     per_class = ", ".join(f"{n} of {c}" for c, n in zip(loaded.classes, np.bincount(loaded.labels), strict=True))
     return target, None, settings | {"data": f"{loaded.name}: {per_class}; d = {target.dim}"}
-
-
-def _load(options: dict[str, Any]) -> LabelledData:
-    """The data of the options; the digits 0 and 1 in [-1, 1] without any."""
-    default = options["data"] is None
-    classes = None if options["classes"] is None else [c.strip() for c in options["classes"].split(",")]
-    if default and classes is None:
-        classes = ["0", "1"]
-    return load(
-        "digits" if default else options["data"],
-        array=options["array"],
-        classes=classes and [int(c) if c.lstrip("-").isdigit() else c for c in classes],
-        per_class=options["per_class"],
-        channel=int(options["channel"]) if (options["channel"] or "").isdigit() else options["channel"],
-        pad=options["pad"],
-        scale=_scale(options["scale"], default),
-    )
-
-
-def _scale(text: str | None, default: bool) -> tuple[float, float] | None:
-    if text is None:
-        return (-1.0, 1.0) if default else (0.0, 1.0)
-    if text == "none":
-        return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"--scale needs two numbers, LOW,HIGH, or none. Got {text!r}.") from None
-    return low, high
 
 
 def _times(text: str | None, target: AbstractLabelledTarget, process: OrnsteinUhlenbeck) -> np.ndarray:
@@ -181,25 +111,6 @@ def _spaced(times: np.ndarray, number: int) -> np.ndarray:
     return times[np.unique(np.linspace(0, len(times) - 1, number + 1).round().astype(int)[1:])]
 
 
-def _leave(ds: xr.Dataset, path: pathlib.Path, figure: Any, words: list[str]) -> None:
-    """Saves the results and their figure, and prints the summary."""
-    save(ds, path)
-    picture = path.with_suffix(".png")
-    writing = picture.with_name(f".{picture.stem}.writing.png")
-    figure.savefig(writing, dpi=200)
-    writing.replace(picture)
-    typer.echo("\n".join(words))
-    typer.echo(f"Saved {path} and {picture}")
-
-
-def _time_words(name: str, time: float, words: str, low: float = np.nan, high: float = np.nan) -> str:
-    """One time with its interval and its noise level."""
-    if not np.isfinite(time):
-        return f"{name:18} none   {words}"
-    interval = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) and np.isfinite(high) and high > low else ""
-    return f"{name:18} {time:.3f}{interval}   {words}"
-
-
 def _speciation_words(ds: xr.Dataset) -> list[str]:
     """The summary of a speciation run."""
     a = ds.attrs
@@ -208,7 +119,7 @@ def _speciation_words(ds: xr.Dataset) -> list[str]:
         words = f"spectral: 1/2 log(Lambda / T), Lambda = {a['eigenvalue']:.4g}"
         if a.get("verdict", "").startswith("collapse"):
             words += "; of the spectrum alone, no speciation time here"
-        lines.append(_time_words("t_S", a["spectral_time"], words, a["spectral_time_low"], a["spectral_time_high"]))
+        lines.append(time_words("t_S", a["spectral_time"], words, a["spectral_time_low"], a["spectral_time_high"]))
     else:
         lines.append(
             f"t_S                none: no speciation by the spectral criterion (Lambda = {a['eigenvalue']:.3g} <= T)"
@@ -216,13 +127,13 @@ def _speciation_words(ds: xr.Dataset) -> list[str]:
     for name, words in (("score_zero_time", "score zero at the origin"), ("drift_time", "reverse drift at the origin"),
                         ("theory_crossing_time", "theory crosses its threshold")):  # fmt: skip
         if name in a:
-            lines.append(_time_words(name.removesuffix("_time"), a[name], words))
+            lines.append(time_words(name.removesuffix("_time"), a[name], words))
     if "verdict" in a:
         if not a["verdict"].startswith(("collapse", "one class")):
             if np.isfinite(a["threshold"]):
                 words = f"phi crosses {a['threshold']:.4f}"
-                lines.append(_time_words("crossing", a["crossing_time"], words, a["crossing_low"], a["crossing_high"]))
-            lines.append(_time_words("half information", a["half_information_time"], "I(C; X_t) = H(C) / 2"))
+                lines.append(time_words("crossing", a["crossing_time"], words, a["crossing_low"], a["crossing_high"]))
+            lines.append(time_words("half information", a["half_information_time"], "I(C; X_t) = H(C) / 2"))
         lines.append(f"{'verdict':18} {a['verdict']}")
         if np.isfinite(a.get("phi_permuted_at_crossing", np.nan)):
             lines.append(
@@ -252,7 +163,7 @@ def _collapse_words(ds: xr.Dataset) -> list[str]:
             name, words = names[criterion]
             time, low, high = (float(ds[f"collapse_time{end}"][c, 0]) for end in ("", "_low", "_high"))
             by_class = ", ".join(f"{float(t):.3f}" for t in ds.collapse_time[c, 1:])
-            lines.append(_time_words(name, time, words + (f"; by class {by_class}" if by_class else ""), low, high))
+            lines.append(time_words(name, time, words + (f"; by class {by_class}" if by_class else ""), low, high))
         low, median, high = (float(q) for q in ds.own_collapse_time[:, 0])
         lines.append(f"{'data points':18} L = 0 between {low:.3f} and {high:.3f} for 80 % of them, median {median:.3f}")
     if "last_change_time" in ds:
@@ -260,7 +171,7 @@ def _collapse_words(ds: xr.Dataset) -> list[str]:
         words = (
             f"of the nearest datum, median of {ds.sizes['trajectory']} trajectories; 10-90 % {low:.3f} to {high:.3f}"
         )
-        lines.append(_time_words("last change", median, words))
+        lines.append(time_words("last change", median, words))
     lines.append(
         f"{'width':18} d_eff = {a['effective_dimension']:.3g}, 2 / sqrt(d_eff) = {a['width_log_v']:.2g} in log v"
     )

@@ -1,0 +1,86 @@
+"""What the commands share: the folder of the results, the data, and how results are left there and told."""
+
+import pathlib
+import shutil
+from typing import Any
+
+import jax
+import numpy as np
+import typer
+import xarray as xr
+
+from ..data import LabelledData, load
+from ..results import save
+
+
+def set_precision(precision: Any) -> None:
+    if precision.value == "float64":
+        jax.config.update("jax_enable_x64", True)
+
+
+def folder(out: pathlib.Path) -> pathlib.Path:
+    """The folder of the results, made and tried before any work is done."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(f"--out needs a folder that can be written. Got {out}: {error.strerror}.") from None
+    return out
+
+
+def checkpoint(out: pathlib.Path, command: str, resume: bool) -> pathlib.Path:
+    """The folder of the journals; emptied unless the run goes on from them."""
+    folder = out / f".{command}-checkpoint"
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def load_data(options: dict[str, Any]) -> LabelledData:
+    """The data of the options; the digits 0 and 1 in [-1, 1] without any."""
+    default = options["data"] is None
+    classes = None if options["classes"] is None else [c.strip() for c in options["classes"].split(",")]
+    if default and classes is None:
+        classes = ["0", "1"]
+    return load(
+        "digits" if default else options["data"],
+        array=options["array"],
+        classes=classes and [int(c) if c.lstrip("-").isdigit() else c for c in classes],
+        per_class=options["per_class"],
+        channel=int(options["channel"]) if (options["channel"] or "").isdigit() else options["channel"],
+        pad=options["pad"],
+        scale=_scale(options["scale"], default),
+    )
+
+
+def _scale(text: str | None, default: bool) -> tuple[float, float] | None:
+    if text is None:
+        return (-1.0, 1.0) if default else (0.0, 1.0)
+    if text == "none":
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"--scale needs two numbers, LOW,HIGH, or none. Got {text!r}.") from None
+    return low, high
+
+
+def leave(ds: xr.Dataset, path: pathlib.Path, figure: Any, words: list[str]) -> None:
+    """Saves the results and their figure, and prints the summary."""
+    save(ds, path)
+    picture = path.with_suffix(".png")
+    writing = picture.with_name(f".{picture.stem}.writing.png")
+    figure.savefig(writing, dpi=200)
+    writing.replace(picture)
+    typer.echo("\n".join(words))
+    typer.echo(f"Saved {path} and {picture}")
+
+
+def time_words(name: str, time: float, words: str, low: float = np.nan, high: float = np.nan) -> str:
+    """One time with its interval and its noise level."""
+    if not np.isfinite(time):
+        return f"{name:18} none   {words}"
+    interval = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) and np.isfinite(high) and high > low else ""
+    return f"{name:18} {time:.3f}{interval}   {words}"
