@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -180,3 +181,38 @@ def test_resuming_another_run_is_refused_with_the_difference(tmp_path):
     result = run("speciation", "--target", "mixture", "--dim", 8, "--resume", "--out", tmp_path, *QUICK)
     assert result.exit_code == 2
     assert "of another" in result.output
+
+
+def test_gaussian_regimes_names_the_regime_of_every_number_of_data(tmp_path):
+    options = ["--dim", 8, "--counts", "4,20,500", "--draws", 2, "--steps", 20, "--out", tmp_path]
+    result = run("gaussian-regimes", *options)
+    assert result.exit_code == 0, result.output
+    for words in ("4 .*rank P, wrong spectrum", "20 .*spectrum right, eigenvectors mixed", "500 .*learned"):
+        assert re.search(words, result.output)
+    ds = dp.results.load(tmp_path / "gaussian-regimes.nc")
+    np.testing.assert_allclose(ds.true_eigenvalue, np.linspace(0.5, 2, 8))
+    assert (tmp_path / "gaussian-regimes.png").stat().st_size > 20_000
+
+
+def test_gaussian_regimes_takes_the_covariance_of_data(tmp_path):
+    points = np.random.default_rng(0).normal(size=(50, 5)) * [1, 2, 3, 4, 0]
+    np.savez(tmp_path / "points.npz", points=points)
+    options = ["--data", tmp_path / "points.npz", "--scale", "none", "--counts", "100", "--draws", 2, "--steps", 10]
+    result = run("gaussian-regimes", *options, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    ds = dp.results.load(tmp_path / "gaussian-regimes.nc")
+    np.testing.assert_allclose(ds.true_eigenvalue, np.linalg.eigvalsh(np.cov(points[:, :4], rowvar=False)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--spectrum", "1"], "--spectrum needs LOW,HIGH"),
+        (["--counts", "a,b"], "--counts needs numbers"),
+        (["--spectrum", "0,2"], "`spectrum` needs two eigenvalues or more, all > 0"),
+    ],
+)
+def test_gaussian_regimes_refuses_what_means_nothing(tmp_path, options, message):
+    result = run("gaussian-regimes", *options, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert message in result.stderr

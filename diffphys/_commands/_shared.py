@@ -67,6 +67,14 @@ def _scale(text: str | None, default: bool) -> tuple[float, float] | None:
     return low, high
 
 
+def numbers(option: str, text: str) -> list[float]:
+    """The numbers of an option that lists them."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{option} needs numbers with commas between them. Got {text!r}.") from None
+
+
 def leave(ds: xr.Dataset, path: pathlib.Path, figure: Any, words: list[str]) -> None:
     """Saves the results and their figure, and prints the summary."""
     save(ds, path)

@@ -1,4 +1,5 @@
 """Figures of the results, as one would put in a paper."""
 
+from .gaussian import error_bound as error_bound, gaussian_regimes as gaussian_regimes
 from .regimes import collapse as collapse, diagram as diagram, regimes as regimes, speciation as speciation
 from .stability import stability as stability

@@ -1,0 +1,119 @@
+"""Figures of Gaussian laws learned from data, and of the errors of a generated law."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STYLE
+
+_COLOURS = (BLUE, RED, ORANGE, PURPLE)
+
+
+def _measured(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str) -> None:
+    """Points with two standard errors, and the theory as a line."""
+    theory = ds[f"{name}_theory"]
+    axes.errorbar(
+        ds["count"], ds[name], 2 * ds[f"{name}_stderr"].fillna(0), fmt="o", ms=3.5, color=colour, mfc="white",
+        capsize=2, lw=1, label=label,
+    )  # fmt: skip
+    axes.plot(ds["count"], theory, color=colour, lw=1.2)
+
+
+def _regimes(axes: Axes, ds: xr.Dataset) -> None:
+    """Logarithmic numbers of data, with the ends of the regimes."""
+    axes.set_xscale("log")
+    axes.set_xlabel("number of data $P$")
+    for value, label in ((ds.attrs["regime_two_from"], "$N$"), (ds.attrs["regime_three_from"], "$N^2$")):
+        axes.axvline(value, color=GREY, ls=":", lw=1)
+        axes.text(value, 1.01, label, color=GREY, ha="center", va="bottom", transform=axes.get_xaxis_transform())
+
+
+def gaussian_regimes(ds: xr.Dataset) -> Figure:
+    """Spectrum, distances, eigenvectors and estimators of a Gaussian law learned from P data."""
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(2, 2, figsize=(9.2, 6.4))
+        spectra, distances, vectors, estimators = panels.ravel()
+        ends = np.array(
+            [ds.attrs["regime_two_from"] / 4, ds.attrs["regime_two_from"] * 4, ds.attrs["regime_three_from"]]
+        )
+        chosen = np.unique([int(np.abs(np.log(ds["count"].values / end)).argmin()) for end in ends])
+        levels = (ds.mode + 0.5) / ds.attrs["N"]
+        for i, colour in zip(chosen, _COLOURS, strict=False):
+            part = ds.isel(count=i)
+            spectra.plot(
+                part.eigenvalues, levels, "o", ms=3, mfc="white", color=colour, label=f"$P = {int(part['count'])}$"
+            )
+            spectra.plot(part.eigenvalues_theory, levels, color=colour, lw=1.2)
+        spectra.plot(ds.true_eigenvalue, levels, color="black", lw=1, ls=":", label="true")
+        spectra.set_xlabel("eigenvalue")
+        spectra.set_ylabel("part of eigenvalues below")
+        spectra.set_title("Spectrum of the generated covariance", pad=18)
+        _measured(distances, ds, "wasserstein", BLUE, "$W_2^2 / N$")
+        part = ds.where(ds["count"] < ds.attrs["regime_three_from"])
+        _measured(distances, part, "spectral_distance", GREEN, "by the spectra alone")
+        distances.set_yscale("log")
+        distances.set_ylabel("squared distance a coordinate")
+        distances.set_title("Wasserstein distance", pad=18)
+        _measured(vectors, ds, "total_variation", RED, "total variation")
+        vectors.set_ylim(0, 1.05)
+        vectors.set_ylabel("total variation distance")
+        vectors.set_title("Total variation and eigenvectors", pad=18)
+        right = vectors.twinx()
+        _measured(right, ds, "participation", PURPLE, "participation of eigenvectors")
+        right.set_ylim(0, None)
+        right.set_ylabel("participation number", color=PURPLE)
+        right.spines["right"].set_visible(True)
+        for name, colour in zip(ds.estimator.values, _COLOURS, strict=False):
+            estimators.plot(ds["count"], ds.wasserstein_estimator.sel(estimator=name), "o-", ms=3.5, mfc="white", lw=1,
+                            color=colour, label=str(name))  # fmt: skip
+        estimators.set_yscale("log")
+        low = float(ds.wasserstein_estimator.min())
+        estimators.set_ylim(0.5 * low, max(10 * float(ds.wasserstein.max()), 10 * low))
+        estimators.set_ylabel("$W_2^2 / N$")
+        estimators.set_title("What estimates of the score generate", pad=18)
+        for axes in (distances, vectors, estimators):
+            _regimes(axes, ds)
+        handles, labels = (
+            a + b for a, b in zip(*(x.get_legend_handles_labels() for x in (vectors, right)), strict=True)
+        )
+        vectors.legend(handles, labels, loc="lower left")
+        for axes in (spectra, distances, estimators):
+            axes.legend()
+        figure.tight_layout()
+    return figure
+
+
+def error_bound(ds: xr.Dataset) -> Figure:
+    """The distance of the generated law against the horizon, for errors of the score and for steps, with its bound."""
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(1, 2, figsize=(9.2, 3.4), sharey=True)
+        finest = int(ds.steps.max())
+        colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, ds.sizes["score_error"]))
+        for error, colour in zip(ds.score_error.values, colours, strict=True):
+            part = ds.sel(score_error=error)
+            made = part.total_variation.sel(steps=finest)
+            panels[0].plot(
+                ds.horizon, made, "o-", ms=3.5, mfc="white", lw=1.2, color=colour, label=rf"$\epsilon = {error:g}$"
+            )
+            panels[0].plot(ds.horizon, part.bound, color=colour, lw=0.9, ls=":")
+        panels[0].plot([], [], color=GREY, lw=0.9, ls=":", label="bound")
+        panels[0].set_title(f"Error of the score, {finest} steps")
+        colours = plt.get_cmap("plasma")(np.linspace(0.05, 0.85, ds.sizes["steps"]))
+        for steps, colour in zip(ds.steps.values, colours, strict=True):
+            part = ds.total_variation.isel(score_error=0).sel(steps=steps)
+            panels[1].plot(
+                ds.horizon, part, "o-", ms=3.5, mfc="white", lw=1.2, color=colour, label=f"{int(steps)} steps"
+            )
+        panels[1].plot(ds.horizon, ds.prior_mismatch, color="black", lw=1, ls=":", label="prior alone")
+        panels[1].set_title(rf"Steps, $\epsilon = {float(ds.score_error[0]):g}$")
+        for axes in panels:
+            axes.set_yscale("log")
+            axes.set_xlabel("horizon $t_f$")
+            axes.legend(fontsize=7, loc="lower left", ncols=2)
+        # Room for the legends below the curves.
+        panels[0].set_ylim(bottom=0.05 * min(float(ds.prior_mismatch.min()), float(ds.total_variation.min())))
+        panels[0].set_ylabel("total variation to the data's law")
+        figure.tight_layout()
+    return figure
