@@ -38,6 +38,8 @@ class BesselRatio(NamedTuple):
     r"""$A'(\kappa)$, from $1/d$ on down."""
     log_partition: Float[Array, ""]
     r"""$\log Z(\kappa) - \kappa$."""
+    slope_rate: Float[Array, ""]
+    r"""The derivative of the slope with respect to $\kappa^2$, which is $(A' - A / \kappa) / 2\kappa^2$."""
 
 
 @functools.lru_cache
@@ -68,20 +70,21 @@ def bessel_ratio(dim: int, squared: Float[Array, ""]) -> BesselRatio:
         The ratio over $\kappa$, its derivative, and the log-partition function, each to its last digits.
     """
     order = dim / 2 - 1
-    steps = max(0, math.ceil(_ORDER - order))
+    steps = max(1, math.ceil(_ORDER - order))
 
     def down(above: BesselRatio, ends: Float[Array, ""]) -> tuple[BesselRatio, None]:
         slope = 1 / (ends + squared * above.slope)
         derivative = slope**2 * (ends - squared * above.derivative)
-        return BesselRatio(slope, derivative, above.log_partition + jnp.log1p(squared * above.slope / ends)), None
+        log_partition = above.log_partition + jnp.log1p(squared * above.slope / ends)
+        return BesselRatio(slope, derivative, log_partition, -0.5 * slope**2 * (above.slope + above.derivative)), None
 
     ends = jnp.asarray(dim + 2.0 * np.arange(steps)[::-1], squared.dtype)
-    (slope, derivative, log_partition), _ = lax.scan(down, _uniform(order + steps, squared), ends)
-    if dim == 1:
-        # A' = 1 - tanh^2 falls exponentially, but the last step of the recurrence takes it from 1.
-        decay = jnp.exp(-2 * jnp.sqrt(jnp.maximum(squared, 1)))
-        derivative = jnp.where(squared < 1, derivative, 4 * decay / (1 + decay) ** 2)
-    return BesselRatio(slope, derivative, log_partition)
+    ratio, _ = lax.scan(down, _uniform(order + steps, squared), ends)
+    if dim > 1:
+        return ratio
+    # A' = 1 - tanh^2 falls exponentially, but the last step of the recurrence takes it from 1.
+    decay = jnp.exp(-2 * jnp.sqrt(jnp.maximum(squared, 1)))
+    return ratio._replace(derivative=jnp.where(squared < 1, ratio.derivative, 4 * decay / (1 + decay) ** 2))
 
 
 def _uniform(order: float, squared: Float[Array, ""]) -> BesselRatio:
@@ -103,4 +106,6 @@ def _uniform(order: float, squared: Float[Array, ""]) -> BesselRatio:
         slope=1 / (width + order) - beyond / width,
         derivative=(order / (width + order) + p * (squared / width**2 * rate - p * beyond)) / width,
         log_partition=leading - 0.25 * jnp.log1p(squared / order**2) + ends,
+        # Only asked for below, where a step of the recurrence gives it.
+        slope_rate=jnp.zeros_like(squared),
     )

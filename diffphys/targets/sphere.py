@@ -11,8 +11,6 @@ from ._arrays import Values, concrete, floating
 from ._bessel import bessel_ratio
 from .shell import AbstractShell
 
-_PRECISION = jax.lax.Precision.HIGHEST
-
 
 class Sphere(AbstractShell):
     r"""The uniform law on the sphere of radius $R$ about the origin of $\mathbb{R}^d$.
@@ -66,10 +64,8 @@ class Sphere(AbstractShell):
         return _mean(y, jnp.asarray(variance, y.dtype), self.radius)
 
     def posterior_covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
-        along, across = _covariance(y, jnp.asarray(variance, y.dtype), self.radius)
-        direction = _direction(y)
-        parallel = direction[:, None] * direction[None]
-        return across * (jnp.eye(self.dim, dtype=y.dtype) - parallel) + along * parallel
+        variance = jnp.asarray(variance, y.dtype)
+        return variance * jax.vmap(lambda e: _response(y, variance, self.radius, e))(jnp.eye(self.dim, dtype=y.dtype))
 
     def smoothed(self, y: Data, variance: Scalar) -> Scalar:
         off_shell = -0.5 * (jnp.linalg.norm(y) - self.radius) ** 2 / variance
@@ -90,17 +86,17 @@ def _squared_field(y: Data, variance: Scalar, radius: Scalar) -> Float[Array, ""
     return jnp.sum((radius * y / variance) ** 2)
 
 
-def _direction(y: Data) -> Data:
-    """The unit vector along `y`; zero where there is none, and where both parts of the covariance are equal."""
+def _response(y: Data, variance: Scalar, radius: Scalar, along: Data) -> Data:
+    """The derivative of the posterior mean in a direction: the covariance over the variance, times it."""
+    squared = _squared_field(y, variance, radius)
+    ratio = bessel_ratio(y.size, squared)
+    # Near the origin as a smooth function of y; in a strong field by parts along and across, as their difference
+    # would be lost.
+    smooth = ratio.slope * along + 2 * ratio.slope_rate * (radius / variance) ** 2 * jnp.sum(y * along) * y
     norm_squared = jnp.sum(y**2)
-    safe = jnp.where(norm_squared > 0, norm_squared, 1)
-    return y / jnp.sqrt(safe)
-
-
-def _covariance(y: Data, variance: Scalar, radius: Scalar) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The posterior variances along `y` and across it."""
-    ratio = bessel_ratio(y.size, _squared_field(y, variance, radius))
-    return radius**2 * ratio.derivative, radius**2 * ratio.slope
+    forward = jnp.sum(y * along) / jnp.where(norm_squared > 0, norm_squared, 1) * y
+    by_parts = ratio.slope * (along - forward) + ratio.derivative * forward
+    return radius**2 / variance * jnp.where(squared < 1, smooth, by_parts)
 
 
 @jax.custom_jvp
@@ -110,14 +106,9 @@ def _mean(y: Data, variance: Scalar, radius: Scalar) -> Data:
 
 @_mean.defjvp
 def _mean_jvp(primals, tangents):
-    """By parts along and across: their difference would be lost in a strong field."""
     y, variance, radius = primals
     along, warming, growing = tangents
-    mean = _mean(y, variance, radius)
-    parallel, perpendicular = _covariance(y, variance, radius)
-    direction = _direction(y)
-    forward = jnp.dot(direction, along, precision=_PRECISION) * direction
-    response = (perpendicular * (along - forward) + parallel * forward) / variance
-    response = response - parallel * y / variance**2 * warming
-    # The radius scales the mean, and the field on it.
-    return mean, response + (mean + parallel * y / variance) / radius * growing
+    mean, own = _mean(y, variance, radius), _response(y, variance, radius, y)
+    # The noise weakens the field. The radius scales the mean, and the field on it.
+    tangent = _response(y, variance, radius, along) - own / variance * warming + (mean + own) / radius * growing
+    return mean, tangent

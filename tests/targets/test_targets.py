@@ -43,7 +43,7 @@ LABELLED = {
     "curie-weiss": lambda: CurieWeiss(4, 1.5, 0.3),
     "pure-states": lambda: pure_states([[0.5, -1.0, 0.2, 0.9], [-0.5, 0.3, 1.0, 0.0]], [1.0, 2.0]),
     "potts": lambda: potts_mean_field(2, 2, 2.5),
-    "mixture-of": lambda: mixture_of([deltas(MEANS), Gaussian(MEANS[0], ROOT @ ROOT.T), Sphere(4, 2.0)], [1.0, 2.0, 3.0]),
+    "mixture-of": lambda: mixture_of([deltas(MEANS), Gaussian(MEANS[0], ROOT @ ROOT.T)], [1.0, 2.0]),
     "embedded-labelled": lambda: embedded(deltas(MEANS[:, :2]), np.linalg.qr(ROOT)[0][:, :2]),
 }
 TARGETS = LABELLED | {
