@@ -1,16 +1,38 @@
 """Distributions whose Gaussian smoothing is known exactly."""
 
+from .algebra import (
+    AbstractPlaced as AbstractPlaced,
+    LabelledPlaced as LabelledPlaced,
+    Placed as Placed,
+    Placement as Placement,
+    TargetMixture as TargetMixture,
+    embedded as embedded,
+    mixture_of as mixture_of,
+    scaled as scaled,
+    shifted as shifted,
+)
 from .base import AbstractLabelledTarget as AbstractLabelledTarget, AbstractTarget as AbstractTarget
+from .curie_weiss import CurieWeiss as CurieWeiss
 from .empirical import Empirical as Empirical
 from .gaussian import Gaussian as Gaussian
+from .ising import Ising as Ising, curie_weiss_couplings as curie_weiss_couplings, ring_couplings as ring_couplings
 from .mixture import (
     AbstractMixture as AbstractMixture,
     IsotropicMixture as IsotropicMixture,
     SharedCovarianceMixture as SharedCovarianceMixture,
 )
+from .product_states import (
+    ProductStates as ProductStates,
+    low_load_hopfield as low_load_hopfield,
+    potts_mean_field as potts_mean_field,
+    pure_states as pure_states,
+)
 from .recipes import (
+    deltas as deltas,
     hierarchical_mixture as hierarchical_mixture,
     mixture as mixture,
     symmetric_mixture as symmetric_mixture,
 )
+from .shell import AbstractShell as AbstractShell
+from .sphere import Sphere as Sphere
 from .weights import WeightsSummary as WeightsSummary

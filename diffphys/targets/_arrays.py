@@ -45,3 +45,16 @@ def require_variances(name: str, value: Array | np.ndarray) -> None:
         raise ValueError(
             f"`{name}` needs variances, which are not negative. Got {known.min():g}. Do pass squares of deviations."
         )
+
+
+def positive_log_weights(weights: Values | None, count: int, dtype) -> Float[Array, "..."]:
+    """Logarithms of weights, equal ones by default; not normalised.
+
+    Raises:
+        ValueError: if some known weight is not positive. Their number is for the caller to check.
+    """
+    weights = jnp.ones((count,), dtype) if weights is None else floating(weights, dtype)
+    known = concrete(weights)
+    if known is not None and not np.all(known > 0):
+        raise ValueError(f"`weights` needs positive numbers. Got {known.min():g}. Do leave out empty components.")
+    return jnp.log(weights)

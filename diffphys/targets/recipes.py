@@ -5,7 +5,7 @@ import jax.random as jr
 import numpy as np
 
 from .._types import PRNGKey
-from ._arrays import Values, concrete, floating
+from ._arrays import Values, concrete, floating, positive_log_weights
 from .mixture import IsotropicMixture, SharedCovarianceMixture
 
 
@@ -30,10 +30,7 @@ def mixture(
     if means.ndim != 2:
         raise ValueError(f"`means` needs shape (k, d). Got {means.shape}. Do stack the means of the components.")
     count, dim = means.shape
-    weights = jnp.ones((count,), means.dtype) if weights is None else floating(weights, means.dtype)
-    known = concrete(weights)
-    if known is not None and not np.all(known > 0):
-        raise ValueError(f"`weights` needs positive numbers. Got {known.min():g}. Do leave out empty components.")
+    log_weights = positive_log_weights(weights, count, means.dtype)
     shape = np.shape(covariance)
     if shape == (count,) and count == dim:
         raise ValueError(
@@ -43,8 +40,30 @@ def mixture(
         )
     if shape in ((), (count,)):
         variances = jnp.broadcast_to(floating(covariance, means.dtype), (count,))
-        return IsotropicMixture(jnp.log(weights), means, variances)
-    return SharedCovarianceMixture(jnp.log(weights), means, covariance)
+        return IsotropicMixture(log_weights, means, variances)
+    return SharedCovarianceMixture(log_weights, means, covariance)
+
+
+def deltas(points: Values, weights: Values | None = None) -> IsotropicMixture:
+    r"""Points, each a label: the mixture $p_0 = \sum_k w_k\, \delta(a - a_k)$.
+
+    The symmetry of two of them at $\pm r$ breaks at the noise variance $r^2$, of four at $\pm r$ on two axes at
+    $r^2 / 2$. For many data use `Empirical`, which streams them.
+
+    Args:
+        points: the points, of shape (k, d).
+        weights: positive weights, of shape (k,); they are normalised. Equal by default.
+
+    Returns:
+        The mixture, of zero variance.
+
+    Raises:
+        ValueError: if a shape does not fit, or a weight is not positive.
+    """
+    points = floating(points)
+    if points.ndim != 2:
+        raise ValueError(f"`points` needs shape (k, d). Got {points.shape}. Do stack the points.")
+    return IsotropicMixture(positive_log_weights(weights, len(points), points.dtype), points, jnp.zeros_like(points[:, 0]))
 
 
 def symmetric_mixture(mean: Values, variance: Values = 1.0, weight: Values = 0.5) -> IsotropicMixture:

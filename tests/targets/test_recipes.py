@@ -1,11 +1,19 @@
 """Ways to make a mixture: the class chosen, the spectrum of a tree, what is refused."""
 
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from diffphys.targets import IsotropicMixture, SharedCovarianceMixture, hierarchical_mixture, mixture, symmetric_mixture
+from diffphys.targets import (
+    IsotropicMixture,
+    SharedCovarianceMixture,
+    deltas,
+    hierarchical_mixture,
+    mixture,
+    symmetric_mixture,
+)
 
 MEANS = np.random.default_rng(0).normal(size=(3, 2))
 
@@ -112,3 +120,24 @@ def test_binary_tree_halves_its_outlier_eigenvalue_level_by_level():
 def test_tree_refuses_what_cannot_be_built(dim, branching, separations, message):
     with pytest.raises(ValueError, match=message):
         hierarchical_mixture(jr.key(0), dim, branching, separations)
+
+
+@pytest.mark.parametrize("variance", [0.25, 0.6])
+def test_four_points_on_two_axes_denoise_by_hyperbolic_functions(variance):
+    target = deltas([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    x = np.array([0.3, -0.4])
+    expected = np.sinh(x / variance) / np.cosh(x / variance).sum()
+    np.testing.assert_allclose(target.posterior_mean(jnp.asarray(x), variance), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.zeros(3),), r"`points` needs shape \(k, d\)"),
+        ((MEANS, [1.0, -1.0, 1.0]), "`weights` needs positive numbers"),
+        ((MEANS, [1.0, 1.0]), "`log_weights` needs shape"),
+    ],
+)
+def test_deltas_refuse_what_are_no_weighted_points(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        deltas(*arguments)

@@ -1,0 +1,281 @@
+"""Targets made of targets: their mixtures, and their images under maps that keep angles."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from .._types import Data, PRNGKey, Scalar
+from ._arrays import Values, concrete, floating, positive_log_weights, require_finite
+from .base import AbstractLabelledTarget, AbstractTarget, Hierarchy
+
+_PRECISION = jax.lax.Precision.HIGHEST
+
+
+class TargetMixture(AbstractLabelledTarget):
+    r"""The mixture $p_0 = \sum_k w_k\, p_k$ of any targets of one dimension; the label is the component.
+
+    Smooth and singular parts mix, at every noise above zero. Weights come from differences of log-evidences, and so
+    are known to the rounding of the latter.
+
+    Attributes:
+        parts: the components.
+        log_weights: the log-weights; they need not be normalised.
+    """
+
+    parts: tuple[AbstractTarget, ...]
+    log_weights: Float[Array, " k"]
+
+    @property
+    def dim(self) -> int:
+        return self.parts[0].dim
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.parts)
+
+    @property
+    def label_weights(self) -> Float[Array, " k"]:
+        return jax.nn.softmax(self.log_weights)
+
+    def sample_labelled(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
+        label_key, *part_keys = jr.split(key, self.num_labels + 1)
+        label = jr.categorical(label_key, self.log_weights)
+        # All are drawn: in a batch a branch would draw them all too.
+        return jnp.stack([part.sample(key) for part, key in zip(self.parts, part_keys, strict=True)])[label], label
+
+    def log_evidence(self, y: Data, variance: Scalar) -> Scalar:
+        return jax.nn.logsumexp(self._log_joint(y, variance))
+
+    def posterior_mean(self, y: Data, variance: Scalar) -> Data:
+        posterior = jax.nn.softmax(self._log_joint(y, variance))
+        means = jnp.stack([part.posterior_mean(y, variance) for part in self.parts])
+        return jnp.matmul(posterior, means, precision=_PRECISION)
+
+    def posterior_covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
+        posterior = jax.nn.softmax(self._log_joint(y, variance))
+        means = jnp.stack([part.posterior_mean(y, variance) for part in self.parts])
+        within = jnp.stack([part.posterior_covariance(y, variance) for part in self.parts])
+        centred = means - jnp.matmul(posterior, means, precision=_PRECISION)[None]
+        between = jnp.matmul((posterior[:, None] * centred).T, centred, precision=_PRECISION)
+        return jnp.einsum("k,kij->ij", posterior, within, precision=_PRECISION) + between
+
+    def label_log_posterior(self, y: Data, variance: Scalar) -> Float[Array, " k"]:
+        return jax.nn.log_softmax(self._log_joint(y, variance))
+
+    def _log_joint(self, y: Data, variance: Scalar) -> Float[Array, " k"]:
+        evidences = jnp.stack([part.log_evidence(y, variance) for part in self.parts])
+        return jax.nn.log_softmax(self.log_weights) + evidences
+
+
+class Placement(eqx.Module):
+    r"""A map that keeps angles, $a = o + f B b$, from a space into one at least as large.
+
+    A noisy observation of `a` is one of `b` at the variance $v / f^2$, and one of nothing across the image of `B`.
+
+    Attributes:
+        offset: `o`, where the origin goes.
+        factor: `f`, the scale; not zero.
+        basis: `B`, orthonormal columns; None for the identity.
+    """
+
+    offset: Float[Array, " d"]
+    factor: Float[Array, ""]
+    basis: Float[Array, "d e"] | None
+
+    def __call__(self, inner: Float[Array, " e"]) -> Data:
+        """The image of a point."""
+        turned = inner if self.basis is None else jnp.matmul(self.basis, inner, precision=_PRECISION)
+        return self.offset + self.factor * turned
+
+    def observe(self, y: Data, variance: Scalar) -> tuple[Float[Array, " e"], Scalar]:
+        """The observation of the inner point, and its variance."""
+        relative = y - self.offset
+        inner = relative if self.basis is None else jnp.matmul(relative, self.basis, precision=_PRECISION)
+        return inner / self.factor, jnp.asarray(variance, y.dtype) / self.factor**2
+
+    def log_base_measure(self, y: Data, variance: Scalar) -> Scalar:
+        """What the log-evidence of the inner observation lacks: the unit of length, and the noise across."""
+        inner_dim = y.size if self.basis is None else self.basis.shape[1]
+        log_density = -inner_dim * jnp.log(jnp.abs(self.factor))
+        if self.basis is None:
+            return log_density
+        variance = jnp.asarray(variance, y.dtype)
+        across = y - self(self.observe(y, variance)[0])
+        noise = jnp.sum(across**2) / variance + (y.size - inner_dim) * jnp.log(2 * jnp.pi * variance)
+        return log_density - 0.5 * noise
+
+    def covariance(self, inner: Float[Array, "e e"]) -> Float[Array, "d d"]:
+        """The covariance of the image."""
+        if self.basis is not None:
+            inner = jnp.matmul(self.basis, jnp.matmul(inner, self.basis.T, precision=_PRECISION), precision=_PRECISION)
+        return self.factor**2 * inner
+
+
+class AbstractPlaced(AbstractTarget):
+    """The image of a target.
+
+    Attributes:
+        target: the target.
+        placement: the map.
+    """
+
+    target: eqx.AbstractVar[AbstractTarget]
+    placement: eqx.AbstractVar[Placement]
+
+    @property
+    def dim(self) -> int:
+        return self.placement.offset.size
+
+    def log_evidence(self, y: Data, variance: Scalar) -> Scalar:
+        inner = self.target.log_evidence(*self.placement.observe(y, variance))
+        return inner + self.placement.log_base_measure(y, variance)
+
+    def posterior_mean(self, y: Data, variance: Scalar) -> Data:
+        return self.placement(self.target.posterior_mean(*self.placement.observe(y, variance)))
+
+    def posterior_covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
+        return self.placement.covariance(self.target.posterior_covariance(*self.placement.observe(y, variance)))
+
+
+class Placed(AbstractPlaced):
+    """The image of a target; made by `scaled`, `shifted` and `embedded`."""
+
+    target: AbstractTarget
+    placement: Placement
+
+    def sample(self, key: PRNGKey) -> Data:
+        return self.placement(self.target.sample(key))
+
+
+class LabelledPlaced(AbstractPlaced, AbstractLabelledTarget):
+    """The image of a labelled target, with its labels; made by `scaled`, `shifted` and `embedded`."""
+
+    target: AbstractLabelledTarget
+    placement: Placement
+
+    @property
+    def num_labels(self) -> int:
+        return self.target.num_labels
+
+    @property
+    def label_weights(self) -> Float[Array, " k"]:
+        return self.target.label_weights
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        return self.target.hierarchy
+
+    def sample_labelled(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
+        inner, label = self.target.sample_labelled(key)
+        return self.placement(inner), label
+
+    def label_log_posterior(self, y: Data, variance: Scalar) -> Float[Array, " k"]:
+        return self.target.label_log_posterior(*self.placement.observe(y, variance))
+
+
+def mixture_of(targets: Sequence[AbstractTarget], weights: Values | None = None) -> TargetMixture:
+    """The mixture of any targets of one dimension, labelled by them.
+
+    Args:
+        targets: the components, at least one.
+        weights: positive weights, one for each; they are normalised. Equal by default.
+
+    Returns:
+        The mixture.
+
+    Raises:
+        ValueError: if there is no target, their dimensions differ, or the weights do not fit or are not positive.
+    """
+    dims = {target.dim for target in targets}
+    if len(dims) != 1:
+        raise ValueError(
+            f"`mixture_of` needs targets of one dimension. Got {sorted(dims)}. Do use `embedded` to make them equal."
+        )
+    log_weights = positive_log_weights(weights, len(targets), None)
+    if log_weights.shape != (len(targets),):
+        raise ValueError(
+            f"`weights` needs shape ({len(targets)},), one for each target. Got {log_weights.shape}. "
+            "Do pass one for each."
+        )
+    return TargetMixture(tuple(targets), log_weights)
+
+
+def scaled(target: AbstractTarget, factor: Values) -> Placed | LabelledPlaced:
+    """The law of `factor` times a draw; with the labels of the target, if it has some.
+
+    Args:
+        target: the target.
+        factor: the scale, not zero.
+
+    Returns:
+        The image.
+
+    Raises:
+        ValueError: if the factor is zero or not finite.
+    """
+    factor = floating(factor)
+    known = concrete(factor)
+    if known is not None and not (known.shape == () and known != 0 and np.isfinite(known)):
+        raise ValueError(f"`factor` needs one finite number, not zero. Got {known}. Do use `deltas` for a point.")
+    return _placed(target, Placement(jnp.zeros((target.dim,), factor.dtype), factor, None))
+
+
+def shifted(target: AbstractTarget, offset: Values) -> Placed | LabelledPlaced:
+    """The law of a draw plus `offset`; with the labels of the target, if it has some.
+
+    Args:
+        target: the target.
+        offset: the shift, of shape (d,).
+
+    Returns:
+        The image.
+
+    Raises:
+        ValueError: if the shape is another, or a value is not finite.
+    """
+    offset = floating(offset)
+    if offset.shape != (target.dim,):
+        raise ValueError(f"`offset` needs shape ({target.dim},). Got {offset.shape}. Do match the target.")
+    require_finite("offset", offset)
+    return _placed(target, Placement(offset, jnp.ones((), offset.dtype), None))
+
+
+def embedded(target: AbstractTarget, basis: Values) -> Placed | LabelledPlaced:
+    """The law of a draw laid into a larger space: exactly zero across the columns of `basis`.
+
+    `embedded(target, np.eye(d)[:, :k])` appends zeros to the coordinates.
+
+    Args:
+        target: the target, of dimension `k`.
+        basis: orthonormal columns, of shape (d, k).
+
+    Returns:
+        The image, of dimension `d`, with the labels of the target, if it has some.
+
+    Raises:
+        ValueError: if the shape is another, or the columns are not orthonormal.
+    """
+    basis = floating(basis)
+    if basis.ndim != 2 or basis.shape[1] != target.dim:
+        raise ValueError(f"`basis` needs shape (d, {target.dim}). Got {basis.shape}. Do give a column a coordinate.")
+    known = concrete(basis)
+    if known is not None:
+        error = np.max(np.abs(np.float64(known).T @ np.float64(known) - np.eye(target.dim)))
+        # The rounding of an orthonormal basis in float32.
+        if not error <= 1e-5:
+            raise ValueError(
+                f"`basis` needs orthonormal columns. Got products that are off by {error:.2g}. "
+                "Do use the `Q` of `numpy.linalg.qr`."
+            )
+    return _placed(target, Placement(jnp.zeros((len(basis),), basis.dtype), jnp.ones((), basis.dtype), basis))
+
+
+def _placed(target: AbstractTarget, placement: Placement) -> Placed | LabelledPlaced:
+    if isinstance(target, AbstractLabelledTarget):
+        return LabelledPlaced(target, placement)
+    return Placed(target, placement)
