@@ -1,0 +1,150 @@
+"""What steps near the critical time are worth: weights and diversity against where a fixed number of steps is spent."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.random as jr
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from scipy.special import xlogy
+
+from .._types import Denoiser, PRNGKey
+from ..processes import AbstractProcess
+from ..results import dataset
+from ..samplers import AbstractSampler, Bridge
+from ..samplers.base import place
+from ..targets import AbstractLabelledTarget
+from ._assemble import check_count, describe, split_key
+from .late_start import _walk
+
+
+def windowed_grid(
+    process: AbstractProcess,
+    start: float,
+    low: float,
+    high: float,
+    stop: float,
+    steps: int,
+    inside: int,
+) -> Float[np.ndarray, " knots"]:
+    """A grid with so many of its steps between two times, evenly in the logarithm of the noise in each of three parts.
+
+    Args:
+        process: whose noise counts.
+        start: where the grid begins.
+        low: the earlier (smaller) end of the window.
+        high: its later end, `start > high > low > stop`.
+        stop: where the grid ends.
+        steps: of the whole grid.
+        inside: those within the window, at least 1 and at most `steps - 2`.
+
+    Returns:
+        The decreasing times.
+
+    Raises:
+        ValueError: if the times are out of order, or the steps do not suffice.
+    """
+    if not start > high > low > stop > 0:
+        raise ValueError(f"A window needs start > high > low > stop > 0. Got {start}, {high}, {low} and {stop}.")
+    if not 1 <= inside <= steps - 2:
+        raise ValueError(f"`inside` needs from 1 to {steps - 2} of the {steps} steps. Got {inside}.")
+    ends = [start, high, low, stop]
+    logs = [float(np.log(process.kernel(t).variance)) for t in ends]
+    above, below = logs[0] - logs[1], logs[2] - logs[3]
+    first = int(np.clip(round((steps - inside) * above / (above + below)), 1, steps - inside - 1))
+    parts = [
+        np.linspace(logs[i], logs[i + 1], count + 1)[1:]
+        for i, count in enumerate((first, inside, steps - inside - first))
+    ]
+    times = [process.time_of_variance(float(np.exp(level))) for level in np.concatenate(parts)]
+    return np.array([start, *times[:-1], stop])
+
+
+def critical_steps(
+    target: AbstractLabelledTarget,
+    process: AbstractProcess,
+    critical_time: float,
+    *,
+    key: PRNGKey,
+    start: float,
+    stop: float,
+    steps: int = 16,
+    inside: Sequence[int] | None = None,
+    width: float = 0.5,
+    trajectories: int = 4096,
+    sampler: Callable[[AbstractProcess, Denoiser], AbstractSampler] = Bridge,
+) -> xr.Dataset:
+    r"""Weights of the classes and their diversity, against the number of steps spent near the critical time.
+
+    Ambrogioni conjectures that a trajectory is unstable to small errors at the critical time alone, so that steps spent
+    there keep the diversity of what is generated. Here the number of all steps is fixed, and a part of them lies within
+    `critical_time` plus and minus `width`; all others are spread as a grid uniform in log-SNR spreads them.
+
+    Args:
+        target: what is generated; its labels are the classes.
+        process: the forward process.
+        critical_time: the middle of the window; for a magnet `thermo.magnet_speciation_time`.
+        key: a typed key; starts and noises are the same for every grid.
+        start: where trajectories start, from the prior.
+        stop: where they end and are read.
+        steps: of every grid.
+        inside: numbers of steps within the window; by default all from 1 to `steps - 2`.
+        width: half the width of the window, in time.
+        trajectories: for each grid.
+        sampler: `sampler(process, denoise)`, how they move.
+
+    Returns:
+        A dataset on `inside` (and `label`): `label_weight` with `label_weight_stderr`, `deficit`, the total variation
+        distance of the generated weights from the true ones, `diversity`, the entropy of the generated weights, and
+        `indecision`, the mean entropy of the posterior of the class at the end, which is 0 if all is decided; `grid`,
+        the times, on (`inside`, `knot`). Attributes: the same of a grid uniform in log-SNR (`deficit_uniform`,
+        `diversity_uniform`, `inside_uniform`), and `diversity_true`.
+
+    Raises:
+        ValueError: for times, steps or keys that mean nothing.
+
+    Reference:
+        Ambrogioni, "The statistical thermodynamics of generative diffusion models" (2023), for the conjecture.
+    """
+    check_count("steps", steps, 3)
+    check_count("trajectories", trajectories, 2)
+    chosen = list(range(1, steps - 1)) if inside is None else list(inside)
+    low, high = critical_time - width, critical_time + width
+    _, walk_key = split_key(key)
+    dtype = jax.eval_shape(target.sample, jr.key(0)).dtype
+    begin, end = (place(process.kernel(t), dtype) for t in (start, stop))
+    own, keys = sampler(process, target.posterior_mean), jr.split(walk_key, trajectories)
+
+    def measured(ts: Float[np.ndarray, " knots"]) -> np.ndarray:
+        """Posteriors of the labels at the ends of all trajectories of a grid."""
+        rows = place(own.plan(ts), dtype)
+        return np.asarray(_walk(own, target, rows, begin, end, jr.clone(keys)), np.float64)
+
+    levels = np.log([float(process.kernel(t).variance) for t in (start, stop)])
+    uniform = np.exp(np.linspace(*levels, steps + 1))
+    uniform = np.array([start, *(process.time_of_variance(float(v)) for v in uniform[1:-1]), stop])
+    grids = [windowed_grid(process, start, low, high, stop, steps, n) for n in chosen]
+    found = [measured(ts) for ts in (*grids, uniform)]
+    weights = np.stack([posteriors.mean(0) for posteriors in found])
+    spread = np.stack([posteriors.std(0, ddof=1) for posteriors in found]) / np.sqrt(trajectories)
+    true = np.asarray(target.label_weights, np.float64)
+    deficit = 0.5 * np.abs(weights - true).sum(1)
+    diversity = -xlogy(weights, weights).sum(1)
+    variables = {
+        "label_weight": (("inside", "label"), weights[:-1]),
+        "label_weight_stderr": (("inside", "label"), spread[:-1]),
+        "deficit": ("inside", deficit[:-1]), "diversity": ("inside", diversity[:-1]),
+        "indecision": ("inside", np.array([-xlogy(p, p).sum(1).mean() for p in found[:-1]])),
+        "grid": (("inside", "knot"), np.stack(grids)),
+    }  # fmt: skip
+    words = [int(word) for word in np.ravel(jax.random.key_data(key))]
+    parameters = describe(process) | {"critical_time": critical_time, "width": width, "start": start, "stop": stop}
+    ds = dataset(variables, {"inside": chosen, "label": np.arange(len(true))}, experiment="critical-steps", seed=words,
+                 parameters=parameters)  # fmt: skip
+    return ds.assign_attrs(
+        steps=steps, trajectories=trajectories, sampler=type(own).__name__, target=type(target).__name__,
+        critical_time=critical_time, width=width, diversity_true=float(-xlogy(true, true).sum()),
+        deficit_uniform=float(deficit[-1]), diversity_uniform=float(diversity[-1]),
+        inside_uniform=int(np.sum((uniform[1:] < high) & (uniform[1:] >= low))),
+    )  # fmt: skip
