@@ -20,6 +20,7 @@ from benchmarks._harness import Entrant, Goal, Race, Report, Timing, peer, race,
 from benchmarks._report import record, table
 from benchmarks.cases import CASES
 from benchmarks.cases._clone_peers import Problem, diffrax_solver, plain_scan, step
+from benchmarks.cases.curie_weiss import decoupling_nodes, plain_trapezoid
 from benchmarks.cases.empirical_score import textbook
 from benchmarks.cases.excess_entropy import raw_log_density, weights_entropy
 
@@ -143,6 +144,12 @@ def test_both_estimators_of_the_excess_entropy_have_the_same_mean(cloud):
     difference = ours - raw
     assert np.all(np.abs(difference.mean(0)) < 4 * difference.std(0) / math.sqrt(len(difference)))
     assert np.all(ours.var(0) < raw.var(0))
+
+
+def test_the_plain_trapezoid_is_the_posterior_mean_of_the_magnet():
+    y, variance = jnp.linspace(-1.0, 1.5, 30), jnp.asarray(0.8)
+    ours = dp.CurieWeiss(30, 1.5).posterior_mean(y, variance)
+    np.testing.assert_allclose(plain_trapezoid(y, variance, decoupling_nodes(30)), ours, rtol=0, atol=1e-12)
 
 
 def test_an_unknown_case_is_refused_with_the_list():

@@ -3,6 +3,7 @@
 CASES = {
     "speciation-identity": "Figure 2 by the posterior identity, d = 256 to 16384: seconds a dimension, error, z-scores",
     "clone-steps": "elements stepped per second by clones, beside a plain scan, diffrax, PyTorch, bare normals",
+    "curie-weiss": "the score of a million coupled spins, beside the plain integral over their decoupling field",
     "excess-entropy": "Figure 3 at n = 20000: entropy of the weights against the raw log-density, at equal error",
     "empirical-score": "the score of 60000 data: time and memory beside the two bare matrix products",
     "increments": "steps with one-bit and eight-bit noise: their speed, and the bias of phi at the speciation time",

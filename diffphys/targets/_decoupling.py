@@ -121,7 +121,8 @@ def _panels(panels: int, reach: float) -> tuple[np.ndarray, np.ndarray]:
     half = reach / (2 * panels)
     centres = half * (2 * np.arange(panels) + 1)
     points = centres[:, None] + half * _POINTS
-    return points.ravel(), np.tile(np.log(half * _WEIGHTS), panels)
+    log_weights = np.full(points.shape, math.log(half)) + np.log(np.asarray(_WEIGHTS))
+    return points.ravel(), log_weights.ravel()
 
 
 def _nodes(reach: float) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln
 
 
 class MagnetisationLaw(NamedTuple):
@@ -24,5 +24,6 @@ def magnetisation_law(dim: int, beta: float, field: float) -> MagnetisationLaw:
     totals = 2 * ups - dim
     log_states = gammaln(dim + 1) - gammaln(ups + 1) - gammaln(dim - ups + 1)
     logs = log_states + beta / (2 * dim) * (totals**2 - dim) + field / dim * totals
-    log_partition = float(logsumexp(logs))
+    largest = logs.max()
+    log_partition = float(largest + np.log(np.exp(logs - largest).sum()))
     return MagnetisationLaw(totals, logs - log_partition, log_partition)

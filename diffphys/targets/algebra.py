@@ -30,6 +30,10 @@ class TargetMixture(AbstractLabelledTarget):
     parts: tuple[AbstractTarget, ...]
     log_weights: Float[Array, " k"]
 
+    def __init__(self, parts: tuple[AbstractTarget, ...], log_weights: Float[Array, " k"]):
+        self.parts = parts
+        self.log_weights = log_weights
+
     @property
     def dim(self) -> int:
         return self.parts[0].dim
@@ -148,6 +152,10 @@ class Placed(AbstractPlaced):
     target: AbstractTarget
     placement: Placement
 
+    def __init__(self, target: AbstractTarget, placement: Placement):
+        self.target = target
+        self.placement = placement
+
     def sample(self, key: PRNGKey) -> Data:
         return self.placement(self.target.sample(key))
 
@@ -157,6 +165,10 @@ class LabelledPlaced(AbstractPlaced, AbstractLabelledTarget):
 
     target: AbstractLabelledTarget
     placement: Placement
+
+    def __init__(self, target: AbstractLabelledTarget, placement: Placement):
+        self.target = target
+        self.placement = placement
 
     @property
     def num_labels(self) -> int:
@@ -265,7 +277,8 @@ def embedded(target: AbstractTarget, basis: Values) -> Placed | LabelledPlaced:
         raise ValueError(f"`basis` needs shape (d, {target.dim}). Got {basis.shape}. Do give a column a coordinate.")
     known = concrete(basis)
     if known is not None:
-        error = np.max(np.abs(np.float64(known).T @ np.float64(known) - np.eye(target.dim)))
+        columns = known.astype(np.float64)
+        error = np.max(np.abs(columns.T @ columns - np.eye(target.dim)))
         # The rounding of an orthonormal basis in float32.
         if not error <= 1e-5:
             raise ValueError(

@@ -107,12 +107,10 @@ class Ising(AbstractShell):
 
     def _pulls(self, y: Data, variance: Scalar) -> tuple[Float[Array, " first"], Float[Array, " second"]]:
         """Log-likelihood of the states of each half, relative to those nearest to `y`: exact at any noise."""
-        cut = self.dim // 2
         first, second = self._halves()
-        return tuple(
-            jnp.sum(jnp.minimum(2 * states * (part / variance)[None], 0), axis=1)
-            for states, part in ((first, y[:cut]), (second, y[cut:]))
-        )
+        fields = y / variance
+        cut = self.dim // 2
+        return _pull(first, fields[:cut]), _pull(second, fields[cut:])
 
     def _halves(self) -> tuple[Float[Array, "first f"], Float[Array, "second s"]]:
         """The states of the two halves."""
@@ -151,6 +149,10 @@ def ring_couplings(dim: int, strength: float) -> Float[np.ndarray, "d d"]:
         raise ValueError(f"`ring_couplings` needs `dim` >= 3. Got {dim}. Do write the couplings of a pair by hand.")
     step = np.roll(np.eye(dim), 1, axis=1)
     return strength * (step + step.T)
+
+
+def _pull(states: Float[Array, "states spins"], fields: Float[Array, " spins"]) -> Float[Array, " states"]:
+    return jnp.sum(jnp.minimum(2 * states * fields[None], 0), axis=1)
 
 
 def _product(left: Float[Array, "a b"], right: Float[Array, "b c"]) -> Float[Array, "a c"]:

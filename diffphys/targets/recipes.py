@@ -63,7 +63,9 @@ def deltas(points: Values, weights: Values | None = None) -> IsotropicMixture:
     points = floating(points)
     if points.ndim != 2:
         raise ValueError(f"`points` needs shape (k, d). Got {points.shape}. Do stack the points.")
-    return IsotropicMixture(positive_log_weights(weights, len(points), points.dtype), points, jnp.zeros_like(points[:, 0]))
+    return IsotropicMixture(
+        positive_log_weights(weights, len(points), points.dtype), points, jnp.zeros_like(points[:, 0])
+    )
 
 
 def symmetric_mixture(mean: Values, variance: Values = 1.0, weight: Values = 0.5) -> IsotropicMixture:

@@ -96,12 +96,12 @@ def _response(y: Data, variance: Scalar, radius: Scalar, along: Data) -> Data:
     norm_squared = jnp.sum(y**2)
     forward = jnp.sum(y * along) / jnp.where(norm_squared > 0, norm_squared, 1) * y
     by_parts = ratio.slope * (along - forward) + ratio.derivative * forward
-    return radius**2 / variance * jnp.where(squared < 1, smooth, by_parts)
+    return jnp.where(squared < 1, smooth, by_parts) * radius**2 / variance
 
 
 @jax.custom_jvp
 def _mean(y: Data, variance: Scalar, radius: Scalar) -> Data:
-    return radius**2 / variance * bessel_ratio(y.size, _squared_field(y, variance, radius)).slope * y
+    return bessel_ratio(y.size, _squared_field(y, variance, radius)).slope * y * radius**2 / variance
 
 
 @_mean.defjvp

@@ -12,6 +12,16 @@ from .critical_times import (
     critical_times as critical_times,
     crossing_time as crossing_time,
 )
+from .curie_weiss import (
+    FiniteMagnet as FiniteMagnet,
+    finite_magnet as finite_magnet,
+    magnet_separation as magnet_separation,
+    magnet_speciation_time as magnet_speciation_time,
+    magnetisation_drift as magnetisation_drift,
+    magnetisation_potential as magnetisation_potential,
+    spontaneous_magnetisation as spontaneous_magnetisation,
+    state_susceptibility as state_susceptibility,
+    state_weight as state_weight,
 from .gaussian_distances import (
     kullback_leibler as kullback_leibler,
     total_variation as total_variation,
