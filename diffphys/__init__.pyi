@@ -3,14 +3,18 @@ from .data import LabelledData as LabelledData, load as load
 from .diffused import Diffused as Diffused
 from .experiments import (
     collapse as collapse,
+    critical_steps as critical_steps,
+    curie_weiss as curie_weiss,
     default_times as default_times,
     diagram as diagram,
     error_bound as error_bound,
     gaussian_regimes as gaussian_regimes,
+    late_start as late_start,
     path_divergence as path_divergence,
     prior_mismatch as prior_mismatch,
     regimes as regimes,
     speciation as speciation,
+    weights_from_data as weights_from_data,
 )
 from .processes import (
     AbstractProcess as AbstractProcess,

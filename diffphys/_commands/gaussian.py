@@ -35,7 +35,7 @@ def _spectrum(options: dict[str, Any]) -> tuple[np.ndarray, str]:
             f"--spectrum needs LOW,HIGH and --dim at least 2. Got {options['spectrum']!r}, {options['dim']}."
         )
     words = f"Gaussian data, N = {options['dim']}, eigenvalues from {ends[0]:g} to {ends[1]:g}"
-    return np.linspace(*ends, options["dim"]), words
+    return np.linspace(ends[0], ends[1], options["dim"]), words
 
 
 def _words(ds: xr.Dataset) -> list[str]:

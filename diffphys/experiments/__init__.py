@@ -1,10 +1,14 @@
 from ._assemble import CRITERIA as CRITERIA
 from ._theory import default_times as default_times
 from .collapse import collapse as collapse
+from .critical_steps import critical_steps as critical_steps
+from .curie_weiss import curie_weiss as curie_weiss
 from .diagram import diagram as diagram
 from .error_bound import error_bound as error_bound
 from .gaussian_regimes import ESTIMATORS as ESTIMATORS, gaussian_regimes as gaussian_regimes
+from .late_start import late_start as late_start
 from .path_divergence import path_divergence as path_divergence
 from .prior_mismatch import prior_mismatch as prior_mismatch
 from .regimes import regimes as regimes
 from .speciation import speciation as speciation
+from .weights_from_data import LEARNERS as LEARNERS, weights_from_data as weights_from_data

@@ -2,12 +2,24 @@
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
-from ..targets import AbstractTarget, Empirical, Gaussian, IsotropicMixture, SharedCovarianceMixture
-from ..thermo import SpectralTime, collapse_variance, covariance_spectrum, spectral_time
+from ..targets import AbstractTarget, CurieWeiss, Empirical, Gaussian, IsotropicMixture, SharedCovarianceMixture
+from ..thermo import (
+    SpectralTime,
+    collapse_variance,
+    covariance_spectrum,
+    finite_magnet,
+    spectral_time,
+    spontaneous_magnetisation,
+    state_susceptibility,
+)
+
+# Draws of a law whose covariance is not known in closed form.
+_DRAWS = 4096
 
 Variances = Float[np.ndarray, " times"]
 
@@ -50,6 +62,8 @@ def two_classes(target: AbstractTarget) -> TwoClasses | None:
         values, vectors = np.linalg.eigh(centred.T @ centred / len(points))
         values = np.where(values > 1e-13 * values.max(), values, 0.0)
         return TwoClasses(len(groups[0]) / len(points), half @ vectors, values)
+    if isinstance(target, CurieWeiss):
+        return _two_states(target)
     if isinstance(target, IsotropicMixture | SharedCovarianceMixture) and target.num_labels == 2:
         means = np.asarray(target.means, np.float64)
         covariance: float | np.ndarray
@@ -63,6 +77,18 @@ def two_classes(target: AbstractTarget) -> TwoClasses | None:
             means = means if target.basis is None else means @ np.asarray(target.basis, np.float64)
         return TwoClasses(float(target.label_weights[0]), 0.5 * (means[0] - means[1]), covariance)
     return None
+
+
+def _two_states(magnet: CurieWeiss) -> TwoClasses | None:
+    """The two pure states of a magnet as Gaussian classes; along the first axis all spins are equal."""
+    if magnet.beta <= 1:
+        return None
+    m = float(spontaneous_magnetisation(magnet.beta))
+    half = np.zeros(magnet.dim)
+    half[0] = np.sqrt(magnet.dim) * m
+    within = np.full(magnet.dim, 1 - m**2)
+    within[0] = state_susceptibility(magnet.beta)
+    return TwoClasses(float(magnet.label_weights[0]), half, within)
 
 
 def within_covariance(target: SharedCovarianceMixture) -> Float[np.ndarray, "d d"]:
@@ -97,15 +123,28 @@ def spectrum_of(target: AbstractTarget) -> Float[np.ndarray, " d"]:
         weights, means = np.asarray(target.label_weights, np.float64), np.asarray(target.means, np.float64)
         scaled = np.sqrt(weights)[:, None] * (means - weights @ means)
         return np.linalg.eigvalsh(within_covariance(target) + scaled.T @ scaled)[::-1]
-    raise ValueError(
-        f"The covariance of `{type(target).__name__}` is not known. Pass a Gaussian, a mixture or an `Empirical`."
-    )
+    if isinstance(target, CurieWeiss):
+        found = finite_magnet(target.dim, target.beta, target.field)
+        top = found.mean_square - target.dim * found.mean**2
+        # All directions but that of equal spins are alike; the trace is that of spins of square 1.
+        rest = (target.dim * (1 - found.mean**2) - top) / max(1, target.dim - 1)
+        return np.sort(np.append(np.full(target.dim - 1, rest), top))[::-1]
+    values = covariance_spectrum(_draws_of(target))
+    return np.pad(values, (0, target.dim - len(values)))
+
+
+def _draws_of(target: AbstractTarget) -> Float[np.ndarray, "n d"]:
+    """Draws of a law whose covariance is not known in closed form, the same ones always."""
+    keys = jax.random.split(jax.random.key(0), _DRAWS)
+    return np.asarray(jax.jit(jax.vmap(target.sample))(keys), np.float64)
 
 
 def spectral(target: AbstractTarget, temperature: float) -> SpectralTime:
-    """The spectral time: of the data with its interval, or of the population."""
+    """The spectral time: of the data (or of draws of a law) with its interval, or of the population."""
     if isinstance(target, Empirical):
         return spectral_time(np.asarray(target.points), temperature=temperature)
+    if not isinstance(target, CurieWeiss | Gaussian | IsotropicMixture | SharedCovarianceMixture):
+        return spectral_time(_draws_of(target), temperature=temperature)
     top = float(spectrum_of(target)[0])
     time = 0.5 * np.log(top / temperature) if top > temperature else float("nan")
     return SpectralTime(top, top, top, time, time, time, top)

@@ -113,7 +113,8 @@ def critical_steps(
     low, high = critical_time - width, critical_time + width
     _, walk_key = split_key(key)
     dtype = jax.eval_shape(target.sample, jr.key(0)).dtype
-    begin, end = (place(process.kernel(t), dtype) for t in (start, stop))
+    ends = place(process.table(np.array([start, stop])), dtype)
+    begin, end = (jax.tree.map(lambda leaf, i=i: leaf[i], ends) for i in (0, 1))
     own, keys = sampler(process, target.posterior_mean), jr.split(walk_key, trajectories)
 
     def measured(ts: Float[np.ndarray, " knots"]) -> np.ndarray:
@@ -122,7 +123,7 @@ def critical_steps(
         return np.asarray(_walk(own, target, rows, begin, end, jr.clone(keys)), np.float64)
 
     levels = np.log([float(process.kernel(t).variance) for t in (start, stop)])
-    uniform = np.exp(np.linspace(*levels, steps + 1))
+    uniform = np.exp(np.linspace(levels[0], levels[1], steps + 1))
     uniform = np.array([start, *(process.time_of_variance(float(v)) for v in uniform[1:-1]), stop])
     grids = [windowed_grid(process, start, low, high, stop, steps, n) for n in chosen]
     found = [measured(ts) for ts in (*grids, uniform)]

@@ -73,6 +73,7 @@ def late_start(
     prior_key, walk_key = split_key(key)
     dtype = jax.eval_shape(target.sample, jr.key(0)).dtype
     kernels = place(process.table(times), dtype)
+    starts = [jax.tree.map(lambda leaf, i=i: leaf[i], kernels) for i in range(len(times))]
     found = np.asarray(_prior_posteriors(target, kernels, jr.split(prior_key, samples)), np.float64)
     true = np.asarray(target.label_weights, np.float64)
     dims = ("t", "label")
@@ -89,14 +90,11 @@ def late_start(
         stop = 0.5 * float(times.min()) if stop is None else stop
         if not 0 < stop < times.min():
             raise ValueError(f"`stop` needs a time above 0 and below all `times`, {times.min()}. Got {stop}.")
-        end = place(process.kernel(stop), dtype)
+        end = jax.tree.map(lambda leaf: leaf[0], place(process.table(np.array([stop])), dtype))
         keys = jr.split(walk_key, (len(times), trajectories))
-        ends = np.stack([
-            np.asarray(
-                _walk(sampler, target, place(sampler.plan(grid(float(t), stop, steps)), dtype),
-                      jax.tree.map(lambda leaf, i=i: leaf[i], kernels), end, keys[i]), np.float64
-            ) for i, t in enumerate(times)
-        ])  # fmt: skip
+        plans = [place(sampler.plan(grid(float(t), stop, steps)), dtype) for t in times]
+        walks = [_walk(sampler, target, plans[i], starts[i], end, keys[i]) for i in range(len(times))]
+        ends = np.stack([np.asarray(posteriors, np.float64) for posteriors in walks])
         variables["label_weight_sampler"] = (dims, ends.mean(1))
         variables["label_weight_sampler_stderr"] = (dims, ends.std(1, ddof=1) / np.sqrt(trajectories))
         attrs |= {"trajectories": trajectories, "sampler": type(sampler).__name__, "steps": steps, "stop": stop}
@@ -108,13 +106,16 @@ def _prior_posteriors(
     target: AbstractLabelledTarget, kernels: Kernel, keys: Array
 ) -> Float[Array, "samples times labels"]:
     """Posteriors of the labels of draws of the prior at each time."""
+    variances = jnp.asarray(kernels.variance)
 
     def one(key):
-        def at(kernel):
-            z = kernel.prior(key, target.dim, kernel.variance.dtype)
-            return jnp.exp(target.label_log_posterior(*kernel.observe(z)))
-
         # One noise for all times, and one time after the other.
+        noise = jr.normal(key, (*np.shape(kernels.mean)[1:], target.dim), variances.dtype)
+        nothing = jnp.zeros(target.dim, variances.dtype)
+
+        def at(kernel):
+            return jnp.exp(target.label_log_posterior(*kernel.observe(kernel.noised(nothing, noise))))
+
         return jax.lax.map(at, kernels)
 
     return jax.vmap(one)(keys)
@@ -128,7 +129,7 @@ def _walk(
 
     def one(key):
         start_key, noise_key = jr.split(key)
-        z = start.prior(start_key, target.dim, start.variance.dtype)
+        z = start.prior(start_key, target.dim, jnp.asarray(start.variance).dtype)
         z = run(sampler, rows, z, noise_of(sampler, noise_key, z))
         return jnp.exp(target.label_log_posterior(*end.observe(z)))
 

@@ -22,6 +22,7 @@ from .curie_weiss import (
     spontaneous_magnetisation as spontaneous_magnetisation,
     state_susceptibility as state_susceptibility,
     state_weight as state_weight,
+)
 from .gaussian_distances import (
     kullback_leibler as kullback_leibler,
     total_variation as total_variation,

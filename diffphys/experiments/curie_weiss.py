@@ -1,0 +1,131 @@
+"""The ferromagnet as a diffusion model: how generation breaks its symmetry and rebuilds the weights of its states."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from .. import thermo
+from .._types import PRNGKey
+from ..processes import OrnsteinUhlenbeck
+from ..results import dataset
+from ..samplers.base import check_key
+from ..targets import CurieWeiss
+from ._assemble import check_count
+from .critical_steps import critical_steps
+from .late_start import late_start
+from .speciation import speciation
+from .weights_from_data import weights_from_data
+
+
+def curie_weiss(
+    dim: int,
+    beta: float,
+    field: float = 0.0,
+    *,
+    key: PRNGKey,
+    temperature: float = 1.0,
+    number: int = 12,
+    samples: int = 2000,
+    clones: int | None = 1000,
+    steps: int = 64,
+    few_steps: int = 16,
+    trajectories: int = 4096,
+    data_dims: Sequence[int] = (50, 200),
+    ratios: Sequence[float] = (0.25, 1.0, 4.0, 16.0, 64.0),
+    draws: int = 24,
+    checkpoint: str | pathlib.Path | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    r"""Everything that Biroli and Mezard ask of the Curie-Weiss magnet below its critical temperature.
+
+    When a trajectory chooses its state (clones, and the posterior identity); in which potential its magnetisation
+    moves; which weights of the states are generated if the dynamics starts late, if the score is estimated from P data,
+    and if few steps are spent near the speciation time.
+
+    Args:
+        dim: the number of spins N.
+        beta: the inverse temperature of the magnet, above 1.
+        field: `h`, of order 1; the bias between the states.
+        key: a typed key.
+        temperature: T of the Ornstein-Uhlenbeck bath.
+        number: times, evenly from a quarter of the speciation time to twice it.
+        samples: forward samples of the identity, and draws of the prior.
+        clones: clone pairs at each time; None for no trajectories.
+        steps: of a clone and of a late trajectory, an even number.
+        few_steps: of the grids on which steps near the speciation time are counted.
+        trajectories: of every such grid.
+        data_dims: numbers of spins of the magnets whose score is estimated.
+        ratios: numbers of data a spin, P / N.
+        draws: data sets for each.
+        checkpoint: a folder for the journals of the clones.
+        progress: whether to show a bar.
+
+    Returns:
+        A dataset with the variables of `speciation` and `late_start` on `t`, of `weights_from_data` on (`learner`,
+        `dim`, `ratio`), of `critical_steps` on `inside` (as `critical_*`), and `potential` on (`kappa`, `mu`).
+        Attributes: the speciation time of theory, the true weight of the state up, and all settings.
+
+    Raises:
+        ValueError: for a magnet of one state, or numbers that mean nothing.
+
+    Reference:
+        Biroli and Mezard, "Generative diffusion in very large dimensions" (2023).
+    """
+    check_key(key)
+    check_count("number", number, 3)
+    if not beta > 1:
+        raise ValueError(f"`curie_weiss` needs two states, `beta` > 1. Got {beta}. Do lower the temperature.")
+    speciation_time = float(thermo.magnet_speciation_time(dim, beta, temperature))
+    if not speciation_time > 0:
+        raise ValueError(f"`curie_weiss` needs `dim` spins that speciate at t > 0. Got {dim}. Do take more.")
+    words = [int(word) for word in np.ravel(jax.random.key_data(key))]
+    clone_key, late_key, step_key, data_key = jax.random.split(key, 4)
+    magnet, process = CurieWeiss(dim, beta, field), OrnsteinUhlenbeck(temperature)
+    times = np.linspace(0.25, 2.0, number) * speciation_time
+    phi = speciation(
+        magnet, process, times, key=clone_key, samples=samples, clones=clones, steps=steps, checkpoint=checkpoint,
+        progress=progress,
+    )  # fmt: skip
+    late = late_start(magnet, process, times, key=late_key, samples=samples, trajectories=clones, steps=steps)
+    near = critical_steps(
+        magnet, process, speciation_time, key=step_key, start=speciation_time + 4.0, stop=0.1 * speciation_time,
+        steps=few_steps, trajectories=trajectories,
+    )  # fmt: skip
+    data = weights_from_data(beta, field, key=data_key, dims=data_dims, ratios=ratios, draws=draws)
+    kappa, mu = np.array([0.1, 0.5, 1.0, 2.0, 4.0]), np.linspace(-8.0, 8.0, 161)
+    potential = thermo.magnetisation_potential(mu, kappa[:, None], beta, field, temperature)
+    parts = (phi, late, near.rename({name: f"critical_{name}" for name in near.data_vars}), data)
+    variables: dict[str, tuple] = {
+        str(name): (part[name].dims, part[name].values, part[name].attrs) for part in parts for name in part.data_vars
+    }
+    variables["potential"] = (("kappa", "mu"), potential)
+    coords: dict[str, Any] = {
+        str(name): (part[name].dims, part[name].values, part[name].attrs) for part in parts for name in part.coords
+    }
+    coords |= {"kappa": kappa, "mu": mu}
+    parameters = {
+        "dim": dim,
+        "beta": beta,
+        "field": field,
+        "temperature": temperature,
+        "samples": samples,
+        "clones": clones,
+        "steps": steps,
+        "few_steps": few_steps,
+        "trajectories": trajectories,
+        "draws": draws,
+    }
+    ds = dataset(variables, coords, experiment="curie-weiss", seed=words, parameters=parameters)
+    kept = ("threshold", "crossing_time", "crossing_low", "crossing_high", "verdict", "spectral_time", "floor")
+    ds = ds.assign_attrs({name: phi.attrs[name] for name in kept})
+    ds = ds.assign_attrs({f"critical_{name}": near.attrs[name] for name in (
+        "deficit_uniform", "diversity_uniform", "diversity_true", "inside_uniform", "steps")})  # fmt: skip
+    return ds.assign_attrs(
+        speciation_time=speciation_time, magnetisation=float(thermo.spontaneous_magnetisation(beta)),
+        up_weight=float(magnet.label_weights[0]), up_weight_limit=float(thermo.state_weight(beta, field)), N=dim,
+        beta=beta, field=field, temperature=temperature,
+    )  # fmt: skip

@@ -1,0 +1,51 @@
+"""Late starts: the identity against trajectories, its limits, and a closed form."""
+
+import jax
+import numpy as np
+import pytest
+
+import diffphys as dp
+from diffphys.thermo import spontaneous_magnetisation
+
+OU = dp.OrnsteinUhlenbeck()
+TIMES = [0.4, 1.5, 3.0]
+
+
+@pytest.mark.parametrize(
+    "process", [OU, dp.OrnsteinUhlenbeck(0.5), dp.PhaseSpaceLangevin()], ids=["ou", "cold", "psld"]
+)
+def test_trajectories_keep_the_weights_that_their_start_has(process):
+    target = dp.symmetric_mixture(np.full(4, 1.5), 0.3, 0.8)
+    ds = dp.late_start(target, process, TIMES, key=jax.random.key(1), samples=4000, trajectories=1500, steps=60)
+    error = np.hypot(ds.label_weight_stderr, ds.label_weight_sampler_stderr)
+    # The posterior of a discretised path drifts a little: 1 % at 60 steps.
+    assert np.all(np.abs(ds.label_weight_sampler - ds.label_weight) < 4 * error + 0.01)
+
+
+def test_a_start_far_from_the_data_loses_nothing_and_one_near_it_forgets_the_bias():
+    magnet = dp.CurieWeiss(60, 1.5, 0.8)
+    ds = dp.late_start(magnet, OU, [0.05, 7.0], key=jax.random.key(2), samples=3000)
+    near, far = ds.label_weight[:, 0].values
+    assert abs(far - float(magnet.label_weights[0])) < 4 * float(ds.label_weight_stderr[1, 0]) + 1e-3
+    # Spins read off a prior without any: the field of order 1 / N of one spin is nothing, that of all is h m*.
+    assert abs(near - 0.5) < 0.1 < ds.deficit[0]
+
+
+def test_weights_of_two_distant_states_are_those_of_a_normal_magnetisation():
+    # P(+|x) = sigmoid 2 (h m* + kappa m* mu / Delta'), with mu normal: by quadrature in one dimension.
+    beta, field, dim = 1.5, 0.5, 400
+    ds = dp.late_start(dp.CurieWeiss(dim, beta, field), OU, [2.5, 4.0], key=jax.random.key(3), samples=3000)
+    m = spontaneous_magnetisation(beta)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    kappa = np.sqrt(dim) * np.exp(-ds.t.values)[:, None]
+    exact = (1 / (1 + np.exp(-2 * (field * m + kappa * m * nodes)))) @ weights / weights.sum()
+    # The theory is of infinite N: corrections of order kappa^2 / N and 1 / N.
+    assert np.all(np.abs(ds.label_weight[:, 0] - exact) < 4 * ds.label_weight_stderr[:, 0] + 0.01)
+
+
+def test_what_means_nothing_is_refused():
+    target = dp.symmetric_mixture(np.ones(2))
+    with pytest.raises(ValueError, match="`stop` needs a time above 0 and below all `times`"):
+        dp.late_start(target, OU, [1.0], key=jax.random.key(0), trajectories=4, stop=2.0)
+    with pytest.raises(ValueError, match="`samples` needs a whole number, at least 2"):
+        dp.late_start(target, OU, [1.0], key=jax.random.key(0), samples=1)
