@@ -26,13 +26,15 @@ _PRECISION = lax.Precision.HIGHEST
 # it to 1e-15. Panels end at zero, so that each half line is integrated as well as the whole.
 _REACH = 9.0
 _PANEL = 2.0
-_POINTS, _WEIGHTS = legendre.leggauss(10)
+_POINTS, _WEIGHTS = (np.asarray(values) for values in legendre.leggauss(10))
 # Of the interpolant, relative to the sum over spins.
 _LOG_PRECISION = math.log(1e17)
 # Factors lie within [exp(-2 reach), 1]; their products stay above exp(-80), a normal number in float32.
 _LOG_SMALLEST = 80.0
 _LARGEST_REACH = _LOG_SMALLEST / 2
 _LARGEST_GROUP = 16
+# Below, float32 numbers near one are too coarse to tell the nodes apart, and spins hardly feel each other.
+_LEAST_REACH = 1e-3
 
 
 class Decoupling(eqx.Module):
@@ -89,7 +91,7 @@ class Decoupling(eqx.Module):
         basis = chebyshev.chebvander(np.concatenate([nodes, -nodes]) / scale, 2 * len(nodes) - 1)
         wanted = chebyshev.chebvander(np.concatenate([points, -points]) / scale, 2 * len(nodes) - 1)
         cost = nodes**2 / (2 * beta) - nodes
-        levels = np.float64(np.float32(self.group * cost))
+        levels = (self.group * cost).astype(np.float32).astype(np.float64)
         padding = groups * self.group - dim
         rests = groups * (levels - self.group * cost) + padding * (cost - np.log1p(ratios) + math.log(2))
         self.ratios, self.levels, self.rests = (jnp.asarray(x, float) for x in (ratios, levels, rests))
@@ -121,7 +123,7 @@ def _panels(panels: int, reach: float) -> tuple[np.ndarray, np.ndarray]:
     half = reach / (2 * panels)
     centres = half * (2 * np.arange(panels) + 1)
     points = centres[:, None] + half * _POINTS
-    log_weights = np.full(points.shape, math.log(half)) + np.log(np.asarray(_WEIGHTS))
+    log_weights = np.broadcast_to(np.log(half * _WEIGHTS), points.shape)
     return points.ravel(), log_weights.ravel()
 
 
@@ -131,7 +133,11 @@ def _nodes(reach: float) -> tuple[np.ndarray, np.ndarray]:
     height = math.pi / (2 * reach)
     count = math.ceil(_LOG_PRECISION / math.asinh(height) / 2) + 2
     angles = np.pi * (2 * np.arange(count) + 1) / (4 * count)
-    ratios = np.float64(np.float32(np.exp(-2 * reach * np.cos(angles))))
+    nodes = reach * np.cos(angles)
+    ratios = np.exp(-2 * nodes)
+    if reach < _LEAST_REACH:
+        return nodes, ratios
+    ratios = ratios.astype(np.float32).astype(np.float64)
     return -0.5 * np.log(ratios), ratios
 
 

@@ -24,7 +24,7 @@ def ask(target, y, variance):
     )
 
 
-@pytest.mark.parametrize("dim", [1, 2, 5, 8])
+@pytest.mark.parametrize("dim", [1, 2, 7])
 def test_any_couplings_equal_enumeration_at_any_noise(dim):
     couplings = RNG.normal(size=(dim, dim))
     couplings += couplings.T

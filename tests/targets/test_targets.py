@@ -20,9 +20,7 @@ from diffphys.targets import (
     deltas,
     embedded,
     mixture_of,
-    potts_mean_field,
     pure_states,
-    scaled,
     shifted,
 )
 
@@ -39,10 +37,8 @@ LABELLED = {
     "shared-full": lambda: SharedCovarianceMixture(LOG_WEIGHTS, MEANS, ROOT @ ROOT.T),
     "shared-diagonal": lambda: SharedCovarianceMixture(LOG_WEIGHTS, MEANS, [0.1, 1.0, 2.0, 0.0]),
     "data": lambda: Empirical(POINTS, LABELS, block=16),
-    "deltas": lambda: deltas(MEANS, np.exp(LOG_WEIGHTS)),
     "curie-weiss": lambda: CurieWeiss(4, 1.5, 0.3),
     "pure-states": lambda: pure_states([[0.5, -1.0, 0.2, 0.9], [-0.5, 0.3, 1.0, 0.0]], [1.0, 2.0]),
-    "potts": lambda: potts_mean_field(2, 2, 2.5),
     "mixture-of": lambda: mixture_of([deltas(MEANS), Gaussian(MEANS[0], ROOT @ ROOT.T)], [1.0, 2.0]),
     "embedded-labelled": lambda: embedded(deltas(MEANS[:, :2]), np.linalg.qr(ROOT)[0][:, :2]),
 }
@@ -51,7 +47,6 @@ TARGETS = LABELLED | {
     "gaussian-full": lambda: Gaussian(MEANS[0], ROOT @ ROOT.T),
     "ising": lambda: Ising(curie_weiss_couplings(4, 1.2), [0.1, -0.2, 0.3, 0.0]),
     "sphere": lambda: Sphere(4, 1.5),
-    "scaled": lambda: scaled(Sphere(4, 1.5), -2.0),
     "shifted": lambda: shifted(Ising(curie_weiss_couplings(4, 1.2)), MEANS[0]),
 }
 Y = jnp.asarray(RNG.normal(size=4) + 1.5)
