@@ -12,6 +12,11 @@ from .critical_times import (
     critical_times as critical_times,
     crossing_time as crossing_time,
 )
+from .free_energy import (
+    free_energy as free_energy,
+    magnetisation as magnetisation,
+    regularised_free_energy as regularised_free_energy,
+)
 from .random_energy import RandomEnergy as RandomEnergy, random_energy as random_energy
 from .spectrum import (
     SpectralTime as SpectralTime,
