@@ -23,6 +23,12 @@ from .spectrum import (
     covariance_spectrum as covariance_spectrum,
     spectral_time as spectral_time,
 )
+from .stability import (
+    Modes as Modes,
+    leading_modes as leading_modes,
+    stability_matrix as stability_matrix,
+    susceptibility as susceptibility,
+)
 from .two_classes import (
     agreement as agreement,
     agreement_orthogonal as agreement_orthogonal,
