@@ -1,3 +1,4 @@
+from .branches import continue_branch as continue_branch, switch_branch as switch_branch
 from .collapse_times import (
     collapse_time as collapse_time,
     collapse_time_isotropic as collapse_time_isotropic,
@@ -12,11 +13,13 @@ from .critical_times import (
     critical_times as critical_times,
     crossing_time as crossing_time,
 )
+from .fixed_points import FixedPoint as FixedPoint, fixed_point as fixed_point
 from .free_energy import (
     free_energy as free_energy,
     magnetisation as magnetisation,
     regularised_free_energy as regularised_free_energy,
 )
+from .landau import Landau as Landau, landau as landau
 from .random_energy import RandomEnergy as RandomEnergy, random_energy as random_energy
 from .spectrum import (
     SpectralTime as SpectralTime,
