@@ -8,6 +8,12 @@ from .collapse_times import (
     excess_entropy as excess_entropy,
     log_capacity as log_capacity,
 )
+from .critical import (
+    DriftMap as DriftMap,
+    critical_points as critical_points,
+    critical_variance as critical_variance,
+    spectral_eigenvalue as spectral_eigenvalue,
+)
 from .critical_times import (
     CriticalTimes as CriticalTimes,
     critical_times as critical_times,
@@ -20,6 +26,7 @@ from .free_energy import (
     regularised_free_energy as regularised_free_energy,
 )
 from .landau import Landau as Landau, landau as landau
+from .phase_diagram import phase_diagram as phase_diagram
 from .random_energy import RandomEnergy as RandomEnergy, random_energy as random_energy
 from .spectrum import (
     SpectralTime as SpectralTime,
