@@ -19,6 +19,12 @@ from .critical_times import (
     critical_times as critical_times,
     crossing_time as crossing_time,
 )
+from .exponents import (
+    CriticalExponents as CriticalExponents,
+    PowerLaw as PowerLaw,
+    critical_exponents as critical_exponents,
+    power_law as power_law,
+)
 from .fixed_points import FixedPoint as FixedPoint, fixed_point as fixed_point
 from .free_energy import (
     free_energy as free_energy,
