@@ -1,3 +1,4 @@
+from .along_trajectory import along_trajectory as along_trajectory
 from .branches import continue_branch as continue_branch, switch_branch as switch_branch
 from .collapse_times import (
     collapse_time as collapse_time,
@@ -32,6 +33,7 @@ from .free_energy import (
     regularised_free_energy as regularised_free_energy,
 )
 from .landau import Landau as Landau, landau as landau
+from .landscape import barrier_variance as barrier_variance, landscape as landscape, profile as profile
 from .phase_diagram import phase_diagram as phase_diagram
 from .random_energy import RandomEnergy as RandomEnergy, random_energy as random_energy
 from .spectrum import (
