@@ -32,6 +32,16 @@ from .free_energy import (
     magnetisation as magnetisation,
     regularised_free_energy as regularised_free_energy,
 )
+from .hopfield import (
+    classical_energy as classical_energy,
+    free_energy_bias as free_energy_bias,
+    hebbian_weights as hebbian_weights,
+    hopfield_energy as hopfield_energy,
+    hopfield_update as hopfield_update,
+    retrieve as retrieve,
+    retrieve_classical as retrieve_classical,
+    sign_sweep as sign_sweep,
+)
 from .landau import Landau as Landau, landau as landau
 from .landscape import barrier_variance as barrier_variance, landscape as landscape, profile as profile
 from .phase_diagram import phase_diagram as phase_diagram
