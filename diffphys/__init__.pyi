@@ -6,6 +6,7 @@ from .experiments import (
     default_times as default_times,
     diagram as diagram,
     regimes as regimes,
+    retrieval_curve as retrieval_curve,
     speciation as speciation,
 )
 from .processes import (
