@@ -25,8 +25,8 @@ class ConjugateSymplecticEuler(AbstractTableSampler):
 
     the momentum first; one evaluation, shared. Exact in one step for a single datum if the variables are not coupled.
     Order 1. It is the natural construction of the kind, and not the conjugate symplectic Euler (CSE) of the paper
-    below, whose equations are not at hand. With R it is more accurate than `SymplecticEuler` on a mixture from some 24
-    steps on, with L less, by far; without splitting, `Conjugate` is better than either.
+    below, whose equations are not at hand. With R it is about as accurate as `SymplecticEuler` from some 20 steps on,
+    with L far less; without splitting, `Conjugate` is better than either.
 
     Args:
         process: a stationary process of position and momentum.

@@ -27,7 +27,7 @@ class UniPC(AbstractChannelSampler):
     anyway, so the correction is made there: the last step of a run stays uncorrected, as in the official code, unless a
     further step of next to no length follows. Order p + 1. The first steps are of lower order, and so are the last ones
     if the order is lowered there: 1 in the last, 2 in the one before. Of order 3 in four steps that is far better for
-    Gaussians and mixtures, a little worse for images; in many steps it is of no use, and of order 2.
+    Gaussians and mixtures, much the same for images; in many steps it is of no use, and of order 2.
 
     Args:
         process: the forward process, overdamped.
