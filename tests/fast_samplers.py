@@ -10,11 +10,12 @@ from scipy.integrate import solve_ivp
 
 from diffphys.clocks import log_snr_grid, vp_clock, vp_time
 from diffphys.processes import LinearSchedule, OrnsteinUhlenbeck, Scheduled
-from diffphys.samplers.adams import DEIS, PNDM, FlowAdams
+from diffphys.samplers.adams import DEIS, FlowAdams
 from diffphys.samplers.analytic import AnalyticDDPM
 from diffphys.samplers.dpm import DPMSolver2, DPMSolverMultistep
 from diffphys.samplers.edm import EDM
 from diffphys.samplers.exponential import DDIM, ExponentialSDE
+from diffphys.samplers.pndm import PNDM
 from diffphys.samplers.sa_solver import SASolver
 from diffphys.samplers.seeds import SEEDS2
 from diffphys.samplers.unipc import UniPC
@@ -48,6 +49,8 @@ SAMPLERS = {
     "dpm2 early": kind(DPMSolver2, 0.3),
     "2m": DPMSolverMultistep,
     "2m stochastic": kind(DPMSolverMultistep, True),
+    "3m": kind(DPMSolverMultistep, order=3),
+    "3m stochastic": kind(DPMSolverMultistep, True, 3),
     "deis 2 t": kind(DEIS, 2, "t"),
     "deis 2 rho": kind(DEIS, 2, "rho"),
     "deis 2 lambda": kind(DEIS, 2, "lambda"),
@@ -57,10 +60,12 @@ SAMPLERS = {
     "flow adams 2": kind(FlowAdams, 2),
     "flow adams 3": FlowAdams,
     "pndm": PNDM,
+    "pndm plms": kind(PNDM, False),
     "unipc 1": kind(UniPC, 1),
     "unipc 2": kind(UniPC, 2),
     "unipc 2 bh1": kind(UniPC, 2, "bh1"),
     "unipc 3": UniPC,
+    "unipc 3 final": kind(UniPC, lower_order_final=True),
     "seeds phi1": SEEDS2,
     "seeds phi2": kind(SEEDS2, variant="phi2"),
     "sa": SASolver,

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import diffphys as dp
 from benchmarks.__main__ import app
-from benchmarks.nfe import _diffrax_peers, _flows, _measure, _ours, _problems, _table
+from benchmarks.nfe import _diffrax_peers, _flows, _measure, _ours, _problems, _runner, _table
 from benchmarks.nfe._batch import random_batch, unit_batch
 from benchmarks.nfe._entries import Entry
 from benchmarks.nfe._grids import SIGMA_MAX, SIGMA_MIN, Clock, levels
@@ -171,8 +171,33 @@ def test_evaluations_are_the_calls_of_the_denoiser(entry):
     noise = jax.ShapeDtypeStruct((sampler.draws, *state.shape), state.dtype)
     calls.clear()
     jax.eval_shape(sampler.step, jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), rows), carry, noise)
-    assert len(calls) == sampler.evaluations
+    # Tracing meets both branches of a step: which is taken, `tests/samplers/test_pndm.py` counts.
+    assert len(calls) == sampler.evaluations + 4 * (entry.name == "PNDM")
     assert entry.noisy == (sampler.draws > 0)
+
+
+def test_a_start_of_more_evaluations_is_charged_for(problem):
+    walk = _ours.walk(_ours.overdamped, _ours._of(dp.PNDM), "", problem)
+    assert walk("log", 20).evaluations == 20
+    assert walk("log", 13) is None  # Three steps of four evaluations, and no step after them.
+
+
+@pytest.mark.parametrize("name", ["UniPC-3", "SASolver 4-4, tau 0", "EDM, churn", "PSLD SSCS"])
+def test_the_program_of_many_samplers_takes_the_steps_of_each(name, problem):
+    setting = _ours.phase_space if name.startswith("PSLD") else _ours.overdamped
+    (process, clock), build = setting(), {**_ours.OVERDAMPED, **_ours.PHASE_SPACE}[name]
+    sampler = build(process, problem)
+    plan, start = (
+        sampler.plan(ts := np.array(clock.times("log", 6))),
+        problem.batch.start(process.kernel(clock.ends[0])),
+    )
+    noise, found = np.random.default_rng(0).normal(size=(len(start), sampler.draws, *start.shape[1:])), []
+    for runner in (_runner.own(sampler), _runner.runner_of(sampler, setting, problem)):
+        rows, carry = runner.rows(plan), runner.init(start)
+        for i in range(len(ts) - 1):
+            carry = runner.step(jax.tree.map(lambda leaf, i=i: leaf[i], rows), carry, noise)
+        found.append(np.asarray(runner.state(carry)))
+    np.testing.assert_allclose(*found, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", list(_diffrax_peers.SOLVERS))

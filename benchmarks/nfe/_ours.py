@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.random as jr
 import numpy as np
@@ -14,6 +13,7 @@ import diffphys as dp
 from ._entries import Entry, Family, Outcome, Walk
 from ._grids import LEVELS, QUADRATIC, Clock
 from ._problems import Problem, gaussian
+from ._runner import runner_of
 
 Build = Callable[[Any, Problem], dp.AbstractSampler]
 
@@ -72,7 +72,9 @@ OVERDAMPED: dict[str, Build] = {
     "EDM, churn": _of(dp.EDM, churn=30.0, noise_range=(0.01, 1.0), noise_factor=1.007),
     "DPMSolver2": _of(dp.DPMSolver2),
     "DPMSolver++(2M)": _of(dp.DPMSolverMultistep),
+    "DPMSolver++(3M)": _of(dp.DPMSolverMultistep, order=3),
     "SDE-DPMSolver++(2M)": _of(dp.DPMSolverMultistep, stochastic=True),
+    "SDE-DPMSolver++(3M)": _of(dp.DPMSolverMultistep, stochastic=True, order=3),
     "DEIS-3, rho": _of(dp.DEIS),
     "DEIS-2, lambda": _of(dp.DEIS, order=2, basis="lambda"),
     "DEIS-3, lambda": _of(dp.DEIS, basis="lambda"),
@@ -80,8 +82,11 @@ OVERDAMPED: dict[str, Build] = {
     "DEIS-3, t": _of(dp.DEIS, basis="t"),
     **{f"FlowAdams-{order}": _of(dp.FlowAdams, order=order) for order in (2, 3, 4)},
     "PNDM": _of(dp.PNDM),
+    "PNDM, no warm-up": _of(dp.PNDM, warm_up=False),
     "UniPC-2": _of(dp.UniPC, order=2),
     "UniPC-3": _of(dp.UniPC),
+    "UniPC-2, lower order final": _of(dp.UniPC, order=2, lower_order_final=True),
+    "UniPC-3, lower order final": _of(dp.UniPC, lower_order_final=True),
     "UniPC-3, bh1": _of(dp.UniPC, variant="bh1"),
     "SEEDS2": _of(dp.SEEDS2),
     "SEEDS2, phi2": _of(dp.SEEDS2, variant="phi2"),
@@ -113,7 +118,9 @@ CONJUGATE: dict[str, Build] = {
     "PSLD Conjugate-2, data": _of(dp.Conjugate, order=2, parameterisation=dp.DataPrediction()),
     **{f"PSLD Conjugate-{order}, residual": _residual(order) for order in (1, 2, 3)},
     "PSLD ConjugateSymplecticEuler": _of(dp.ConjugateSymplecticEuler),
+    "PSLD ConjugateSymplecticEuler of L": _of(dp.ConjugateSymplecticEuler, rotates=False),
     "PSLD ConjugateVelocityVerlet": _of(dp.ConjugateVelocityVerlet),
+    "PSLD ConjugateVelocityVerlet of L": _of(dp.ConjugateVelocityVerlet, rotates=False),
 }
 
 NONLINEAR = frozenset({"PredictorCorrector"})
@@ -175,18 +182,10 @@ def walk(setting: Callable[[], tuple[Any, Clock]], build: Build, name: str, prob
     process, clock = setting()
     sampler = build(process, problem)
     variables = np.size(process.start()[0]) if np.ndim(process.start()[0]) else 0
-    arrays, static = eqx.partition(sampler, eqx.is_array)
-
-    @jax.jit
-    def init(arrays, states):
-        return jax.vmap(eqx.combine(arrays, static).init)(states)
-
-    @jax.jit
-    def step(arrays, row, carry, noise):
-        return jax.vmap(eqx.combine(arrays, static).step, in_axes=(None, 0, 0))(row, carry, noise)
+    runner = runner_of(sampler, setting, problem)
 
     def go(grid: str, budget: int) -> Outcome | None:
-        steps = (budget - 1) // sampler.evaluations
+        steps = next((n for n in range(budget - 1, 0, -1) if sampler.calls(n) < budget), 0)
         if steps < 1:
             return None
         ts = np.array(clock.times(grid, steps))
@@ -196,17 +195,17 @@ def walk(setting: Callable[[], tuple[Any, Clock]], build: Build, name: str, prob
             return None
         if name:
             _PLANS[name, grid, steps] = plan
-        rows = jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype), plan)
+        rows = jax.tree.map(lambda leaf: np.asarray(leaf, problem.dtype), runner.rows(plan))
         batch = problem.batch
-        carry = init(arrays, batch.start(process.kernel(ts[0])))
+        carry = runner.init(batch.start(process.kernel(ts[0])))
         for i in range(steps):
             drawn = [batch.draw(i * sampler.draws + j, variables) for j in range(sampler.draws)]
             shape = (len(batch.clean), *((variables,) if variables else ()), batch.clean.shape[1])
             noise = np.stack(drawn, axis=1) if drawn else np.zeros((shape[0], 0, *shape[1:]), problem.dtype)
-            carry = step(arrays, jax.tree.map(lambda leaf, i=i: leaf[i], rows), carry, noise)
-        states = np.asarray(jax.vmap(sampler.state)(carry))
+            carry = runner.step(jax.tree.map(lambda leaf, i=i: leaf[i], rows), carry, noise)
+        states = np.asarray(runner.state(carry))
         kernel = process.kernel(ts[-1])
         ys = np.einsum("i,bid->bd", kernel.gain, states) if variables else kernel.gain * states
-        return Outcome(problem.denoise(ys, float(kernel.variance)), steps * sampler.evaluations + 1)
+        return Outcome(problem.denoise(ys, float(kernel.variance)), sampler.calls(steps) + 1)
 
     return go

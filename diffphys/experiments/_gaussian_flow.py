@@ -42,7 +42,7 @@ def push(
             f"`{type(sampler).__name__}` needs to be an overdamped sampler without memory for an exact Gaussian law. "
             "Use `ReverseSDE`, `Bridge` or `DDIM`."
         )
-    table = sampler.plan(np.asarray(ts, float))
+    table = sampler.table(np.asarray(ts, float))
     mean, variance = start
     for i, t in enumerate(np.asarray(ts, float)[:-1]):
         # Every operand as numbers in front of the state, of each noise, and alone.

@@ -4,7 +4,7 @@ from ._parameterisations import (
     NoisePrediction as NoisePrediction,
     ResidualPrediction as ResidualPrediction,
 )
-from .adams import DEIS as DEIS, PNDM as PNDM, FlowAdams as FlowAdams
+from .adams import DEIS as DEIS, FlowAdams as FlowAdams
 from .adaptive import AdaptiveStatistics as AdaptiveStatistics, simulate_adaptive as simulate_adaptive
 from .analytic import AnalyticDDPM as AnalyticDDPM, mean_square_score as mean_square_score
 from .base import AbstractSampler as AbstractSampler, simulate as simulate
@@ -27,6 +27,7 @@ from .langevin import (
     Langevin as Langevin,
     PredictorCorrector as PredictorCorrector,
 )
+from .pndm import PNDM as PNDM
 from .sa_solver import SASolver as SASolver
 from .seeds import SEEDS2 as SEEDS2
 from .splitting import SymplecticEuler as SymplecticEuler, VelocityVerlet as VelocityVerlet

@@ -100,8 +100,8 @@ def conjugate_steps(
     steps = [panels(field, t, s) for t, s in itertools.pairwise(grid)]
     turns = [np.eye(len(rates))] * len(grid)
     if parameterisation.rotates:
-        steps, turns = _turned(steps)
-    flows = [_flow(step, shown[i::-1][:order], order) for i, step in enumerate(steps)]
+        steps, turns = turned(steps)
+    flows = [flow(step, shown[i::-1][:order], order) for i, step in enumerate(steps)]
     table = _table(knots, flows, turns, parameterisation, rates)
     return table if np.ndim(knots[0].mean) else _scalars(table)
 
@@ -132,8 +132,7 @@ def _field(
         whiten, lift = whitening(kernel)
         factor, force = np.atleast_2d(kernel.factor), whiten @ noise
         force = 0.5 * force @ force.T
-        upper = np.triu(whiten @ drift @ factor + force, 1)
-        return lift, force, upper - upper.T, whiten @ rates @ factor
+        return lift, force, spin_of(whiten @ drift @ factor + force), whiten @ rates @ factor
 
     def field(times: np.ndarray) -> Integrands:
         lift, force, spin, damp = (np.stack(column) for column in zip(*map(at, times.tolist()), strict=True))
@@ -145,7 +144,13 @@ def _field(
     return field
 
 
-def _turned(steps: list[Integrands]) -> tuple[list[Integrands], list[np.ndarray]]:
+def spin_of(velocity: Matrix) -> Matrix:
+    r"""W of $\dot O = W O$ in R = L O, from $L^{-1} F L + \tfrac12 L^{-1} G G^\top L^{-\top}$."""
+    upper = np.triu(velocity, 1)
+    return upper - upper.T
+
+
+def turned(steps: list[Integrands]) -> tuple[list[Integrands], list[np.ndarray]]:
     """The pulls in the axes of R = L O, and O at the knots: it is the identity at the first."""
     k = steps[0].spin.shape[-1]
     turn, turns, turned = np.eye(k), [np.eye(k)], []
@@ -160,8 +165,8 @@ def _turned(steps: list[Integrands]) -> tuple[list[Integrands], list[np.ndarray]
     return turned, turns
 
 
-class _Flow(NamedTuple):
-    """A step in whitened states."""
+class Flow(NamedTuple):
+    """A step in the states of its integrands, in whitened ones for `conjugate_steps`."""
 
     carry: np.ndarray
     """Of the state."""
@@ -171,7 +176,8 @@ class _Flow(NamedTuple):
     """The integrals over time of the polynomials of the nodes."""
 
 
-def _flow(values: Integrands, nodes: np.ndarray, order: int) -> _Flow:
+def flow(values: Integrands, nodes: np.ndarray, order: int) -> Flow:
+    """Where a step leads, from its integrands, with the prediction a polynomial through its values at the nodes."""
     count, points, k, j = values.pull.shape
     shares = np.zeros((count, points, order))
     for i, node in enumerate(nodes):
@@ -186,12 +192,12 @@ def _flow(values: Integrands, nodes: np.ndarray, order: int) -> _Flow:
         total[:, k:] += end[:, k:]
     pulls = total[:, k:].reshape(k, order, j).transpose(1, 0, 2)
     spans = np.einsum("n,pn,pni->i", WEIGHTS, values.elapsed, shares)
-    return _Flow(total[:, :k], pulls, spans)
+    return Flow(total[:, :k], pulls, spans)
 
 
 def _table(
     knots: list[Kernel],
-    flows: list[_Flow],
+    flows: list[Flow],
     turns: list[np.ndarray],
     parameterisation: AbstractParameterisation,
     rates: np.ndarray,

@@ -28,3 +28,9 @@ def lagrange_integrals(
         others = np.array([other for j, other in enumerate(knots) if j != i])
         rows.append(weights @ np.prod((points[:, None] - others) / (knot - others), axis=1))
     return np.array(rows)
+
+
+def exponential_integrals(knots: Sequence[float], start: float, end: float, rate: float) -> Float[np.ndarray, " k"]:
+    r"""$\int_{start}^{end} r\,e^{-r (end - x)} \ell_i(x)\,dx$ of each Lagrange polynomial of the knots."""
+    points, weights = gauss_legendre(start, end)
+    return lagrange_integrals(knots, points, weights * rate * np.exp(-rate * (end - points)))

@@ -13,13 +13,6 @@ from ._quadrature import gauss_legendre, lagrange_integrals
 from .channel import AbstractChannelSampler, ChannelStep, weigh
 from .combination import Combination
 
-_CLASSICAL = (
-    np.array([1.0]),
-    np.array([3.0, -1.0]) / 2,
-    np.array([23.0, -16.0, 5.0]) / 12,
-    np.array([55.0, -59.0, 37.0, -9.0]) / 24,
-)
-
 
 class DEIS(AbstractChannelSampler):
     r"""The diffusion exponential integrator: Adams-Bashforth on the prediction of the noise.
@@ -118,37 +111,6 @@ class FlowAdams(AbstractChannelSampler):
         knots = [_path(step.level(k)) for k in range(len(predictions))]
         weights = lagrange_integrals(knots, *gauss_legendre(_path(step.rho), _path(step.rho_s)))
         return (1 + step.rho_s) * (step.y / (1 + step.rho) + weigh(weights, predictions))
-
-
-class PNDM(AbstractChannelSampler):
-    r"""The pseudo linear multistep method: classical Adams-Bashforth weights on noise, and the step of `DDIM`.
-
-    $$ y_s = y + (\rho_s - \rho_t)\,\tfrac{1}{24} (55\,\hat\varepsilon_0 - 59\,\hat\varepsilon_1
-       + 37\,\hat\varepsilon_2 - 9\,\hat\varepsilon_3), $$
-
-    $\hat\varepsilon_k$ the prediction k steps ago. One evaluation a step. Order 4 on grids uniform in $\rho$; the
-    weights do not know of the grid, so the order is 2 on other smooth ones. The first three steps take the weights of
-    orders 1 to 3, as the PLMS sampler of latent diffusion does; the warm-up of the paper, by Runge-Kutta with 12
-    evaluations in three steps, is left out.
-
-    Args:
-        process: the forward process, overdamped.
-        denoise: `(y, v) -> E[a | y]`.
-
-    Reference:
-        Liu, Ren, Lin, Zhao, "Pseudo numerical methods for diffusion models on manifolds" (2022), eqs. 11 and 12.
-    """
-
-    process: AbstractProcess
-    denoise: Denoiser
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
-    history: int = eqx.field(static=True, init=False, default=3)
-
-    def advance(self, step: ChannelStep) -> Combination:
-        predictions = step.recall(step.noise(), 4)
-        return step.y + (step.rho_s - step.rho) * weigh(_CLASSICAL[len(predictions) - 1], predictions)
 
 
 def _path(rho: float) -> float:

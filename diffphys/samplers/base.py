@@ -47,7 +47,11 @@ class AbstractSampler(eqx.Module):
     @property
     @abc.abstractmethod
     def evaluations(self) -> int:
-        """Calls of the denoiser a step."""
+        """Calls of the denoiser a step; where the first steps have more of them, in the others."""
+
+    def calls(self, steps: int) -> int:
+        """Calls of the denoiser in a run of so many steps."""
+        return steps * self.evaluations
 
     @abc.abstractmethod
     def plan(self, ts: Float[np.ndarray, " n"]) -> PyTree[np.ndarray]:
@@ -148,6 +152,15 @@ def noise_of(
 ) -> Callable[[Array], Draws]:
     """Noise addressed by the number of the step: `fold_in(key, i)`."""
     return lambda i: increments(jr.fold_in(key, i), (sampler.draws, *z.shape), z.dtype)
+
+
+def made_once(noise: Draws, positive: Scalar) -> Draws:
+    """The noise as it is, for a step that reads it more than once.
+
+    XLA would fuse its making, a polynomial of degree 8, into each of the readers. It does not look into a branch on a
+    number that it does not know to be positive; its optimisation barrier is gone by then.
+    """
+    return jax.lax.cond(positive > 0, lambda noise: noise, jnp.zeros_like, noise)
 
 
 @eqx.filter_jit

@@ -9,7 +9,7 @@ from .. import _block as block
 from .._types import Block, Data, Lift, State
 
 Term: TypeAlias = tuple[str, int]
-"""What is combined: ("state", 0), ("data", stage), ("noise", draw) or ("past", how many predictions ago)."""
+"""What is combined: ("state", 0), ("data", stage), ("noise", draw) or ("past", how many predictions ago or slot)."""
 
 Terms: TypeAlias = dict[Term, Any]
 """A coefficient for each term: a block or a lift; in a table, those of all steps on a leading axis."""

@@ -56,6 +56,7 @@ class Conjugate(AbstractTableSampler):
     clock: Clock = eqx.field(static=True)
     is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
     history: int = eqx.field(static=True, init=False, default=0)
+    leaves: int = eqx.field(static=True, init=False, default=0)
     draws: int = eqx.field(static=True, init=False, default=0)
     evaluations: int = eqx.field(static=True, init=False, default=1)
 
@@ -80,7 +81,8 @@ class Conjugate(AbstractTableSampler):
         self.process, self.denoise, self.parameterisation = process, denoise, parameterisation
         self.damping, self.order, self.clock = damping, order, clock
         # With damping the states are remembered too.
-        self.history = (order - 1) * (2 if np.any(damping) else 1)
+        self.leaves = 0 if order == 1 else 2 if np.any(damping) else 1
+        self.history = (order - 1) * self.leaves
 
     def prepare(self, process: AbstractProcess, ts: Float[np.ndarray, " n"]) -> ConjugateTable:
         return conjugate_steps(

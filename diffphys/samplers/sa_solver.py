@@ -1,14 +1,13 @@
 """SA-Solver: stochastic Adams, a multistep predictor and corrector for reverse diffusions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Float
 
 from .._types import Denoiser
 from ..processes import AbstractProcess
-from ._quadrature import gauss_legendre, lagrange_integrals
+from ._quadrature import exponential_integrals
 from .channel import AbstractChannelSampler, ChannelStep, weigh
 from .combination import Combination
 
@@ -74,14 +73,14 @@ class SASolver(AbstractChannelSampler):
         if step.i and self.corrector:
             before = self.level(step.time(1))
             count = min(self.predictor, step.i)
-            predicted = _weights(knots[2 : count + 2], knots[2], knots[1], before)
-            corrected = _weights(knots[1 : self.corrector + 1], knots[2], knots[1], before)
+            predicted = exponential_integrals(knots[2 : count + 2], knots[2], knots[1], 1 + before**2)
+            corrected = exponential_integrals(knots[1 : self.corrector + 1], knots[2], knots[1], 1 + before**2)
             change = np.zeros(max(count + 1, corrected.size))
             change[: corrected.size] += corrected
             change[1 : count + 1] -= predicted
             y = y + weigh(change, predictions[: change.size])
         count = min(self.predictor, step.i + 1)
-        weights = _weights(knots[1 : count + 1], knots[1], knots[0], level)
+        weights = exponential_integrals(knots[1 : count + 1], knots[1], knots[0], 1 + level**2)
         end = np.exp(-(1 + level**2) * step.h) * y + weigh(weights, predictions[:count])
         noise = step.rho_s * np.sqrt(-np.expm1(-2 * level**2 * step.h)) * step.draw()
         return end + noise if self.draws else end
@@ -95,9 +94,3 @@ def _check_level(level: float) -> float:
     if not 0 <= level < np.inf:
         raise ValueError(f"`SASolver` needs a finite `noise_level >= 0`, at every time. Got {level}.")
     return level
-
-
-def _weights(knots: Sequence[float], start: float, end: float, level: float) -> Float[np.ndarray, " k"]:
-    rate = 1 + level**2
-    points, weights = gauss_legendre(start, end)
-    return lagrange_integrals(knots, points, weights * rate * np.exp(-rate * (end - points)))

@@ -65,7 +65,7 @@ def stability(
             f"Got `{type(sampler).__name__}`."
         )
     ts, slopes = check_grid(ts), np.asarray(slopes, np.float64)
-    row, process = sampler.plan(ts), sampler.process.on_host()
+    row, process = sampler.table(ts), sampler.process.on_host()
     back = np.stack([np.atleast_2d(process.transition(s, t)[0]) for t, s in itertools.pairwise(ts)])
     k = back.shape[-1]
     matrices = np.stack([step_matrices(row, slope, k, sampler.history) for slope in slopes])

@@ -2,8 +2,10 @@
 
 import abc
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -11,7 +13,7 @@ from .. import _block as block
 from .._types import Draws, Scalar, State
 from ..processes import AbstractProcess, Kernel
 from ._checks import check_steps
-from .base import AbstractSampler
+from .base import AbstractSampler, made_once
 from .combination import Combination, Estimate, Terms, combine_channels, combine_states
 
 
@@ -28,6 +30,12 @@ class Row(NamedTuple):
     stages: tuple[Stage, ...]
     state: Terms
     memory: tuple[Terms, ...]
+    slot: Any = None
+    """Where the predictions are kept; None as long as past ones are counted from the step, the latest first."""
+
+
+Carry: TypeAlias = tuple[State, Float[Array, "slots ..."]]
+"""The state, and the remembered predictions."""
 
 
 class Step:
@@ -101,13 +109,18 @@ class AbstractTableSampler(AbstractSampler):
     """A sampler given by `compose` alone: one step written down, from which the table of all steps is made.
 
     A subclass says how many evaluations and draws a step has, and how many predictions of earlier steps it
-    remembers. The carry of the loop is the state and those predictions, the latest first.
+    remembers. The carry of the loop is the state and those predictions, each in the slot that it was written to.
     """
 
     @property
     @abc.abstractmethod
     def history(self) -> int:
         """How many predictions of earlier steps are remembered; the first steps have fewer, and must do with them."""
+
+    @property
+    def leaves(self) -> int:
+        """How many predictions a step leaves for later ones."""
+        return min(1, self.history)
 
     @abc.abstractmethod
     def compose(self, step: Step) -> Combination:
@@ -116,28 +129,39 @@ class AbstractTableSampler(AbstractSampler):
     def prepare(self, process: AbstractProcess, ts: Float[np.ndarray, " n"]) -> Any:
         """What all steps share and is better made for the whole grid at once; by default nothing."""
 
-    def plan(self, ts: Float[np.ndarray, " n"]) -> Row:
+    def table(self, ts: Float[np.ndarray, " n"]) -> Row:
+        """The coefficients of the steps as they were written down, past predictions counted from each step."""
         process = self.process.on_host()
         kernels: dict[float, Kernel] = {}
         shared = self.prepare(process, ts)
         steps = [Step(process, ts, i, kernels, shared) for i in range(len(ts) - 1)]
         rows = [step.row(self.compose(step)) for step in steps]
-        check_steps(self, len(rows), self.history // max(1, len(rows[0].memory)))
+        check_steps(self, len(rows), self.history // max(1, self.leaves))
         return _stack(rows)
 
-    def init(self, z: State) -> tuple[State, tuple[Array, ...]]:
-        return z, (0 * z,) * self.history
+    def plan(self, ts: Float[np.ndarray, " n"]) -> Row:
+        row = self.table(ts)
+        return _in_slots(row, self.history + self.leaves, self.leaves) if self.leaves else row
 
-    def step(self, row: Row, carry: tuple[State, tuple[Array, ...]], noise: Draws) -> tuple[State, tuple[Array, ...]]:
+    def init(self, z: State) -> Carry:
+        return z, jnp.broadcast_to(0 * z, (self.history + self.leaves, *z.shape))
+
+    def step(self, row: Row, carry: Carry, noise: Draws) -> Carry:
         z, past = carry
+        # What the denoiser sees of it, the state has too.
+        if any(("noise", j) in stage.channel for stage in row.stages for j in range(self.draws)):
+            noise = made_once(noise, row.stages[0].variance)
         operands = {"state": (z,), "past": past, "noise": noise, "data": []}
         for stage in row.stages:
             operands["data"].append(self.denoise(combine_channels(stage.channel, operands), stage.variance))
-        if past:
-            past = (*(combine_states(terms, operands) for terms in row.memory), *past[: -len(row.memory)])
+        if row.slot is not None:
+            new = jnp.stack([combine_states(terms, operands) for terms in row.memory])
+            # Before the state is made, which reads the others: then XLA writes in place, and copies nothing.
+            past = jax.lax.dynamic_update_slice_in_dim(past, new, row.slot.astype(int), 0)
+            operands["past"] = past
         return combine_states(row.state, operands), past
 
-    def state(self, carry: tuple[State, tuple[Array, ...]]) -> State:
+    def state(self, carry: Carry) -> State:
         return carry[0]
 
 
@@ -149,6 +173,24 @@ def _stack(rows: list[Row]) -> Row:
         _stack_terms([row.state for row in rows]),
         tuple(_stack_terms(list(same)) for same in zip(*[row.memory for row in rows], strict=True)),
     )
+
+
+def _in_slots(row: Row, slots: int, new: int) -> Row:
+    """The table with past predictions under the slots they were written to, in turn, so that none is ever moved."""
+    starts = new * np.arange(len(row.stages[0].variance)) % slots
+
+    def turned(terms: Terms) -> Terms:
+        found = {term: coefficient for term, coefficient in terms.items() if term[0] != "past"}
+        for (kind, age), coefficient in terms.items():
+            if kind == "past":
+                at = (starts - (age // new + 1) * new) % slots + age % new
+                for slot in range(slots):
+                    here = np.reshape(at == slot, (-1, *(1,) * (coefficient.ndim - 1)))
+                    found["past", slot] = found.get(("past", slot), 0.0) + here * coefficient
+        return found
+
+    stages = tuple(Stage(stage.variance, turned(stage.channel)) for stage in row.stages)
+    return Row(stages, turned(row.state), tuple(turned(terms) for terms in row.memory), starts.astype(np.float64))
 
 
 def _stack_terms(dicts: list[Terms]) -> Terms:

@@ -1,4 +1,4 @@
-"""Adams-Bashforth: integrals in closed form, exactness on polynomials, the grid that PNDM is for."""
+"""Adams-Bashforth: integrals in closed form, exactness on polynomials."""
 
 import jax.numpy as jnp
 import jax.random as jr
@@ -8,7 +8,7 @@ import pytest
 from diffphys.clocks import log_snr_grid
 from diffphys.processes import Brownian, OrnsteinUhlenbeck
 from diffphys.samplers import simulate
-from diffphys.samplers.adams import DEIS, PNDM, FlowAdams
+from diffphys.samplers.adams import DEIS, FlowAdams
 from diffphys.samplers.channel import ChannelStep
 from diffphys.samplers.table import Step
 
@@ -77,23 +77,12 @@ def test_deis_is_exact_for_noise_that_is_a_polynomial_of_its_basis(order, basis)
     np.testing.assert_allclose(np.diff(path)[power:], np.diff(whole)[power:], rtol=1e-11)
 
 
-def test_pndm_is_deis_of_order_4_on_a_grid_uniform_in_the_noise_level():
-    ts = 0.5 * np.log1p(np.linspace(3.0, 0.1, 12) ** 2)
-    one, other = (
-        sampler.plan(ts)
-        for sampler in (PNDM(OrnsteinUhlenbeck(), lambda y, v: y), DEIS(OrnsteinUhlenbeck(), lambda y, v: y, 4))
-    )
-    assert one.state.keys() == other.state.keys()
-    for term, values in one.state.items():
-        np.testing.assert_allclose(other.state[term], values, rtol=1e-9, atol=1e-11)
-
-
 def test_deis_in_time_sees_the_clock_and_in_the_noise_level_does_not():
     levels = np.geomspace(5.0, 0.1, 6)
     for basis, same in (("t", False), ("rho", True), ("lambda", True)):
         found = []
         for process, ts in ((Brownian(), levels**2), (OrnsteinUhlenbeck(), 0.5 * np.log1p(levels**2))):
-            row = DEIS(process, lambda y, v: y, 2, basis).plan(ts)
+            row = DEIS(process, lambda y, v: y, 2, basis).table(ts)
             found.append(row.state[("past", 0)] / process.table(ts).mean[1:])
         assert np.allclose(*found, rtol=1e-9) == same
 

@@ -1,6 +1,7 @@
 """Eigenvalues of steps: against the step's own Jacobian, known multipliers, and what then happens to errors."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from linear_maps import step_maps
 
 from diffphys.clocks import log_snr_grid, uniform_grid
 from diffphys.processes import Brownian, OrnsteinUhlenbeck, PhaseSpaceLangevin
-from diffphys.samplers import Bridge, ProbabilityFlow, ReverseSDE, stability
+from diffphys.samplers import DEIS, Bridge, Conjugate, ProbabilityFlow, ReverseSDE, UniPC, stability
 from diffphys.samplers.stability import step_matrices
 
 TS = np.array([2.0, 1.2, 0.7, 0.3, 0.1])
@@ -23,8 +24,25 @@ def linear(slope):
 def test_matrices_are_the_jacobians_of_the_steps(kind, process):
     sampler = kind(process, linear(0.3))
     wanted = step_maps(sampler, TS)[0][0]
-    got = step_matrices(sampler.plan(TS), 0.3, wanted.shape[-1], sampler.history)
+    got = step_matrices(sampler.table(TS), 0.3, wanted.shape[-1], sampler.history)
     np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-14)
+
+
+REMEMBERING = {
+    "deis": DEIS(OrnsteinUhlenbeck(), linear(0.3)),
+    "unipc": UniPC(OrnsteinUhlenbeck(), linear(0.3)),
+    "damped": Conjugate(PhaseSpaceLangevin(), linear(0.3), damping=-0.4, order=3),
+}
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+def test_a_run_that_keeps_predictions_in_slots_is_that_of_its_table(name):
+    """Where they are counted from the step, and move at each."""
+    sampler, ts = REMEMBERING[name], log_snr_grid(2.0, 0.1, 9)
+    k = np.size(sampler.process.kernel(1.0).mean)
+    run = functools.reduce(lambda done, step: step @ done, step_maps(sampler, ts)[0][0])
+    moved = functools.reduce(lambda done, step: step @ done, step_matrices(sampler.table(ts), 0.3, k, sampler.history))
+    np.testing.assert_allclose(run[:k, :k], moved[:k, :k], rtol=1e-10)
 
 
 def test_euler_of_the_exploding_flow_has_the_multiplier_of_its_formula():

@@ -41,7 +41,7 @@ def update(y, logs, estimates, end, order, variant, new=None):
     return base - scale * sum(a * d for a, d in zip(weights, differences, strict=True))
 
 
-def official(y, order, variant):
+def official(y, order, variant, final):
     """The two states of the official code, predicted and corrected, on Brownian motion."""
     logs, estimates, path, corrected, before = [], [], [y], y, None
     for i, (level, end) in enumerate(zip(LEVELS[:-1], -np.log(LEVELS[1:]), strict=True)):
@@ -50,22 +50,23 @@ def official(y, order, variant):
             corrected = update(corrected, logs, estimates, -np.log(level), before, variant, new)
         logs.append(-np.log(level))
         estimates.append(new)
-        before = min(order, i + 1)
+        before = min(order, i + 1, LEVELS.size - 1 - i) if final else min(order, i + 1)
         path.append(float(update(corrected, logs, estimates, end, before, variant)))
     return path
 
 
+@pytest.mark.parametrize("final", [False, True], ids=["", "lower order final"])
 @pytest.mark.parametrize("variant", ["bh1", "bh2"])
 @pytest.mark.parametrize("order", [1, 2, 3])
-def test_the_path_is_that_of_the_official_algorithm(order, variant):
-    sampler = UniPC(Brownian(), denoise, order, variant)
+def test_the_path_is_that_of_the_official_algorithm(order, variant, final):
+    sampler = UniPC(Brownian(), denoise, order, variant, final)
     path = simulate(sampler, jr.key(0), LEVELS**2, jnp.array([2.7]), path=True)[:, 0]
-    np.testing.assert_allclose(path, official(2.7, order, variant), rtol=1e-11)
+    np.testing.assert_allclose(path, official(2.7, order, variant, final), rtol=1e-11)
 
 
 def test_the_predictor_of_order_2_is_dpm_solver_multistep():
     """With bh2, where the half is the one of 2M."""
-    row = DPMSolverMultistep(Brownian(), denoise).plan(LEVELS**2)
+    row = DPMSolverMultistep(Brownian(), denoise).table(LEVELS**2)
     logs = -np.log(LEVELS)
     for i in range(1, LEVELS.size - 1):
         got = UniPC(Brownian(), denoise, 2).weights([logs[i], logs[i - 1]], logs[i + 1])
