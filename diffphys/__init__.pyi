@@ -13,6 +13,7 @@ from .experiments import (
     path_divergence as path_divergence,
     prior_mismatch as prior_mismatch,
     regimes as regimes,
+    retrieval_curve as retrieval_curve,
     speciation as speciation,
     weights_from_data as weights_from_data,
 )

@@ -1,5 +1,6 @@
 from ._assemble import CRITERIA as CRITERIA
 from ._theory import default_times as default_times
+from .capacity import retrieval_curve as retrieval_curve
 from .collapse import collapse as collapse
 from .critical_steps import critical_steps as critical_steps
 from .curie_weiss import curie_weiss as curie_weiss

@@ -1,3 +1,5 @@
+from .along_trajectory import along_trajectory as along_trajectory
+from .branches import continue_branch as continue_branch, switch_branch as switch_branch
 from .collapse_times import (
     collapse_time as collapse_time,
     collapse_time_isotropic as collapse_time_isotropic,
@@ -6,6 +8,12 @@ from .collapse_times import (
     effective_dimension as effective_dimension,
     excess_entropy as excess_entropy,
     log_capacity as log_capacity,
+)
+from .critical import (
+    DriftMap as DriftMap,
+    critical_points as critical_points,
+    critical_variance as critical_variance,
+    spectral_eigenvalue as spectral_eigenvalue,
 )
 from .critical_times import (
     CriticalTimes as CriticalTimes,
@@ -23,11 +31,35 @@ from .curie_weiss import (
     state_susceptibility as state_susceptibility,
     state_weight as state_weight,
 )
+from .exponents import (
+    CriticalExponents as CriticalExponents,
+    PowerLaw as PowerLaw,
+    critical_exponents as critical_exponents,
+    power_law as power_law,
+)
+from .fixed_points import FixedPoint as FixedPoint, fixed_point as fixed_point
+from .free_energy import (
+    free_energy as free_energy,
+    magnetisation as magnetisation,
+    regularised_free_energy as regularised_free_energy,
+)
 from .gaussian_distances import (
     kullback_leibler as kullback_leibler,
     total_variation as total_variation,
     wasserstein as wasserstein,
 )
+from .hopfield import (
+    classical_energy as classical_energy,
+    free_energy_bias as free_energy_bias,
+    hebbian_weights as hebbian_weights,
+    hopfield_energy as hopfield_energy,
+    hopfield_update as hopfield_update,
+    retrieve as retrieve,
+    retrieve_classical as retrieve_classical,
+    sign_sweep as sign_sweep,
+)
+from .landau import Landau as Landau, landau as landau
+from .landscape import barrier_variance as barrier_variance, landscape as landscape, profile as profile
 from .linear_scores import (
     SecondMoments as SecondMoments,
     averaged as averaged,
@@ -42,6 +74,7 @@ from .linear_scores import (
     unconstrained as unconstrained,
     unconstrained_error as unconstrained_error,
 )
+from .phase_diagram import phase_diagram as phase_diagram
 from .random_energy import RandomEnergy as RandomEnergy, random_energy as random_energy
 from .sample_covariance import (
     SpectralLaw as SpectralLaw,
@@ -58,6 +91,12 @@ from .spectrum import (
     SpectralTime as SpectralTime,
     covariance_spectrum as covariance_spectrum,
     spectral_time as spectral_time,
+)
+from .stability import (
+    Modes as Modes,
+    leading_modes as leading_modes,
+    stability_matrix as stability_matrix,
+    susceptibility as susceptibility,
 )
 from .two_classes import (
     agreement as agreement,
