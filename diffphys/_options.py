@@ -22,6 +22,17 @@ class Model(enum.StrEnum):
     MIXTURE = "mixture"
 
 
+class ThermoModel(enum.StrEnum):
+    """Models with a symmetry to break."""
+
+    TWO_DELTAS = "two-deltas"
+    FOUR_DELTAS = "four-deltas"
+    SPHERE = "sphere"
+    CURIE_WEISS = "curie-weiss"
+    ISING_RING = "ising-ring"
+    MIXTURE = "mixture"
+
+
 class Precision(enum.StrEnum):
     """Type of the states; tables of coefficients are float64 always."""
 
@@ -71,6 +82,18 @@ Mean = Annotated[float, typer.Option(help="Each coordinate of the class means is
 Variance = Annotated[float, typer.Option(help="Variance within a class.", rich_help_panel=_MODEL)]
 Weight = Annotated[float, typer.Option(help="Weight of the first class.", rich_help_panel=_MODEL)]
 Size = Annotated[int, typer.Option(help="Data drawn from it, for collapse.", rich_help_panel=_MODEL)]
+ThermoModelOption = Annotated[
+    ThermoModel | None,
+    typer.Option("--model", help="A model. [default: two-deltas]", rich_help_panel=_MODEL, show_default=False),
+]
+Beta = Annotated[
+    float, typer.Option(help="Inverse temperature of its spins, or their coupling.", rich_help_panel=_MODEL)
+]
+Variances = Annotated[
+    str | None,
+    typer.Option(metavar="LOW,HIGH", rich_help_panel=_RUN, show_default=False,
+                 help="Noise variances between which branches are followed. [default: about the critical one]"),
+]  # fmt: skip
 Spectrum = Annotated[
     str, typer.Option(metavar="LOW,HIGH", rich_help_panel=_MODEL,
                       help="Its covariance has eigenvalues evenly between these."),

@@ -126,6 +126,21 @@ def gaussian_regimes(
 
 
 @app.command()
+def thermo(
+    data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
+    channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, model: o.ThermoModelOption = None,
+    dim: o.Dim = 10, beta: o.Beta = 0.5, variances: o.Variances = None, temperature: o.Temperature = 1.0,
+    seed: o.Seed = 0, out: o.Out = pathlib.Path("diffphys-out"),
+) -> None:  # fmt: skip
+    """Where a symmetry breaks: branches of magnetisations, stability, critical points and exponents."""
+    options = dict(locals())
+    with _errors(out):
+        from ._commands.thermo import run
+
+        run(**options)
+
+
+@app.command()
 def info() -> None:
     """Versions, devices, precision, and whether this release of JAX computes right."""
     with _errors():

@@ -216,3 +216,30 @@ def test_gaussian_regimes_refuses_what_means_nothing(tmp_path, options, message)
     result = run("gaussian-regimes", *options, "--out", tmp_path)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_thermo_names_the_critical_points_and_exponents_of_a_model(tmp_path):
+    result = run("thermo", "--model", "two-deltas", "--dim", 1, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"score zero +1 +0\.3466 +0\.2590 +258\.09", result.output)
+    assert re.search(r"drift +1\.41421 +0\.4407 +0\.2926 +291\.70", result.output)
+    assert re.search(r"beta +0\.49993 \[.*mean field: 1/2", result.output)
+    assert "ordered    " in result.output
+    ds = dp.results.load(tmp_path / "thermo.nc")
+    np.testing.assert_allclose(ds.value, [0.5, 1, 1, 3], atol=0.002)
+    assert (tmp_path / "thermo.png").stat().st_size > 20_000
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data", "digits", "--model", "sphere"], "Give --data or --model"),
+        (["--variances", "1"], "--variances needs two numbers"),
+        (["--model", "ising-ring", "--dim", "2"], "`ring_couplings` needs `dim` >= 3"),
+        (["--model", "curie-weiss", "--beta", "-1"], "`CurieWeiss` needs `beta` > 0"),
+    ],
+)
+def test_thermo_refuses_what_means_nothing(tmp_path, options, message):
+    result = run("thermo", *options, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert message in result.stderr

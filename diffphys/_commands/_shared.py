@@ -13,8 +13,9 @@ from ..data import LabelledData, load
 from ..results import save
 
 
-def set_precision(precision: Any) -> None:
-    if precision.value == "float64":
+def set_precision(precision: str) -> None:
+    """Switches float64 on, if that is the precision."""
+    if precision == "float64":
         jax.config.update("jax_enable_x64", True)
 
 

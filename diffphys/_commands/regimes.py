@@ -21,7 +21,7 @@ _CLONE_TIMES = 10
 
 def run(command: str, **options: Any) -> None:
     """Runs `speciation`, `collapse` or `regimes` and leaves a netCDF file, a figure and a summary."""
-    set_precision(options["precision"])
+    set_precision(options["precision"].value)
     out = folder(options["out"])
     target, law, described = _target(command, options)
     process = OrnsteinUhlenbeck(options["temperature"])
@@ -51,7 +51,7 @@ def run(command: str, **options: Any) -> None:
 
 def run_diagram(**options: Any) -> None:
     """Runs `diagram`."""
-    set_precision(options["precision"])
+    set_precision(options["precision"].value)
     out = folder(options["out"])
     target, _, described = _target("diagram", options)
     ds = experiments.diagram(

@@ -111,6 +111,7 @@ def critical_variance(denoise: Denoiser, origin: Data, scale: float | None = Non
     scale = spectral_eigenvalue(denoise, origin) if scale is None else scale
 
     def excess(variance: float) -> float:
+        _check_fixed(denoise, origin, variance)
         return _largest(denoise, origin, variance) - 1
 
     previous = None
@@ -154,7 +155,12 @@ def spectral_eigenvalue(denoise: Denoiser, origin: Data) -> float:
 
 
 def _largest(denoise: Denoiser, origin: Data, variance: float) -> float:
-    """The largest eigenvalue of J at the origin, which must be a fixed point."""
+    """The largest eigenvalue of J at a point."""
+    return float(leading_modes(denoise, origin, jnp.asarray(variance, origin.dtype)).eigenvalues[0])
+
+
+def _check_fixed(denoise: Denoiser, origin: Data, variance: float) -> None:
+    """Refuses an origin that is no fixed point."""
     at = jnp.asarray(variance, origin.dtype)
     moved = np.asarray(image(denoise, origin, at) - origin)
     spread = float(variance) ** 0.5
@@ -163,4 +169,3 @@ def _largest(denoise: Denoiser, origin: Data, variance: float) -> float:
             f"A symmetric target needs the origin for a fixed point. Got it moved by {np.linalg.norm(moved):.3g} at "
             f"variance {variance:.3g}. Do centre the data, or use `continue_branch`."
         )
-    return float(leading_modes(denoise, origin, at).eigenvalues[0])

@@ -123,3 +123,8 @@ def test_critical_points_run_in_float32():
 def test_critical_points_refuse_bad_values(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_spectral_eigenvalue_needs_no_symmetry():
+    heavy = dp.deltas([[1.0], [-1.0]], [0.6, 0.4])
+    np.testing.assert_allclose(spectral_eigenvalue(heavy.posterior_mean, jnp.zeros(1)), 0.96, rtol=1e-8)
