@@ -16,6 +16,7 @@ import typer.main
 from typer.testing import CliRunner
 
 import diffphys as dp
+from diffphys import experiments
 from diffphys.cli import app
 
 QUICK = ["--samples", "64", "--times", "4", "--clones", "32", "--steps", "4"]
@@ -214,5 +215,89 @@ def test_gaussian_regimes_takes_the_covariance_of_data(tmp_path):
 )
 def test_gaussian_regimes_refuses_what_means_nothing(tmp_path, options, message):
     result = run("gaussian-regimes", *options, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+MAGNET = ["--dim", 64, "--samples", 400, "--clones", 32, "--steps", 16, "--trajectories", 64, "--draws", 2]
+
+
+def test_curie_weiss_leaves_a_figure_a_file_and_a_summary(tmp_path, monkeypatch):
+    few = {"number": 3, "few_steps": 3, "data_dims": [10], "ratios": [4.0]}
+    whole = experiments.curie_weiss
+    monkeypatch.setattr(experiments, "curie_weiss", lambda *sizes, **settings: whole(*sizes, **settings, **few))
+    result = run("curie-weiss", *MAGNET, "--beta", 2, "--field", 1, "--temperature", 0.5, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curie-weiss.nc", "curie-weiss.png"]
+    ds = dp.results.load(tmp_path / "curie-weiss.nc")
+    assert "N = 64 spins, beta = 2, h = 1, a bath at T = 0.5\n" in result.output
+    assert "m*                 0.9575 " in result.output
+    np.testing.assert_allclose(ds.attrs["speciation_time"], 0.5 * np.log(64 * 0.9575040240772688**2 / 0.5))
+    assert f"W+                 {ds.attrs['up_weight']:.4f} " in result.output
+    assert f"start at 2 t_S     W+ = {float(ds.label_weight[-1, 0]):.4f} " in result.output
+    assert f"maximum likelihood {float(ds.error[2, 0, 0]):.4f} " in result.output
+    assert f"3 steps, |W+ - true|: {ds.attrs['critical_deficit_uniform']:.4f} " in result.output
+
+
+@pytest.mark.slow
+def test_curie_weiss_tells_the_weights_the_crossing_and_what_spoils_them(tmp_path):
+    result = run("curie-weiss", *MAGNET, "--seed", 1, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curie-weiss.nc", "curie-weiss.png"]
+    text = result.output
+    assert "m*                 0.8586 " in text
+    up = float(dp.CurieWeiss(64, 1.5, 0.5).label_weights[0])
+    assert f"W+                 {up:.4f}   exact at this N; for many spins 0.7024" in text
+    t_s = 0.5 * np.log(64 * 0.8585596366401104**2)
+    low, high = map(float, re.search(r"crossing +[\d.]+ \[([\d.]+), ([\d.]+)\]", text).groups())
+    assert f"t_S                {t_s:.3f} " in text
+    assert low < t_s + 0.1
+    assert high > t_s - 0.1
+    weights = [float(w) for w in re.findall(r"start at .*W\+ = ([\d.]+)", text)]
+    assert len(weights) == 3
+    # A start far from the data rebuilds the weights, one near it has forgotten half of the bias.
+    assert weights[0] < 0.5 * (0.5 + up) < weights[2]
+    assert abs(weights[2] - up) < 0.02
+    errors = {name: float(e) for name, e in re.findall(r"^  (\w[\w ]+?) +([\d.]+) \+-", text, re.MULTILINE)}
+    assert set(errors) == {"memorised", "local", "maximum likelihood"}
+    assert "16 steps, |W+ - true|" in text
+
+
+def test_curie_weiss_goes_on_with_the_clones_of_an_interrupted_run(tmp_path, monkeypatch):
+    def cut(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["diffphys.experiments.curie_weiss"], "late_start", cut)
+        result = run("curie-weiss", *MAGNET, "--out", tmp_path)
+    assert result.exit_code == 130
+    journals = tmp_path / ".curie-weiss-checkpoint"
+    (journal,) = journals.glob("*clones.npz")
+    before = journal.stat().st_mtime_ns
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["diffphys.experiments.curie_weiss"], "late_start", cut)
+        assert run("curie-weiss", *MAGNET, "--out", tmp_path, "--resume").exit_code == 130
+        assert journal.stat().st_mtime_ns == before
+        assert run("curie-weiss", *MAGNET, "--seed", 1, "--out", tmp_path, "--resume").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--beta", "1"], "needs two states, `beta` > 1. Got 1.0"),
+        (["--beta", "nan"], "needs two states"),
+        (["--dim", "0"], "needs finite `dim` > 0"),
+        (["--dim", "1"], "spins that speciate at t > 0. Got 1"),
+        (["--temperature", "0"], "needs finite `temperature` > 0"),
+        (["--field", "inf"], "a finite `field`"),
+        (["--clones", "1"], "`clones` needs a whole number, at least 2"),
+        (["--samples", "0"], "`samples` needs a whole number, at least 32"),
+        (["--steps", "7"], "`steps` needs an even number"),
+        (["--trajectories", "1"], "`trajectories` needs a whole number, at least 2"),
+        (["--draws", "1"], "`draws` needs a whole number, at least 2"),
+    ],
+)
+def test_curie_weiss_refuses_what_means_nothing(tmp_path, options, message):
+    result = run("curie-weiss", *options, "--out", tmp_path)
     assert result.exit_code == 2
     assert message in result.stderr
