@@ -103,7 +103,10 @@ def test_install_cell_cannot_move_jax_or_numpy(path, monkeypatch):
     assert not any(pin.startswith(("jaxtyping", "jaxopt")) for pin in pins)
 
 
-SPECIATION, SAMPLERS = (ROOT / "notebooks" / name for name in ("01_speciation_and_collapse.ipynb", "02_samplers.ipynb"))
+SPECIATION, SAMPLERS, MAGNETS = (
+    ROOT / "notebooks" / f"{name}.ipynb"
+    for name in ("01_speciation_and_collapse", "02_samplers", "04_curie_weiss_and_random_matrices")
+)
 
 
 @pytest.mark.slow
@@ -136,3 +139,38 @@ def test_samplers_tell_their_story(tmp_path, monkeypatch):
         name: float(row.split()[-1]) for name, row in re.findall(r"^(\S.+?)  +((?:\d+\.\d{4} *)+)$", text, re.MULTILINE)
     }
     assert errors["UniPC-3"] < errors["DDIM"] < errors["Euler, phase space"]
+
+
+@pytest.mark.notebook
+def test_magnets_tell_their_story(tmp_path, monkeypatch):
+    """Clones on the identity, weights lost by late starts and local scores, and distances below their bounds."""
+    cells = executed(MAGNETS, tmp_path, monkeypatch)
+    assert pictures(cells) == 7
+    text = printed(cells)
+
+    def numbers(pattern):
+        return [float(value) for match in re.findall(pattern, text, re.MULTILINE) for value in match.split()]
+
+    (apart,) = numbers(r"clones against the identity: at most (\S+) standard errors")
+    assert apart < 4
+    low, high = numbers(r"phi crosses .* \[([\d.]+), [\d.]+\]") + numbers(r"phi crosses .*, ([\d.]+)\]")
+    (t_s,) = numbers(r"phi crosses .*; t_S = (\S+)$")
+    # Of the order of 1 / N the theory knows nothing.
+    assert low - 0.1 < t_s < high + 0.1
+    (true,) = numbers(r"^true W\+ = (\S+)")
+    early, middle, late = numbers(r"^start at .* W\+ = (\S+) by the identity")
+    assert early < middle < late < true + 0.03
+    assert true - late < 0.2 * (true - early)
+    local, memorised = numbers(r"^  local  +([\d. ]+)$"), numbers(r"^  memorised  +([\d. ]+)$")
+    assert all(one > 2 * other for one, other in zip(local, memorised, strict=True))
+    uniform, spread = numbers(r"^  uniform, . inside +(\S+) \+-") + numbers(r"^  uniform, .* \+- (\S+)$")
+    assert min(numbers(r"^  window, . inside +(\S+) \+-")) < uniform - spread
+    assert max(numbers(r"^  epsilon = \S+ +([\d. ]+)$")) < 1
+    for order in re.search(r"^order of the step .*: (.*)$", text, re.MULTILINE)[1].split(", "):
+        assert abs(float(order) - 1) < 0.05
+    ends = re.search(r"KL of the paths (\S+) \+- (\S+), by the ends (\S+)$", text, re.MULTILINE)
+    found, error, exact = map(float, ends.groups())
+    assert abs(found - exact) < 4 * error
+    assert numbers(r"^total variation (\S+),") < numbers(r"at most (\S+) by Pinsker")
+    for rate, order in zip(numbers(r"rate of the prior's error .*: (\S+)$"), (1, 2, 4), strict=True):
+        assert abs(rate - order) < 0.1
