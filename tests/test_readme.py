@@ -32,7 +32,9 @@ def test_examples_run_as_printed(tmp_path, monkeypatch, capsys):
     np.testing.assert_array_less(np.abs(both.phi_clones - exact.phi.values[::3]), 4 * error)
 
 
-@pytest.mark.parametrize("command", ["regimes", "speciation", "collapse", "diagram", "thermo", "curie-weiss", "gaussian-regimes", "info"])
+@pytest.mark.parametrize(
+    "command", ["regimes", "speciation", "collapse", "diagram", "thermo", "curie-weiss", "gaussian-regimes", "info"]
+)
 def test_commands_of_the_table_exist(command):
     assert f"`diffphys {command}`" in README
     assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
