@@ -102,7 +102,7 @@ def critical_steps(
         (`deficit_uniform` and `diversity_uniform`, with `_stderr`, and `inside_uniform`), and `diversity_true`.
 
     Raises:
-        ValueError: for times, steps or keys that mean nothing.
+        ValueError: for times, steps or keys that mean nothing, or a window that reaches `start` or `stop`.
 
     Reference:
         Ambrogioni, "The statistical thermodynamics of generative diffusion models" (2023), for the conjecture.
@@ -111,6 +111,11 @@ def critical_steps(
     check_count("trajectories", trajectories, 2)
     chosen = list(range(1, steps - 1)) if inside is None else list(inside)
     low, high = critical_time - width, critical_time + width
+    if not 0 < stop < low < high < start:
+        raise ValueError(
+            "`critical_steps` needs `start` and `stop` on either side of `critical_time` plus and minus `width` > 0. "
+            f"Got {start}, {stop}, {critical_time} and {width}. Do narrow the window."
+        )
     _, walk_key = split_key(key)
     dtype = jax.eval_shape(target.sample, jr.key(0)).dtype
     ends = place(process.table(np.array([start, stop])), dtype)

@@ -99,7 +99,7 @@ def curie_weiss(
     late = late_start(magnet, process, times, key=late_key, samples=samples, trajectories=clones, steps=steps)
     near = critical_steps(
         magnet, process, speciation_time, key=step_key, start=speciation_time + 4.0, stop=0.1 * speciation_time,
-        steps=few_steps, trajectories=trajectories,
+        steps=few_steps, width=min(0.5, 0.8 * speciation_time), trajectories=trajectories,
     )  # fmt: skip
     data = weights_from_data(beta, field, key=data_key, dims=data_dims, ratios=ratios, draws=draws)
     kappa, mu = np.array([0.1, 0.5, 1.0, 2.0, 4.0]), np.linspace(-8.0, 8.0, 161)
@@ -130,6 +130,7 @@ def curie_weiss(
     ds = ds.assign_attrs({name: phi.attrs[name] for name in kept})
     ds = ds.assign_attrs({f"critical_{name}": near.attrs[name] for name in (
         "deficit_uniform", "deficit_uniform_stderr", "diversity_uniform", "diversity_true", "inside_uniform", "steps",
+        "width",
     )})  # fmt: skip
     return ds.assign_attrs(
         speciation_time=speciation_time, magnetisation=float(thermo.spontaneous_magnetisation(beta)),

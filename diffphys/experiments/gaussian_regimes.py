@@ -193,14 +193,44 @@ def _theory(
 
 
 def _quantiles(values: np.ndarray, q: float) -> np.ndarray:
-    """The eigenvalues of a sample covariance in the limit of many, at the levels (i + 1/2) / N."""
-    dim = len(values)
-    low, high = values.min() * max(0.0, 1 - np.sqrt(q)) ** 2, values.max() * (1 + np.sqrt(q)) ** 2
-    edges = low + (high - low) * np.linspace(0.0, 1.0, 1201) ** 2
-    points = 0.5 * (edges[1:] + edges[:-1])
-    law = thermo.spectral_law(points, values, q)
-    cumulated = np.append(0.0, np.cumsum(law.density * np.diff(edges)))
-    cumulated = law.zeros + (1 - law.zeros) * cumulated / cumulated[-1]
-    levels = (np.arange(dim) + 0.5) / dim
-    # The first point of a flat stretch, so that a gap of the spectrum has no levels in it.
-    return np.where(levels <= law.zeros, 0.0, np.interp(levels, cumulated, edges))
+    r"""The eigenvalues of a sample covariance in the limit of many, at the levels (i + 1/2) / N.
+
+    With $\kappa = a + i b = -1/m$ in the equation of Silverstein the support is a curve over a,
+
+    $$ q \Big\langle \frac{\lambda^2}{(a - \lambda)^2 + b^2} \Big\rangle = 1, \qquad
+       x = \mathrm{Re}\, \kappa \Big(1 + q \Big\langle \frac\lambda{\kappa - \lambda} \Big\rangle\Big), $$
+
+    on which the integral of the density is known: no bulk of a spectrum of many scales is too narrow to be seen.
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    parts = counts / len(values)
+    # About every eigenvalue from well within its own bulk to the ends of the whole.
+    offsets = np.geomspace(0.02 * np.sqrt(parts.min()), 1.0, max(12, 1500 // len(distinct)))
+    offsets = np.sqrt(q) * np.concatenate([-offsets[::-1], [0.0], offsets])
+    places = np.unique(distinct[:, None] * (1 + offsets))
+    # In pieces, so that large spectra fit into memory.
+    pieces = np.array_split(places, 1 + places.size * distinct.size // 2**22)
+    x, below = (np.concatenate(found) for found in zip(*(_curve(a, distinct, parts, q) for a in pieces), strict=True))
+    levels = (np.arange(len(values)) + 0.5) / len(values)
+    return np.where(levels <= 1 - 1 / q, 0.0, np.interp(levels, np.maximum.accumulate(below), x))
+
+
+def _curve(a: np.ndarray, values: np.ndarray, parts: np.ndarray, q: float) -> tuple[np.ndarray, np.ndarray]:
+    """The eigenvalue x at each a, and the part of all eigenvalues below it."""
+    apart, pulls = (a[:, None] - values) ** 2, q * parts * values**2
+    # The reciprocal of the sum is concave in b^2: from below, Newton rises to the root and never passes it.
+    squared = np.maximum(0.0, np.max(pulls - apart, axis=1))
+    for _ in range(100):
+        shares = pulls / (apart + squared[:, None])
+        total = shares.sum(1)
+        move = np.where(total > 1, total * (total - 1) / (shares / (apart + squared[:, None])).sum(1), 0.0)
+        squared = squared + move
+        if np.all(move <= 1e-13 * squared):
+            break
+    kappa = a + 1j * np.sqrt(squared)
+    size = np.abs(kappa) ** 2
+    x = np.real(kappa * (1 + q * (parts * values / (kappa[:, None] - values)).sum(1)))
+    angles = np.angle(kappa[:, None] - values) @ parts
+    # At the hard edge of q = 1 the first term tends to 0.
+    first = np.divide(x * kappa.imag, size, out=np.zeros_like(x), where=size > 0)
+    return x, 1 + (first - (1 - q) * np.angle(kappa) - q * angles) / (np.pi * q)

@@ -71,7 +71,7 @@ def path_divergence(
     ds = dataset(variables, {"variance": levels}, experiment="path-divergence", seed=words, parameters=parameters)
     return ds.assign_attrs(
         path_kl=total, path_kl_stderr=float(per_sample.std(ddof=1) / np.sqrt(samples)),
-        total_variation_bound=min(1.0, float(np.sqrt(total / 2))),
+        total_variation_bound=float(np.minimum(1.0, np.sqrt(total / 2))),
     )  # fmt: skip
 
 

@@ -147,7 +147,9 @@ def spectral_eigenvalue(denoise: Denoiser, origin: Data) -> float:
             break
         variance, previous = 10 * variance, found
     else:
-        raise ValueError("`spectral_eigenvalue` needs data of finite variance. Got none up to 1e40. Do check them.")
+        raise ValueError(
+            "`spectral_eigenvalue` needs data of finite variance above 0. Got none up to 1e40. Do check them."
+        )
     # Beyond, the error of the limit falls as 1 / v^2 and rounding grows as v.
     variance = found * float(jnp.finfo(origin.dtype).eps) ** (-1 / 3)
     near, far = (v * _largest(denoise, origin, v) for v in (variance, 2 * variance))

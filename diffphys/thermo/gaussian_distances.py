@@ -7,7 +7,7 @@ normal numbers, and those are contour integrals that the trapezoid rule does to 
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.linalg import eigh
 from scipy.optimize import minimize_scalar
 
@@ -23,15 +23,24 @@ _SPENT = -45.0
 
 
 class _Form(NamedTuple):
-    """The quadratic form `sum_i w_i z_i^2 + 2 b_i z_i` of standard normal numbers."""
+    """The quadratic form `sum_i w_i z_i^2 + 2 b_i z_i` of standard normal numbers, plus `b_i^2 / w_i` if a square."""
 
     weights: Float[np.ndarray, " d"]
     slopes: Float[np.ndarray, " d"]
+    squares: Bool[np.ndarray, " d"]
+    """Where the square is completed, `w (z + b / w)^2`: else a narrow law far off is a difference of large numbers."""
+
+    def completions(self, where: Bool[np.ndarray, " d"]) -> float:
+        """What completing squares adds."""
+        return float(np.sum(self.slopes[where] ** 2 / self.weights[where]))
 
     def log_moment(self, s: np.ndarray) -> Any:
         """`log E exp(s Q)`, at real or complex s."""
-        gap = 1 - 2 * s[..., None] * self.weights
-        return np.sum(2 * (s[..., None] * self.slopes) ** 2 / gap - 0.5 * np.log(gap), axis=-1)
+        s, squares = s[..., None], self.squares
+        gap = 1 - 2 * s * self.weights
+        whole = s * self.slopes[squares] ** 2 / self.weights[squares] / gap[..., squares]
+        rest = 2 * (s * self.slopes[~squares]) ** 2 / gap[..., ~squares]
+        return np.sum(whole, axis=-1) + np.sum(rest, axis=-1) - 0.5 * np.sum(np.log(gap), axis=-1)
 
 
 def wasserstein(first: ArrayLike, second: ArrayLike, shift: ArrayLike = 0.0) -> float:
@@ -53,7 +62,8 @@ def wasserstein(first: ArrayLike, second: ArrayLike, shift: ArrayLike = 0.0) -> 
     a, b = _pair(first, second)
     apart = float(np.sum(np.broadcast_to(np.asarray(shift, float), len(a)) ** 2))
     if a.ndim == 1:
-        return apart + float(np.sum((np.sqrt(a) - np.sqrt(b)) ** 2))
+        # What `_pair` lets pass below zero is rounding.
+        return apart + float(np.sum((np.sqrt(np.maximum(a, 0.0)) - np.sqrt(np.maximum(b, 0.0))) ** 2))
     # Factors in place of square roots: the singular values of F' G are the eigenvalues of (A^1/2 B A^1/2)^1/2.
     overlap = np.linalg.svd(_factor(a).T @ _factor(b), compute_uv=False).sum()
     return apart + max(float(np.trace(a) + np.trace(b) - 2 * overlap), 0.0)
@@ -80,8 +90,7 @@ def kullback_leibler(first: ArrayLike, second: ArrayLike, shift: ArrayLike = 0.0
     ratios, moved = _relative(first, second, shift)
     if ratios is None:
         return np.inf
-    excess = ratios - 1
-    return float(0.5 * np.sum(excess - np.log1p(excess)) + 0.5 * np.sum(moved**2))
+    return float(0.5 * np.sum((ratios - 1) - np.log(ratios)) + 0.5 * np.sum(moved**2))
 
 
 def total_variation(first: ArrayLike, second: ArrayLike, shift: ArrayLike = 0.0) -> float:
@@ -107,17 +116,15 @@ def total_variation(first: ArrayLike, second: ArrayLike, shift: ArrayLike = 0.0)
     if ratios is None:
         return 1.0
     # 2 L = (1 - 1/r) u^2 - log r + ..., with u the whitened coordinate: N(moved, r) under A and N(0, 1) under B.
-    log_ratios = np.log1p(ratios - 1)
-    level = float(np.sum(log_ratios))
-    under_first = _Form(ratios - 1, np.sqrt(ratios) * moved)
-    under_second = _Form(-np.expm1(-log_ratios), moved / ratios)
-    return float(
-        np.clip(
-            _tail(under_first, level - np.sum(moved**2)) - _tail(under_second, level + np.sum(moved**2 / ratios)),
-            0.0,
-            1.0,
-        )
-    )
+    excess = ratios - 1
+    far = np.abs(excess) > 0.5
+    under_first = _Form(excess, np.sqrt(ratios) * moved, far)
+    under_second = _Form(excess / ratios, moved / ratios, far)
+    # Squares completed, the level is the same under both laws.
+    level = float(np.sum(np.log(ratios)) + np.sum(moved[far] ** 2 / excess[far]))
+    first = _tail(under_first, level - float(np.sum(moved[~far] ** 2)))
+    second = _tail(under_second, level + float(np.sum(moved[~far] ** 2 / ratios[~far])))
+    return float(np.clip(first - second, 0.0, 1.0))
 
 
 def _tail(form: _Form, level: float) -> float:
@@ -131,10 +138,10 @@ def _tail(form: _Form, level: float) -> float:
     keep = (form.weights != 0) | (form.slopes != 0)
     if not keep.any():
         return float(level < 0)
-    form = _Form(form.weights[keep], form.slopes[keep])
+    form = _Form(form.weights[keep], form.slopes[keep], form.squares[keep])
     spread = np.sqrt(2 * np.sum(form.weights**2) + 4 * np.sum(form.slopes**2))
     # To the right of 0 for the upper tail, to the left for the lower one: whichever is the smaller.
-    side = 1.0 if level >= float(np.sum(form.weights)) else -1.0
+    side = 1.0 if level >= float(np.sum(form.weights)) + form.completions(form.squares) else -1.0
     most = np.max(side * form.weights, initial=0.0)
     end = 0.5 / most if most > 0 else 1e3 * (1 + abs(level) / spread) / spread
 

@@ -119,13 +119,15 @@ def mean_root_eigenvalue(spectrum: ArrayLike, q: float) -> float:
     _check_ratio("mean_root_eigenvalue", q)
     values = _eigenvalues("mean_root_eigenvalue", spectrum)
 
-    positive, top = values[values > 0], float(values.max())
+    # In units of the largest, so that no power of it overflows.
+    top = float(values.max())
+    positive = values[values > 0] / top
     part = len(positive) / len(values)
 
     def filled(kappa: float) -> float:
         return part * float(np.mean(positive / (positive + kappa)))
 
-    least = root(lambda kappa: 1 - q * filled(kappa), 1e-300, q * top) if q * part > 1 else 0.0
+    least = root(lambda kappa: 1 - q * filled(kappa), 1e-300, q) if q * part > 1 else 0.0
 
     def integrand(r: float) -> float:
         # kappa = least + e^{2r}, so that the root of u at its least kappa is smooth.
@@ -138,17 +140,11 @@ def mean_root_eigenvalue(spectrum: ArrayLike, q: float) -> float:
         growth = 1 - q * part + q * part * float(np.mean(kappa * (2 * positive + kappa) / (positive + kappa) ** 2))
         return 2 * np.exp(r) * filled(kappa) * growth / np.sqrt(over)
 
-    middle = 0.5 * np.log(top)
     area = sum(
         quad(integrand, low, high, epsabs=1e-13, epsrel=1e-12, limit=500)[0]
-        for low, high in (
-            (middle - 40, middle - 8),
-            (middle - 8, middle),
-            (middle, middle + 8),
-            (middle + 8, middle + 40),
-        )
+        for low, high in ((-40, -8), (-8, 0), (0, 8), (8, 40))
     )
-    return area / np.pi
+    return float(np.sqrt(top)) * area / np.pi
 
 
 def expected_wasserstein(spectrum: ArrayLike, q: float) -> float:

@@ -58,5 +58,9 @@ def test_many_steps_anywhere_rebuild_the_weights():
 def test_windows_that_mean_nothing_are_refused():
     with pytest.raises(ValueError, match="start > high > low > stop > 0"):
         windowed_grid(OU, 1.0, 1.0, 2.0, 0.1, 12, 3)
+    with pytest.raises(
+        ValueError, match=r"on either side of `critical_time` plus and minus `width`.*Got 5.0, 0.6, 1.0"
+    ):
+        dp.critical_steps(dp.symmetric_mixture(np.ones(2)), OU, 1.0, key=jax.random.key(0), start=5.0, stop=0.6)
     with pytest.raises(ValueError, match=r"`inside` needs from 1 to 10 of the 12 steps. Got 11"):
         windowed_grid(OU, 5.0, 1.0, 2.0, 0.1, 12, 11)

@@ -46,6 +46,16 @@ def test_figure_draws_every_measurement(run):
     plt.close("all")
 
 
+def test_a_magnet_that_speciates_early_has_a_window_of_its_size():
+    # At a speciation time of 0.35 a window of plus and minus 0.5 would reach below 0.
+    ds = dp.curie_weiss(
+        8, 1.1, key=jax.random.key(0), number=3, samples=40, clones=None, steps=4, few_steps=4, trajectories=20,
+        data_dims=[4], ratios=[4.0], draws=2,
+    )  # fmt: skip
+    time, width = ds.attrs["speciation_time"], ds.attrs["critical_width"]
+    assert ds.critical_grid.values.min() < time - width < time < 0.5
+
+
 def test_a_magnet_of_one_state_is_refused():
     with pytest.raises(ValueError, match=r"needs two states, `beta` > 1. Got 0.9"):
         dp.curie_weiss(64, 0.9, key=jax.random.key(0))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import diffphys as dp
+from diffphys.experiments.gaussian_regimes import _quantiles
 
 SPECTRUM = np.linspace(0.5, 2.0, 24)
 COUNTS = [6, 12, 48, 240, 2400, 24 * 24 * 16]
@@ -73,6 +74,28 @@ def test_eigenvalues_lie_on_the_quantiles_of_silverstein(run):
         error = np.abs(part.eigenvalues - part.eigenvalues_theory)
         assert np.all(error[2:-2] < 4 * part.eigenvalues_stderr[2:-2] + 0.03)
     np.testing.assert_allclose(run.eigenvalues_theory.sel(count=6)[:18], 0)
+
+
+@pytest.mark.parametrize("q", [0.01, 0.5, 1.0, 4.0])
+def test_quantiles_cut_the_density_of_silverstein_at_their_levels(q):
+    # Two routes: a curve in the complex plane with a closed integral, and the sum of the density.
+    values = np.array([0.2, 1.0, 1.0, 3.0])
+    edges = np.linspace(0, (3 * (1 + q**0.5) ** 2) ** 0.5, 8001) ** 2
+    law = dp.thermo.spectral_law(0.5 * (edges[1:] + edges[:-1]), values, q)
+    below = law.zeros + np.append(0.0, np.cumsum(law.density * np.diff(edges)))
+    found, levels = _quantiles(values, q), (np.arange(4) + 0.5) / 4
+    np.testing.assert_allclose(found[levels <= 1 - 1 / q], 0)
+    np.testing.assert_allclose(
+        np.interp(found, edges, below)[levels > 1 - 1 / q], levels[levels > 1 - 1 / q], atol=3e-3
+    )
+
+
+def test_quantiles_of_a_spectrum_of_many_scales_are_its_eigenvalues_shifted():
+    # Levels apart repel: lambda_i (1 + sum_j lambda_j / (lambda_i - lambda_j) / P), up to squares of that.
+    values, count = np.arange(64, 0, -1.0) ** -2, 8 * 64**2
+    gaps = values[:, None] - values + np.diag(np.full(64, np.inf))
+    shift = (values / gaps).sum(1) / count
+    np.testing.assert_allclose(_quantiles(values, 64 / count) / values - 1, shift, atol=3e-4)
 
 
 def test_data_of_one_count_do_not_depend_on_the_others():

@@ -65,6 +65,26 @@ def test_total_variation_of_one_shifted_variable_is_that_between_the_roots(log_v
     np.testing.assert_allclose(total_variation([variance], [1.0], shift), by_roots(variance, shift), atol=1e-11)
 
 
+@pytest.mark.parametrize("log_variance", [-28.0, -20.0, -12.0, 20.0])
+@pytest.mark.parametrize("shift", [0.0, 0.1, 1.0, 3.0])
+def test_total_variation_of_a_law_far_narrower_than_the_other_is_that_between_the_roots(log_variance, shift):
+    # A difference of the level and of the squares of shifts in standard deviations, as large as 1e12, would show.
+    variance = np.exp(log_variance)
+    np.testing.assert_allclose(total_variation([variance], [1.0], shift), by_roots(variance, shift), atol=2e-11)
+
+
+def test_laws_of_very_different_but_finite_widths_are_at_a_finite_distance():
+    np.testing.assert_allclose(kullback_leibler([1e-18], [1.0]), 0.5 * (18 * np.log(10) - 1), rtol=1e-14)
+    # 1 - TV is the mass of the wide law where the narrow one is denser, and of the narrow one elsewhere.
+    edge = np.sqrt(18 * np.log(10))
+    missed = 2 * 1e-9 * edge * norm.pdf(0) + 2 * norm.sf(edge)
+    np.testing.assert_allclose(1 - total_variation([1e-18], [1.0]), missed, atol=1e-12)
+
+
+def test_rounding_below_zero_is_zero():
+    assert wasserstein([1.0, -1e-13], [1.0, 0.0]) == 0.0
+
+
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(0, 10**6), st.integers(1, 5), st.floats(-4.0, 0.5), st.floats(-4.0, 0.7))
 def test_total_variation_is_symmetric_and_obeys_pinsker(seed, dim, log_spread, log_shift):

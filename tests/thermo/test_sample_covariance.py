@@ -63,6 +63,13 @@ def test_mean_root_agrees_with_the_density_for_any_spectrum(q):
     )
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_mean_root_scales_with_the_root_of_the_units(scale):
+    for q in (0.3, 3.0):
+        expected = scale**0.5 * mean_root_eigenvalue([0.5, 2.0], q)
+        np.testing.assert_allclose(mean_root_eigenvalue([0.5 * scale, 2.0 * scale], q), expected, rtol=1e-10)
+
+
 @pytest.mark.parametrize("count", [60, 120, 1200])
 def test_limits_of_spectrum_and_distance_are_those_of_large_matrices(count):
     dim, draws = 120, 12
