@@ -138,7 +138,7 @@ def spectral_eigenvalue(denoise: Denoiser, origin: Data) -> float:
         origin: any point; the limit does not depend on it.
 
     Raises:
-        ValueError: if no variance up to 10^40 is large enough.
+        ValueError: if no variance up to 10^40 is large enough, or the data do not vary.
     """
     variance, previous = 1.0, 0.0
     for _ in range(40):
@@ -147,7 +147,9 @@ def spectral_eigenvalue(denoise: Denoiser, origin: Data) -> float:
             break
         variance, previous = 10 * variance, found
     else:
-        raise ValueError("`spectral_eigenvalue` needs data of finite variance above 0. Got none up to 1e40. Do check them.")
+        raise ValueError(
+            "`spectral_eigenvalue` needs data of finite variance above 0. Got none up to 1e40. Do check them."
+        )
     # Beyond, the error of the limit falls as 1 / v^2 and rounding grows as v.
     variance = found * float(jnp.finfo(origin.dtype).eps) ** (-1 / 3)
     near, far = (v * _largest(denoise, origin, v) for v in (variance, 2 * variance))
