@@ -47,7 +47,7 @@ class SamplerName(enum.StrEnum):
     REVERSE_SDE = "reverse-sde"
 
 
-_DATA, _MODEL, _RUN, _OUT = "Data", "Model, instead of data", "Run", "Output"
+_DATA, _MODEL, _MAGNET, _RUN, _OUT = "Data", "Model, instead of data", "Magnet", "Run", "Output"
 
 Data = Annotated[
     str | None,
@@ -103,6 +103,15 @@ Counts = Annotated[
     typer.Option(metavar="P1,P2,...", rich_help_panel=_RUN, show_default=False,
                  help="Numbers of data. [default: 15 from N / 8 to 8 N^2]"),
 ]  # fmt: skip
+Spins = Annotated[int, typer.Option("--dim", help="Number of spins N.", rich_help_panel=_MAGNET)]
+InverseTemperature = Annotated[
+    float, typer.Option("--beta", help="Inverse temperature of the magnet, above 1.", rich_help_panel=_MAGNET)
+]
+Field = Annotated[float, typer.Option(help="Field h, scaled by 1 / N: the bias between the states.",
+                                      rich_help_panel=_MAGNET)]  # fmt: skip
+Walks = Annotated[
+    int, typer.Option("--trajectories", rich_help_panel=_RUN, help="Trajectories of each grid of few steps.")
+]
 Draws = Annotated[int, typer.Option(help="Data sets for each number.", rich_help_panel=_RUN)]
 CovarianceSteps = Annotated[
     int, typer.Option("--steps", help="Steps of the equation of the generated covariance.", rich_help_panel=_RUN)

@@ -141,6 +141,21 @@ def thermo(
 
 
 @app.command()
+def curie_weiss(
+    dim: o.Spins = 400, beta: o.InverseTemperature = 1.5, field: o.Field = 0.5, clones: o.Clones = 500,
+    samples: o.Samples = 2000, steps: o.Steps = 64, trajectories: o.Walks = 4096, draws: o.Draws = 24,
+    temperature: o.Temperature = 1.0, seed: o.Seed = 0, precision: o.PrecisionOption = o.Precision.FLOAT32,
+    out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
+) -> None:  # fmt: skip
+    """When the Curie-Weiss magnet chooses its state, and what its weights need: start, data, steps."""
+    options = dict(locals())
+    with _errors(out):
+        from ._commands.curie_weiss import run
+
+        run(**options)
+
+
+@app.command()
 def info() -> None:
     """Versions, devices, precision, and whether this release of JAX computes right."""
     with _errors():

@@ -25,7 +25,7 @@ FLOORS = (
     ("_journal", "data", "results"),
     ("experiments",),
     ("plots",),
-    ("_commands",),
+    ("_commands", "_options"),
     ("cli",),
     ("__main__", "__init__"),
 )

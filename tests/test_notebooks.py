@@ -103,7 +103,15 @@ def test_install_cell_cannot_move_jax_or_numpy(path, monkeypatch):
     assert not any(pin.startswith(("jaxtyping", "jaxopt")) for pin in pins)
 
 
-SPECIATION, SAMPLERS = (ROOT / "notebooks" / name for name in ("01_speciation_and_collapse.ipynb", "02_samplers.ipynb"))
+SPECIATION, SAMPLERS, THERMODYNAMICS, MAGNETS = (
+    ROOT / "notebooks" / f"{name}.ipynb"
+    for name in (
+        "01_speciation_and_collapse",
+        "02_samplers",
+        "03_thermodynamics",
+        "04_curie_weiss_and_random_matrices",
+    )
+)
 
 
 @pytest.mark.slow
@@ -136,3 +144,79 @@ def test_samplers_tell_their_story(tmp_path, monkeypatch):
         name: float(row.split()[-1]) for name, row in re.findall(r"^(\S.+?)  +((?:\d+\.\d{4} *)+)$", text, re.MULTILINE)
     }
     assert errors["UniPC-3"] < errors["DDIM"] < errors["Euler, phase space"]
+
+
+@pytest.mark.notebook
+def test_magnets_tell_their_story(tmp_path, monkeypatch):
+    """Clones on the identity, weights lost by late starts and local scores, and distances below their bounds."""
+    cells = executed(MAGNETS, tmp_path, monkeypatch)
+    assert pictures(cells) == 7
+    text = printed(cells)
+
+    def numbers(pattern):
+        return [float(value) for match in re.findall(pattern, text, re.MULTILINE) for value in match.split()]
+
+    (apart,) = numbers(r"clones against the identity: at most (\S+) standard errors")
+    assert apart < 4
+    low, high = numbers(r"phi crosses .* \[([\d.]+), [\d.]+\]") + numbers(r"phi crosses .*, ([\d.]+)\]")
+    (t_s,) = numbers(r"phi crosses .*; t_S = (\S+)$")
+    # Of the order of 1 / N the theory knows nothing.
+    assert low - 0.1 < t_s < high + 0.1
+    (true,) = numbers(r"^true W\+ = (\S+)")
+    early, middle, late = numbers(r"^start at .* W\+ = (\S+) by the identity")
+    assert early < middle < late < true + 0.03
+    assert true - late < 0.2 * (true - early)
+    local, memorised = numbers(r"^  local  +([\d. ]+)$"), numbers(r"^  memorised  +([\d. ]+)$")
+    assert all(one > 2 * other for one, other in zip(local, memorised, strict=True))
+    uniform, spread = numbers(r"^  uniform, . inside +(\S+) \+-") + numbers(r"^  uniform, .* \+- (\S+)$")
+    assert min(numbers(r"^  window, . inside +(\S+) \+-")) < uniform - spread
+    assert max(numbers(r"^  epsilon = \S+ +([\d. ]+)$")) < 1
+    for order in re.search(r"^order of the step .*: (.*)$", text, re.MULTILINE)[1].split(", "):
+        assert abs(float(order) - 1) < 0.05
+    ends = re.search(r"KL of the paths (\S+) \+- (\S+), by the ends (\S+)$", text, re.MULTILINE)
+    found, error, exact = map(float, ends.groups())
+    assert abs(found - exact) < 4 * error
+    assert numbers(r"^total variation (\S+),") < numbers(r"at most (\S+) by Pinsker")
+    for rate, order in zip(numbers(r"rate of the prior's error .*: (\S+)$"), (1, 2, 4), strict=True):
+        assert abs(rate - order) < 0.1
+
+
+def test_thermodynamics_tells_its_story(tmp_path, monkeypatch):
+    """Critical variances 1, 1/3 and 1/2, one fixed point and then nine, mean-field exponents, equal energies."""
+    cells = executed(THERMODYNAMICS, tmp_path, monkeypatch)
+    assert pictures(cells) == 9
+    text = printed(cells)
+
+    def numbers(pattern):
+        return [float(value) for value in re.search(pattern, text).groups()]
+
+    assert numbers(r"two points at \+-1: critical variance (\S+)\n") == pytest.approx([1.0], abs=1e-9)
+    assert numbers(r"meets a pitchfork at v = (\S+):") == pytest.approx([1.0], abs=1e-8)
+    critical, soft, ratio = numbers(r"d =  3: d v_c = (\S+), \|J_perp - 1\| <= (\S+), .* (\S+)\n")
+    assert (critical, ratio) == (pytest.approx(1.0, abs=1e-9), pytest.approx(1.0, abs=1e-3))
+    assert soft < 1e-9
+    assert numbers(r"E M\^2 / d, relative difference <= (\S+)\n")[0] < 1e-9
+    assert numbers(r"four points: critical variance (\S+)\n") == pytest.approx([0.5], abs=1e-9)
+    found = re.findall(r"fixed points (\d), minima (\d), saddles (\d), maxima (\d)", text)
+    assert found == [("1", "1", "0", "0"), ("9", "4", "4", "1"), ("9", "4", "4", "1")]
+    fold, barrier = numbers(r"fold at v = (\S+); barrier between the points below v = (\S+)\n")
+    assert fold == pytest.approx(barrier, abs=1e-7)
+    signs = re.findall(r"kappa_[34] = ([+-])\S+, continuous: (\w+)", text)
+    assert signs == [("+", "False"), ("-", "True"), ("+", "False")]
+    rows = re.findall(
+        r"^(?:two|four) points +(\S+) \[.*?\] +(\S+) \[.*?\] +(\S+) \[.*?\] +(\S+) \[.*?\] +(\S+)$", text, re.M
+    )
+    assert len(rows) == 2
+    for row in rows:
+        assert [float(value) for value in row] == pytest.approx([0.5, 1.0, 1.0, 3.0, 2.0], abs=2e-3)
+    assert numbers(r"score_zero +(\S+) +(\S+) +(\S+) +(\S+)") == pytest.approx([0.34657, 1, 0.25896, 258.09], rel=1e-4)
+    assert numbers(r"drift +(\S+) +(\S+) +(\S+) +(\S+)") == pytest.approx([0.44069, 2**0.5, 0.29264, 291.7], rel=1e-4)
+    differences = re.findall(r"energies differ by at most (\S+), updates by (\S+)", text)
+    assert len(differences) == 4
+    assert max(float(value) for row in differences for value in row) < 1e-12
+    overlaps = {
+        name: [float(value) for value in row.split()]
+        for name, row in re.findall(r"^(modern|classical) +(.*)$", text, re.M)
+    }
+    assert min(overlaps["modern"]) > 0.99
+    assert overlaps["classical"][-1] < 0.6

@@ -96,10 +96,10 @@ def critical_steps(
 
     Returns:
         A dataset on `inside` (and `label`): `label_weight` with `label_weight_stderr`, `deficit`, the total variation
-        distance of the generated weights from the true ones, `diversity`, the entropy of the generated weights, and
-        `indecision`, the mean entropy of the posterior of the class at the end, which is 0 if all is decided; `grid`,
-        the times, on (`inside`, `knot`). Attributes: the same of a grid uniform in log-SNR (`deficit_uniform`,
-        `diversity_uniform`, `inside_uniform`), and `diversity_true`.
+        distance of the generated weights from the true ones, `diversity`, the entropy of the generated weights, both
+        with `_stderr`, and `indecision`, the mean entropy of the posterior of the class at the end, which is 0 if all
+        is decided; `grid`, the times, on (`inside`, `knot`). Attributes: the same of a grid uniform in log-SNR
+        (`deficit_uniform` and `diversity_uniform`, with `_stderr`, and `inside_uniform`), and `diversity_true`.
 
     Raises:
         ValueError: for times, steps or keys that mean nothing, or a window that reaches `start` or `stop`.
@@ -137,10 +137,14 @@ def critical_steps(
     true = np.asarray(target.label_weights, np.float64)
     deficit = 0.5 * np.abs(weights - true).sum(1)
     diversity = -xlogy(weights, weights).sum(1)
+    deficit_stderr = _spread(found, 0.5 * np.sign(weights - true))
+    # The derivative of the entropy, up to a constant: posteriors sum to 1.
+    diversity_stderr = _spread(found, -np.log(np.maximum(weights, np.finfo(float).tiny)))
     variables = {
         "label_weight": (("inside", "label"), weights[:-1]),
         "label_weight_stderr": (("inside", "label"), spread[:-1]),
-        "deficit": ("inside", deficit[:-1]), "diversity": ("inside", diversity[:-1]),
+        "deficit": ("inside", deficit[:-1]), "deficit_stderr": ("inside", deficit_stderr[:-1]),
+        "diversity": ("inside", diversity[:-1]), "diversity_stderr": ("inside", diversity_stderr[:-1]),
         "indecision": ("inside", np.array([-xlogy(p, p).sum(1).mean() for p in found[:-1]])),
         "grid": (("inside", "knot"), np.stack(grids)),
     }  # fmt: skip
@@ -151,6 +155,13 @@ def critical_steps(
     return ds.assign_attrs(
         steps=steps, trajectories=trajectories, sampler=type(own).__name__, target=type(target).__name__,
         critical_time=critical_time, width=width, diversity_true=float(-xlogy(true, true).sum()),
-        deficit_uniform=float(deficit[-1]), diversity_uniform=float(diversity[-1]),
+        deficit_uniform=float(deficit[-1]), deficit_uniform_stderr=float(deficit_stderr[-1]),
+        diversity_uniform=float(diversity[-1]), diversity_uniform_stderr=float(diversity_stderr[-1]),
         inside_uniform=int(np.sum((uniform[1:] < high) & (uniform[1:] >= low))),
     )  # fmt: skip
+
+
+def _spread(found: Sequence[np.ndarray], slopes: np.ndarray) -> np.ndarray:
+    """Standard errors of functions of the mean posteriors with these derivatives."""
+    parts = [posteriors @ slope for posteriors, slope in zip(found, slopes, strict=True)]
+    return np.array([part.std(ddof=1) / np.sqrt(len(part)) for part in parts])

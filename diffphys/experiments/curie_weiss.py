@@ -28,7 +28,7 @@ def curie_weiss(
     *,
     key: PRNGKey,
     temperature: float = 1.0,
-    number: int = 12,
+    number: int = 15,
     samples: int = 2000,
     clones: int | None = 1000,
     steps: int = 64,
@@ -52,7 +52,8 @@ def curie_weiss(
         field: `h`, of order 1; the bias between the states.
         key: a typed key.
         temperature: T of the Ornstein-Uhlenbeck bath.
-        number: times, evenly from a quarter of the speciation time to twice it.
+        number: times, evenly from a quarter of the speciation time to twice it; with 8 or 15 its half, itself and its
+            double are among them.
         samples: forward samples of the identity, and draws of the prior.
         clones: clone pairs at each time; None for no trajectories.
         steps: of a clone and of a late trajectory, an even number.
@@ -76,7 +77,12 @@ def curie_weiss(
         Biroli and Mezard, "Generative diffusion in very large dimensions" (2023).
     """
     check_key(key)
-    check_count("number", number, 3)
+    # What is used late is refused early.
+    for name, value, least in (
+        ("number", number, 3), ("samples", samples, 32), ("clones", clones, 2), ("few_steps", few_steps, 3),
+        ("trajectories", trajectories, 2), ("draws", draws, 2),
+    ):  # fmt: skip
+        check_count(name, value, least)
     if not beta > 1:
         raise ValueError(f"`curie_weiss` needs two states, `beta` > 1. Got {beta}. Do lower the temperature.")
     speciation_time = float(thermo.magnet_speciation_time(dim, beta, temperature))
@@ -123,9 +129,11 @@ def curie_weiss(
     kept = ("threshold", "crossing_time", "crossing_low", "crossing_high", "verdict", "spectral_time", "floor")
     ds = ds.assign_attrs({name: phi.attrs[name] for name in kept})
     ds = ds.assign_attrs({f"critical_{name}": near.attrs[name] for name in (
-        "deficit_uniform", "diversity_uniform", "diversity_true", "inside_uniform", "steps", "width")})  # fmt: skip
+        "deficit_uniform", "deficit_uniform_stderr", "diversity_uniform", "diversity_true", "inside_uniform", "steps",
+        "width",
+    )})  # fmt: skip
     return ds.assign_attrs(
         speciation_time=speciation_time, magnetisation=float(thermo.spontaneous_magnetisation(beta)),
         up_weight=float(magnet.label_weights[0]), up_weight_limit=float(thermo.state_weight(beta, field)), N=dim,
-        beta=beta, field=field, temperature=temperature,
+        clones=clones, beta=beta, field=field, temperature=temperature,
     )  # fmt: skip

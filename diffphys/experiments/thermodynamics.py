@@ -66,9 +66,7 @@ def thermodynamics(
     """
     check_key(key)
     if jnp.result_type(float) != jnp.float64:
-        raise ValueError(
-            '`thermodynamics` needs float64. Got float32. Do call `jax.config.update("jax_enable_x64", True)` first.'
-        )
+        raise ValueError("`thermodynamics` needs float64. Got float32. Do switch on `jax_enable_x64` first.")
     denoise = target.posterior_mean
     origin = jnp.zeros(target.dim, float)
     eigenvalue = thermo.spectral_eigenvalue(denoise, origin)

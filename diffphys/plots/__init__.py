@@ -1,7 +1,9 @@
 """Figures of the results, as one would put in a paper."""
 
+from ._style import BLUE as BLUE, GREEN as GREEN, GREY as GREY, ORANGE as ORANGE, PURPLE as PURPLE, RED as RED
 from .curie_weiss import curie_weiss as curie_weiss
 from .gaussian import error_bound as error_bound, gaussian_regimes as gaussian_regimes
 from .regimes import collapse as collapse, diagram as diagram, regimes as regimes, speciation as speciation
 from .stability import stability as stability
+from .thermo import branches as branches, landscape as landscape, power_law as power_law
 from .thermodynamics import thermodynamics as thermodynamics

@@ -18,6 +18,8 @@ _ZERO = 1e-13
 # A tail probability is wanted to this, with no finer steps than this, on a contour that reaches e^64 times its width:
 # where the level is 0 the integrand of a form of one variable falls as e^{-u / 2} only.
 _PRECISION, _FINEST, _REACH = 1e-13, 2e-3, 64.0
+# The logarithm of an integrand that adds nothing any more.
+_SPENT = -45.0
 
 
 class _Form(NamedTuple):
@@ -148,19 +150,39 @@ def _tail(form: _Form, level: float) -> float:
 
     top = minimize_scalar(height, bounds=(0.0, end), method="bounded", options={"xatol": 1e-3 * min(end, 1 / spread)}).x
     width = min(top, 1 / spread, end - top) if most > 0 else min(top, 1 / spread)
-    # Far out the form is that of its squares completed: their level says to which side the integrand falls.
-    bend = 0.5 * np.sign(level + form.completions((form.weights != 0) & ~form.squares))
+    bend, reach = _contour(form, level, side * top, width)
     total, previous, step = 0.0, np.inf, 0.25
     while abs(total - previous) > _PRECISION and step > _FINEST:
         previous = total
-        u = np.arange(0.5 * step, _REACH, step)
-        s = side * top + width * (bend * (np.cosh(u) - 1) + 1j * np.sinh(u))
-        velocity = width * (bend * np.sinh(u) + 1j * np.cosh(u))
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = np.exp(form.log_moment(s) - s * level) * velocity / s
-        total = float(step * np.sum(np.imag(np.where(np.isfinite(values), values, 0.0))) / np.pi)
+        log_values = _log_integrand(form, level, side * top, width, bend, np.arange(0.5 * step, reach, step))
+        total = float(step * np.sum(np.imag(np.exp(log_values))) / np.pi)
         step /= 2
     return total if side > 0 else 1 + total
+
+
+def _log_integrand(form: _Form, level: float, start: float, width: float, bend: float, u: np.ndarray) -> Any:
+    """The logarithm of the integrand of `_tail` along a hyperbola from the real axis, with the velocity in u."""
+    s = start + width * (bend * (np.cosh(u) - 1) + 1j * np.sinh(u))
+    velocity = width * (bend * np.sinh(u) + 1j * np.cosh(u))
+    return form.log_moment(s) - s * level + np.log(velocity) - np.log(s)
+
+
+def _contour(form: _Form, level: float, start: float, width: float) -> tuple[float, float]:
+    """The bend of the hyperbola on which the integrand is first spent without having grown, and where that is.
+
+    Far out the form is that of its squares completed, and before that each direction of little curvature is a linear
+    one: so the side to which the integrand falls can change on the way. What is spent may grow again: the contour is
+    then left for a line parallel to the imaginary axis, on which it does not. Without bend nothing grows.
+    """
+    u = np.arange(0.0, _REACH, 1 / 16)
+    found = []
+    for bend in (0.0, 0.5, -0.5):
+        sizes = np.real(_log_integrand(form, level, start, width, bend, u))
+        end = np.argmax(sizes < _SPENT) if np.any(sizes < _SPENT) else len(u) - 1
+        if bend == 0 or np.max(sizes[: end + 1]) < max(sizes[0], 0.0) + 1:
+            found.append((u[end], bend))
+    reach, bend = min(found)
+    return float(bend), float(reach)
 
 
 def _relative(

@@ -127,3 +127,13 @@ def test_what_is_no_covariance_is_refused():
         kullback_leibler(np.diag([1.0, -1.0]), np.eye(2))
     with pytest.raises(ValueError, match="symmetric"):
         total_variation(np.array([[1.0, 0.5], [0.0, 1.0]]), np.eye(2))
+
+
+@pytest.mark.parametrize("excess", [-1e-3, -3e-5, -1e-7, 1e-9, 3e-5])
+def test_a_direction_of_nearly_equal_variance_counts_as_one_of_equal_variance(excess):
+    # Its square completed is far away, on the other side than the level: which says nothing about where the mass is.
+    variances = np.append(1 + 0.08 * np.linspace(1, 0.05, 10) ** 2, [1.0, 0.996])
+    nearly = np.append(variances[:-2], [1.0 + excess, 0.996])
+    equal = total_variation(variances, np.ones(12), -0.006)
+    assert 0.03 < equal < 0.06
+    np.testing.assert_allclose(total_variation(nearly, np.ones(12), -0.006), equal, atol=abs(excess))
