@@ -53,7 +53,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         help="digits, mnist, fashion-mnist, cifar10, or a file: .npy, .npz, IDX(.gz), .nc, .h5, a folder of images. "
-        "Named sets are looked for in $DIFFPHYS_DATA first. [default: digits]",
+        "Named sets are sought in $DIFFPHYS_DATA first. [default: digits; in gaussian-regimes and thermo, a model]",
         rich_help_panel=_DATA, show_default=False,
     ),
 ]  # fmt: skip

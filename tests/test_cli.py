@@ -128,6 +128,7 @@ def test_info_tells_versions_devices_and_the_verdict():
         (["regimes", "--times", "0,1"], "`times` needs finite times above 0"),
         (["regimes", "--steps", "7"], "`steps` needs an even number"),
         (["regimes", "--target", "mixture", "--data", "digits"], "not both"),
+        (["regimes", "--target", "mixture", "--pad", "32"], "--pad needs data. Got 32 with --target"),
         (["collapse", "--target", "mixture", "--size", "1"], "--size needs at least 2"),
         (["collapse", "--estimator", "theory", "--stderr", "0.1"], "--stderr needs --estimator posterior or all"),
         (["speciation", "--target", "mixture", "--dim", "0"], "--dim needs to be at least 1"),
@@ -210,6 +211,8 @@ def test_gaussian_regimes_takes_the_covariance_of_data(tmp_path):
     [
         (["--spectrum", "1"], "--spectrum needs LOW,HIGH"),
         (["--counts", "a,b"], "--counts needs numbers"),
+        (["--counts", "4,10.5"], "--counts needs whole numbers"),
+        (["--classes", "0,1"], "--classes needs data. Got 0,1 with a model"),
         (["--spectrum", "0,2"], "`spectrum` needs two eigenvalues or more, all > 0"),
     ],
 )
@@ -236,6 +239,7 @@ def test_thermo_names_the_critical_points_and_exponents_of_a_model(tmp_path):
     [
         (["--data", "digits", "--model", "sphere"], "Give --data or --model"),
         (["--variances", "1"], "--variances needs two numbers"),
+        (["--model", "sphere", "--per-class", "3"], "--per-class needs data. Got 3 with a model"),
         (["--model", "ising-ring", "--dim", "2"], "`ring_couplings` needs `dim` >= 3"),
         (["--model", "curie-weiss", "--beta", "-1"], "`CurieWeiss` needs `beta` > 0"),
     ],

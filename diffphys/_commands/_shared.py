@@ -39,6 +39,16 @@ def checkpoint(out: pathlib.Path, command: str, resume: bool) -> pathlib.Path:
     return folder
 
 
+def refuse_data_options(options: dict[str, Any], instead: str) -> None:
+    """Refuses options that say which data to take where none are taken."""
+    for name in ("array", "classes", "per_class", "channel", "pad", "scale"):
+        if options[name] is not None:
+            option = name.replace("_", "-")
+            raise ValueError(
+                f"--{option} needs data. Got {options[name]} with {instead}. Do give --data, or leave it out."
+            )
+
+
 def load_data(options: dict[str, Any]) -> LabelledData:
     """The data of the options; the digits 0 and 1 in [-1, 1] without any."""
     default = options["data"] is None
@@ -66,6 +76,14 @@ def _scale(text: str | None, default: bool) -> tuple[float, float] | None:
     except ValueError:
         raise ValueError(f"--scale needs two numbers, LOW,HIGH, or none. Got {text!r}.") from None
     return low, high
+
+
+def whole_numbers(option: str, text: str) -> list[int]:
+    """The whole numbers of an option that lists them; 1e6 is one."""
+    found = numbers(option, text)
+    if not all(number.is_integer() for number in found):
+        raise ValueError(f"{option} needs whole numbers. Got {text!r}.")
+    return [int(number) for number in found]
 
 
 def numbers(option: str, text: str) -> list[float]:

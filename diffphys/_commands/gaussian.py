@@ -7,14 +7,14 @@ import numpy as np
 import xarray as xr
 
 from .. import experiments, plots, thermo
-from ._shared import folder, leave, load_data, numbers
+from ._shared import folder, leave, load_data, numbers, refuse_data_options, whole_numbers
 
 
 def run(**options: Any) -> None:
     """Runs `gaussian_regimes` and leaves a netCDF file, a figure and a summary."""
     out = folder(options["out"])
     spectrum, words = _spectrum(options)
-    counts = None if options["counts"] is None else [int(n) for n in numbers("--counts", options["counts"])]
+    counts = None if options["counts"] is None else whole_numbers("--counts", options["counts"])
     ds = experiments.gaussian_regimes(
         spectrum, key=jax.random.key(options["seed"]), counts=counts, draws=options["draws"], steps=options["steps"],
         temperature=options["temperature"],
@@ -29,6 +29,7 @@ def _spectrum(options: dict[str, Any]) -> tuple[np.ndarray, str]:
         found = thermo.covariance_spectrum(loaded.points)
         kept = found[found > 1e-9 * found[0]]
         return kept, f"Gaussian data with the covariance of {loaded.name}: N = {len(kept)} directions that vary"
+    refuse_data_options(options, "a model")
     ends = numbers("--spectrum", options["spectrum"])
     if len(ends) != 2 or options["dim"] < 2:
         raise ValueError(

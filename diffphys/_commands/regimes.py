@@ -13,7 +13,7 @@ from ..experiments import default_times
 from ..processes import OrnsteinUhlenbeck
 from ..samplers import Bridge, ReverseSDE
 from ..targets import AbstractLabelledTarget, Empirical, symmetric_mixture
-from ._shared import checkpoint, folder, leave, load_data, set_precision, time_words
+from ._shared import checkpoint, folder, leave, load_data, refuse_data_options, set_precision, time_words
 
 # Times at which clones of a data set are run by `collapse` and `regimes`: each step of each clone meets all the data.
 _CLONE_TIMES = 10
@@ -76,6 +76,7 @@ def _target(command: str, options: dict[str, Any]) -> tuple[AbstractLabelledTarg
     if options["target"] is not None:
         if options["data"] is not None:
             raise ValueError("Give --data or --target, not both.")
+        refuse_data_options(options, "--target")
         dim, mean, variance = options["dim"], options["mean"], options["variance"]
         if dim < 1 or variance <= 0 or not 0 < options["weight"] < 1:
             raise ValueError("--dim needs to be at least 1, --variance above 0, --weight between 0 and 1.")

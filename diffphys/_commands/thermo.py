@@ -8,7 +8,7 @@ import xarray as xr
 
 from .. import experiments, plots, targets
 from ..targets import AbstractTarget, Empirical
-from ._shared import folder, leave, load_data, numbers, set_precision
+from ._shared import folder, leave, load_data, numbers, refuse_data_options, set_precision
 
 
 def run(**options: Any) -> None:
@@ -38,6 +38,7 @@ def _target(options: dict[str, Any]) -> tuple[AbstractTarget, str]:
         points = loaded.points.astype(np.float64)
         target = Empirical(points - points.mean(0), loaded.labels)
         return target, f"{loaded.name}: {len(points)} data, centred; d = {target.dim}"
+    refuse_data_options(options, "a model")
     model = "two-deltas" if options["model"] is None else options["model"].value
     dim, beta = options["dim"], options["beta"]
     if dim < 1:

@@ -46,7 +46,7 @@ def retrieval_curve(
 
     Returns:
         A dataset on `load`: `overlap_modern` and `overlap_classical`, $x \cdot y / d$ after retrieval, each with its
-        `_stderr` over trials; `patterns`, their number; and `overlap_cue`, that of the cue.
+        `_stderr` over trials, and `patterns`, their number. The attribute `overlap_cue` is that of the cue.
 
     Raises:
         ValueError: for loads below one pattern, or settings out of range.
@@ -83,7 +83,7 @@ def retrieval_curve(
     }  # fmt: skip
     words = [int(word) for word in np.ravel(jax.random.key_data(key))]
     return dataset(
-        variables, {"load": counts / dim}, experiment="retrieval_curve", seed=words, parameters=attrs
+        variables, {"load": counts / dim}, experiment="retrieval-curve", seed=words, parameters=attrs
     ).assign_attrs(attrs)
 
 

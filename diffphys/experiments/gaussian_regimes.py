@@ -52,8 +52,10 @@ def gaussian_regimes(
         draws: data sets for each P.
         estimators: how W is estimated, functions as those of `thermo`; at P <= N only `averaged` has a value.
         score_time: the time t at which the error of W is measured.
-        t_max: where the reverse diffusion starts, from N(0, T).
-        t_min: where it ends for the estimators with one noise, whose error diverges at 0.
+        t_max: where the reverse diffusion starts, from N(0, T): e^{2 t_max} well above the eigenvalues over T, for the
+            theory is that of a start without error.
+        t_min: where it ends in the comparison of estimators, as the error of those with one noise diverges at 0; what
+            they generate has the noise of that time too.
         steps: steps of the equation of the covariance, on a grid uniform in log-SNR.
         temperature: T of the Ornstein-Uhlenbeck bath.
         progress: whether to show a bar; by default on a terminal.
@@ -62,10 +64,10 @@ def gaussian_regimes(
         A dataset on `count` (P). With `_stderr` over draws: `wasserstein` and `spectral_distance` (both squared, a
         coordinate: the second is what the eigenvalues alone contribute), `kullback_leibler`, `total_variation` of the
         generated law and the true one, `participation` of the middle third of eigenvectors; each with its `_theory`.
-        On (`estimator`, `count`): `score_error` $\|W - W_{true}\|_F^2$ at `score_time`, with `score_error_theory`, and
-        `wasserstein_estimator` and `trace_ratio`, tr C / tr C-hat, of the generated covariances; nan where P is too
-        small. On (`count`, `mode`): mean sorted `eigenvalues` and `eigenvalues_theory`. The attributes give the ends of
-        the regimes, N and N^2.
+        On (`estimator`, `count`): `score_error` $\|W - W_{true}\|_F^2$ at `score_time`, with `score_error_theory` of
+        `unconstrained`; `wasserstein_estimator`, squared, a coordinate, and `trace_ratio`, tr C / tr C-hat, of the
+        covariances generated at `t_min`; nan where P is too small. On (`count`, `mode`): mean sorted `eigenvalues` and
+        `eigenvalues_theory`. The attributes give the ends of the regimes, N and N^2.
 
     Raises:
         ValueError: for eigenvalues, counts or times that mean nothing.

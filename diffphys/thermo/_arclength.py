@@ -50,6 +50,11 @@ class Curve(NamedTuple):
         """The relative rounding error of the residual."""
         return float(jnp.finfo(self.field.dtype).eps)
 
+    @property
+    def margin(self) -> float:
+        """By how much an eigenvalue exceeds 1 before it counts: 4e-10, in float32 7e-5. Orbits of a symmetry have 1."""
+        return self.rounding**0.6
+
     def equation(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The residual and its d x (d + 1) Jacobian, on the host."""
         value, slope = _equation(self.denoise, self.field, jnp.asarray(self.length, self.field.dtype),
@@ -106,12 +111,12 @@ class Curve(NamedTuple):
     def crossings(self, here: Place, there: Place) -> np.ndarray:
         """Indices of the eigenvalues of one place that have passed one at the other, each followed by its vector."""
         _, matches = linear_sum_assignment(-np.abs(here.vectors @ there.vectors.T))
-        before, behind = (values > 1 + 1e6 * self.rounding for values in (here.eigenvalues, there.eigenvalues[matches]))
+        before, behind = (values > 1 + self.margin for values in (here.eigenvalues, there.eigenvalues[matches]))
         return np.flatnonzero(before != behind)
 
     def unstable(self, place: Place) -> int:
         """In how many directions a fixed point is unstable."""
-        return int(np.sum(place.eigenvalues > 1 + 1e6 * self.rounding))
+        return int(np.sum(place.eigenvalues > 1 + self.margin))
 
 
 @eqx.filter_jit

@@ -20,6 +20,8 @@ from .landau import expand
 from .stability import HostData
 
 _LEAST_STEP = 1e-7
+# Eigenvalues of J nearer to each other than this are one, at a place that is located.
+_DEGENERATE = 1e-6
 
 FreeEnergy = Callable[[Array, Scalar], Scalar]
 """The regularised free energy of an observation at a variance."""
@@ -239,9 +241,17 @@ def _special(curve: Curve, place: Place, direction: np.ndarray, kind: str | None
     m, variance = curve.split(place.x)
     if kind is None:
         y = jnp.asarray(m, curve.field.dtype) + curve.field
-        expansion = expand(curve.denoise, y, jnp.asarray(variance, y.dtype), jnp.asarray(direction, y.dtype))
+        generic = jnp.asarray(_generic(place, direction), y.dtype)
+        expansion = expand(curve.denoise, y, jnp.asarray(variance, y.dtype), generic)
         kind = "pitchfork" if _is_symmetric(expansion) else "transcritical"
     return Special(kind, m, variance, direction)
+
+
+def _generic(place: Place, direction: np.ndarray) -> np.ndarray:
+    """A direction like any other in the eigenspace of one: of several, single vectors may hide a cubic term."""
+    own = place.eigenvalues[_followed(direction, place)]
+    space = place.vectors[np.abs(place.eigenvalues - own) < _DEGENERATE]
+    return np.cos(np.arange(1.0, len(space) + 1)) @ space
 
 
 def _is_symmetric(expansion) -> bool:

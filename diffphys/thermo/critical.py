@@ -138,7 +138,7 @@ def spectral_eigenvalue(denoise: Denoiser, origin: Data) -> float:
         origin: any point; the limit does not depend on it.
 
     Raises:
-        ValueError: if no variance up to 10^40 is large enough.
+        ValueError: if no variance up to 10^40 is large enough, or the data do not vary.
     """
     variance, previous = 1.0, 0.0
     for _ in range(40):

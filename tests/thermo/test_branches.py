@@ -159,6 +159,22 @@ def test_three_points_break_at_first_order_through_a_fold_above_the_critical_var
     assert 4.5 * q / (1 + 2 * q) ** 2 / v == pytest.approx(1.0, abs=1e-6)
 
 
+def test_float32_finds_the_pitchfork_where_it_is():
+    two = dp.deltas(np.array([[1.0], [-1.0]], np.float32))
+    ds = continue_branch(two.posterior_mean, np.zeros(1, np.float32), 2.0, (0.2, 3.0), heading=-1)
+    assert ds.kind.values.tolist() == ["pitchfork"]
+    np.testing.assert_allclose(ds.special_variance, 1, atol=1e-3)
+    np.testing.assert_array_equal(ds.stable, ds.variance > 0.9999)
+
+
+def test_a_triangle_has_no_pitchfork_in_any_of_its_critical_directions():
+    # The third cumulant goes as the cosine of three times the angle: zero along the second vector of this basis.
+    triangle = dp.deltas([[1.0, 0.0], [-0.5, 0.75**0.5], [-0.5, -(0.75**0.5)]])
+    ds = continue_branch(triangle.posterior_mean, np.zeros(2), 0.8, (0.3, 1.0), heading=-1)
+    assert ds.kind.values.tolist() == ["transcritical"] * 2
+    np.testing.assert_allclose(ds.special_variance, 0.5, atol=1e-7)
+
+
 def test_memory_of_a_pattern_is_lost_at_a_fold():
     """Beyond it the network no longer tells this pattern from its neighbours."""
     denoise = MEMORY.posterior_mean

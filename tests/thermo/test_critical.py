@@ -117,7 +117,7 @@ def test_critical_points_run_in_float32():
         (lambda: critical_points(TWO.posterior_mean, jnp.zeros(1), -1.0), "`temperature` > 0"),
         (lambda: critical_variance(LOPSIDED.posterior_mean, jnp.zeros(1), 1.0), "needs the origin for a fixed point"),
         (lambda: critical_variance(TWO.posterior_mean, jnp.zeros(1), 1e-4), "stable at large variances"),
-        (lambda: spectral_eigenvalue(lambda y, v: 0.0 * y, jnp.zeros(2)), "data of finite variance"),
+        (lambda: spectral_eigenvalue(lambda y, v: 0.0 * y, jnp.zeros(2)), "data of finite variance above 0"),
     ],
 )
 def test_critical_points_refuse_bad_values(call, message):
