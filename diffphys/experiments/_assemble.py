@@ -181,7 +181,7 @@ def experiment_dataset(
     key: PRNGKey,
 ) -> xr.Dataset:
     """The labelled result of an experiment on times, with all that is needed to make it again."""
-    words = [int(word) for word in np.ravel(jax.random.key_data(key))]
+    words = seed_of(key)
     coords = time_coordinates(process, times)
     if "collapse_time" in variables:
         groups = variables["collapse_time"][1].shape[1]
@@ -205,6 +205,11 @@ def forward_attributes(target: AbstractLabelledTarget, samples: int, chunk: int)
         varying = int(np.sum(np.ptp(np.asarray(target.points), axis=0) > 0))
         attrs |= {"d_varying": varying, "alpha_varying": float(np.log(target.num_points) / varying)}
     return attrs
+
+
+def seed_of(key: PRNGKey) -> list[int]:
+    """The words of a key: what a result says of its seed."""
+    return [int(word) for word in np.ravel(jax.random.key_data(key))]
 
 
 def split_key(key: PRNGKey) -> tuple[PRNGKey, PRNGKey]:

@@ -14,7 +14,7 @@ from .._types import PRNGKey
 from ..results import dataset
 from ..samplers.base import check_key
 from ..thermo import hebbian_weights, hopfield_update, retrieve, retrieve_classical
-from ._assemble import check_count
+from ._assemble import check_count, seed_of
 
 # Trials taken at once: their patterns are in memory together.
 _AT_ONCE = 8
@@ -81,9 +81,8 @@ def retrieval_curve(
     attrs = {
         "d": dim, "variance": variance, "corruption": flips / dim, "trials": trials, "overlap_cue": 1 - 2 * flips / dim
     }  # fmt: skip
-    words = [int(word) for word in np.ravel(jax.random.key_data(key))]
     return dataset(
-        variables, {"load": counts / dim}, experiment="retrieval-curve", seed=words, parameters=attrs
+        variables, {"load": counts / dim}, experiment="retrieval-curve", seed=seed_of(key), parameters=attrs
     ).assign_attrs(attrs)
 
 

@@ -15,7 +15,7 @@ from ..results import dataset
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import place
 from ..targets import AbstractLabelledTarget
-from ._assemble import check_count, describe, split_key
+from ._assemble import check_count, describe, seed_of, split_key
 from .late_start import _walk
 
 
@@ -148,10 +148,9 @@ def critical_steps(
         "indecision": ("inside", np.array([-xlogy(p, p).sum(1).mean() for p in found[:-1]])),
         "grid": (("inside", "knot"), np.stack(grids)),
     }  # fmt: skip
-    words = [int(word) for word in np.ravel(jax.random.key_data(key))]
     parameters = describe(process) | {"critical_time": critical_time, "width": width, "start": start, "stop": stop}
-    ds = dataset(variables, {"inside": chosen, "label": np.arange(len(true))}, experiment="critical-steps", seed=words,
-                 parameters=parameters)  # fmt: skip
+    coords = {"inside": chosen, "label": np.arange(len(true))}
+    ds = dataset(variables, coords, experiment="critical-steps", seed=seed_of(key), parameters=parameters)
     return ds.assign_attrs(
         steps=steps, trajectories=trajectories, sampler=type(own).__name__, target=type(target).__name__,
         critical_time=critical_time, width=width, diversity_true=float(-xlogy(true, true).sum()),

@@ -14,7 +14,7 @@ from ..processes import OrnsteinUhlenbeck
 from ..results import dataset
 from ..samplers.base import check_key
 from ..targets import CurieWeiss
-from ._assemble import check_count
+from ._assemble import check_count, seed_of
 from .critical_steps import critical_steps
 from .late_start import late_start
 from .speciation import speciation
@@ -88,7 +88,6 @@ def curie_weiss(
     speciation_time = float(thermo.magnet_speciation_time(dim, beta, temperature))
     if not speciation_time > 0:
         raise ValueError(f"`curie_weiss` needs `dim` spins that speciate at t > 0. Got {dim}. Do take more.")
-    words = [int(word) for word in np.ravel(jax.random.key_data(key))]
     clone_key, late_key, step_key, data_key = jax.random.split(key, 4)
     magnet, process = CurieWeiss(dim, beta, field), OrnsteinUhlenbeck(temperature)
     times = np.linspace(0.25, 2.0, number) * speciation_time
@@ -125,7 +124,7 @@ def curie_weiss(
         "trajectories": trajectories,
         "draws": draws,
     }
-    ds = dataset(variables, coords, experiment="curie-weiss", seed=words, parameters=parameters)
+    ds = dataset(variables, coords, experiment="curie-weiss", seed=seed_of(key), parameters=parameters)
     kept = ("threshold", "crossing_time", "crossing_low", "crossing_high", "verdict", "spectral_time", "floor")
     ds = ds.assign_attrs({name: phi.attrs[name] for name in kept})
     ds = ds.assign_attrs({f"critical_{name}": near.attrs[name] for name in (

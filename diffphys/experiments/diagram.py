@@ -13,7 +13,7 @@ from .._types import PRNGKey
 from ..processes import OrnsteinUhlenbeck
 from ..results import dataset
 from ..targets import AbstractLabelledTarget, Empirical
-from ._assemble import check_count, split_key
+from ._assemble import check_count, seed_of, split_key
 from ._chunks import Runner
 from ._forward import measure_forward
 from ._statistics import crossing
@@ -100,8 +100,7 @@ def diagram(
     }  # fmt: skip
     if is_data:
         attrs |= {"n_data": target.num_points}
-    words = [int(word) for word in np.ravel(jax.random.key_data(key))]
-    return dataset(variables, coords, experiment="diagram", seed=words, parameters=attrs).assign_attrs(attrs)
+    return dataset(variables, coords, experiment="diagram", seed=seed_of(key), parameters=attrs).assign_attrs(attrs)
 
 
 def _measure_subsets(
@@ -119,7 +118,7 @@ def _measure_subsets(
     from .speciation import speciation_curves
 
     points, labels = np.asarray(data.points), np.asarray(data.labels)
-    rng = np.random.default_rng(np.ravel(jax.random.key_data(subset_key)))
+    rng = np.random.default_rng(seed_of(subset_key))
     fractions = 2.0 ** -np.arange(number)[::-1]
     times = np.linspace(0.5 * np.log1p(0.02 * top), 0.5 * np.log1p(20 * top), 40)
     rows, counts = [], []

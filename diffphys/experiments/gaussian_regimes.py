@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
@@ -14,7 +13,7 @@ from .._types import PRNGKey
 from ..clocks import log_snr_grid
 from ..results import dataset
 from ..thermo.linear_scores import Estimator, SecondMoments
-from ._assemble import check_count, split_key
+from ._assemble import check_count, seed_of, split_key
 
 ESTIMATORS: tuple[Estimator, ...] = (thermo.averaged, thermo.unconstrained, thermo.symmetric, thermo.commuting)
 
@@ -99,7 +98,7 @@ def gaussian_regimes(
             rows = []
             for j in range(draws):
                 # Each data set has its own stream, whatever the other counts are.
-                rng = np.random.default_rng([*np.ravel(jax.random.key_data(data_key)).tolist(), count, j])
+                rng = np.random.default_rng([*seed_of(data_key), count, j])
                 moments = thermo.draw_second_moments(rng, values, count)
                 rows.append(_distances(moments, values, t_max, temperature)
                             | _estimated(moments, values, estimators, score_time, ts, temperature))  # fmt: skip
@@ -122,8 +121,7 @@ def gaussian_regimes(
     }  # fmt: skip
     coords: dict[str, Any] = {"count": sizes, "mode": np.arange(dim), "true_eigenvalue": ("mode", values)}
     coords["estimator"] = np.array([estimator.__name__ for estimator in estimators])
-    words = [int(word) for word in np.ravel(jax.random.key_data(key))]
-    ds = dataset(variables, coords, experiment="gaussian-regimes", seed=words, parameters=parameters)
+    ds = dataset(variables, coords, experiment="gaussian-regimes", seed=seed_of(key), parameters=parameters)
     return ds.assign_attrs({"N": dim, "regime_two_from": dim, "regime_three_from": dim**2, "draws": draws})
 
 

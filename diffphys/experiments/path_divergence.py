@@ -12,7 +12,7 @@ from .._types import Denoiser, PRNGKey
 from ..results import dataset
 from ..samplers.base import check_key
 from ..targets import AbstractTarget
-from ._assemble import check_count
+from ._assemble import check_count, seed_of
 
 
 def path_divergence(
@@ -66,9 +66,10 @@ def path_divergence(
     variables = {
         "gap": ("variance", mean), "gap_stderr": ("variance", stderr), "integrand": ("variance", 0.5 * mean / levels),
     }  # fmt: skip
-    words = [int(word) for word in np.ravel(jax.random.key_data(key))]
     parameters = {"low": low, "high": high, "nodes": nodes, "samples": samples, "target": type(target).__name__}
-    ds = dataset(variables, {"variance": levels}, experiment="path-divergence", seed=words, parameters=parameters)
+    ds = dataset(
+        variables, {"variance": levels}, experiment="path-divergence", seed=seed_of(key), parameters=parameters
+    )
     return ds.assign_attrs(
         path_kl=total, path_kl_stderr=float(per_sample.std(ddof=1) / np.sqrt(samples)),
         total_variation_bound=float(np.minimum(1.0, np.sqrt(total / 2))),

@@ -12,6 +12,7 @@ from .._types import Data, Denoiser, PRNGKey
 from ..results import dataset
 from ..samplers.base import check_key
 from ..targets import AbstractTarget
+from ._assemble import seed_of
 
 # The symmetric point is one at every noise; asked at these, per unit of the spectral eigenvalue.
 _PROBES = (0.1, 1.0, 10.0)
@@ -74,7 +75,6 @@ def thermodynamics(
         float(jnp.linalg.norm(denoise(origin, jnp.asarray(probe * eigenvalue)))) <= 1e-9 * eigenvalue**0.5
         for probe in _PROBES
     )
-    words = [int(word) for word in np.ravel(jax.random.key_data(key))]
     attrs: dict[str, Any] = {"eigenvalue": eigenvalue, "symmetric": int(symmetric), "temperature": temperature,
                              "d": target.dim, "target": type(target).__name__}  # fmt: skip
     variables: dict[str, tuple] = {}
@@ -123,9 +123,9 @@ def thermodynamics(
             variables |= {name: ("exponent", rows[:, i]) for i, name in enumerate(("value", "low", "high"))}
             attrs["amplitude_ratio"] = found.amplitude_ratio
     parameters = {"bounds": [low, high], "temperature": temperature, "most": most}
-    return dataset(variables, coords, experiment="thermodynamics", seed=words, parameters=parameters).assign_attrs(
-        attrs
-    )
+    return dataset(
+        variables, coords, experiment="thermodynamics", seed=seed_of(key), parameters=parameters
+    ).assign_attrs(attrs)
 
 
 def _ordered(target: AbstractTarget, key: PRNGKey, low: float, known: np.ndarray) -> tuple[np.ndarray, float]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
@@ -14,7 +13,7 @@ from .. import thermo
 from .._types import PRNGKey
 from ..results import dataset
 from ..targets._magnetisation import magnetisation_law
-from ._assemble import check_count, split_key
+from ._assemble import check_count, seed_of, split_key
 
 # Of the decoupling field, in units of its width within a state: how far it goes, and panels of so many Gauss points.
 _REACH, _PANEL, _POINTS = 9.0, 2.0, 8
@@ -187,7 +186,7 @@ def weights_from_data(
     if min(dims) < 2 or not np.all(np.asarray(ratios) * min(dims) >= 1):
         raise ValueError(f"`weights_from_data` needs two spins or more, and P = ratio N >= 1. Got {dims} and {ratios}.")
     data_key, _ = split_key(key)
-    words = np.ravel(jax.random.key_data(data_key)).tolist()
+    words = seed_of(data_key)
     counts = np.array([[round(ratio * dim) for ratio in ratios] for dim in dims])
     found = np.empty((len(learners), len(dims), len(ratios), draws))
     true = np.array([Magnet(dim, beta).up_weight(np.full(dim, field / dim)) for dim in dims])
@@ -216,7 +215,7 @@ def weights_from_data(
     }
     coords = {"learner": np.array([learner.__name__ for learner in learners]), "dim": list(dims), "ratio": list(ratios)}
     ds = dataset(variables, coords, experiment="weights-from-data",
-                 seed=[int(word) for word in np.ravel(jax.random.key_data(key))],
+                 seed=seed_of(key),
                  parameters={"beta": beta, "field": field, "draws": draws})  # fmt: skip
     return ds.assign_attrs(beta=beta, field=field, draws=draws)
 
