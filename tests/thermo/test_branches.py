@@ -89,8 +89,8 @@ def test_trivial_branch_breaks_at_a_pitchfork_and_its_arm_is_the_exact_one():
 def test_branch_is_followed_through_the_pitchfork_to_the_other_arm():
     arm = continue_branch(TWO.posterior_mean, np.array([0.95]), 0.5, BOUNDS)
     assert arm.kind.values.tolist() == ["pitchfork"]
-    # Along the arm curves cross where the variance turns: by the rounding of a release the corrector may fail there, and
-    # the place is then interpolated, to 5e-7.
+    # Curves cross where the variance turns along the arm: by the rounding of a release the corrector may fail there,
+    # and the place is then interpolated, to 5e-7.
     assert float(arm.special_variance[0]) == pytest.approx(1.0, abs=2e-6)
     m, v = arm.magnetisation.values[:, 0], arm.variance.values
     np.testing.assert_allclose(m, np.tanh(m / v), rtol=0, atol=1e-12)
