@@ -54,7 +54,7 @@ def continue_branch(
     The curve is followed in $(m / \sqrt{v_0}, \log v)$, so that it may turn back in the variance; it goes straight
     through points where other branches leave it. On the way it finds where an eigenvalue of `J` passes 1: a `fold`
     where the variance turns, else a `pitchfork` or, where the third cumulant is not zero, a `transcritical` crossing.
-    A pitchfork is also met along its own arm, as a turn without a change of stability.
+    A pitchfork is also met along its own arm, as a turn without a change of stability, and located to 1e-6 there.
 
     Args:
         denoise: an exact denoiser, or one of symmetric Jacobian.
