@@ -258,3 +258,11 @@ def test_a_chunk_beyond_the_memory_is_refused_before_the_run(monkeypatch):
         dp.speciation(two_gaussians(256), OU, [1.0, 2.0], key=jax.random.key(KEY), samples=4096, chunk=4096)
     ds = dp.speciation(two_gaussians(256), OU, [1.0, 2.0], key=jax.random.key(KEY), samples=4096)
     assert ds.attrs["chunk_forward"] < 1024
+
+
+def test_a_target_whose_covariance_is_not_known_is_measured_by_its_draws():
+    states = dp.pure_states(np.array([[0.6] * 9, [-0.6] * 9]))
+    ds = dp.speciation(states, dp.OrnsteinUhlenbeck(), [0.3, 1.0], key=jax.random.key(0), samples=64)
+    # 1 - m^2 + d m^2 along the states; an eigenvalue of 4096 draws has a relative error of at most (2 / 4096)^1/2.
+    np.testing.assert_allclose(ds.attrs["eigenvalue"], 0.64 + 9 * 0.36, rtol=4 * (2 / 4096) ** 0.5)
+    assert ds.attrs["spectral_time_low"] < 0.5 * np.log(0.64 + 9 * 0.36) < ds.attrs["spectral_time_high"]
