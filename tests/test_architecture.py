@@ -23,6 +23,7 @@ FLOORS = (
     ("samplers",),
     ("thermo",),
     ("_journal", "data", "results"),
+    ("learn",),
     ("experiments",),
     ("plots",),
     ("_commands", "_options"),

@@ -1,0 +1,162 @@
+"""The loop of training: batches, updates, averages, and the bar."""
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+from tqdm import tqdm
+
+from .checkpoints import Checkpoints
+from .configs import TrainingConfig
+from .denoiser import NetworkDenoiser
+from .levels import stratified_levels
+from .objectives import AbstractObjective
+
+# Steps between looks at the loss: each waits for the device.
+_LOOK = 20
+
+
+class State(NamedTuple):
+    """Everything that changes; random numbers are not in it, but addressed by the step."""
+
+    weights: Any
+    average: Any
+    optimizer: Any
+    losses: Float[Array, " steps"]
+
+    def items(self) -> dict[str, Any]:
+        """In two parts: what a model is read from, and what only training needs."""
+        return {
+            "model": {"average": self.average, "losses": self.losses},
+            "rest": {"weights": self.weights, "optimizer": self.optimizer},
+        }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Loop:
+    """What a run of training is made of, apart from its state."""
+
+    points: np.ndarray
+    labels: np.ndarray | None
+    model: NetworkDenoiser
+    objective: AbstractObjective
+    optimizer: optax.GradientTransformation
+    training: TrainingConfig
+    mesh: jax.sharding.Mesh
+    kept: Checkpoints | None
+    on_save: Callable[[int, NetworkDenoiser], None] | None
+
+    def run(self, state: State, first: int, progress: bool | None) -> State:
+        """The state after all steps, from that after `first` of them."""
+        steps, batch = self.training.steps, self.training.batch
+        split = jax.sharding.NamedSharding(self.mesh, jax.sharding.PartitionSpec("samples"))
+        order = _Order(len(self.points), batch, self.training.seed)
+        bar = tqdm(
+            total=steps * batch, initial=first * batch, desc="training", unit="sample", unit_scale=True,
+            disable=None if progress is None else not progress, file=sys.stderr,
+        )  # fmt: skip
+        done = first
+        with bar:
+            try:
+                for step in range(first, steps):
+                    rows = order.batch(step)
+                    labels = np.zeros(batch, np.int32) if self.labels is None else self.labels[rows].astype(np.int32)
+                    shown = jax.device_put((self.points[rows], labels), split)
+                    state = self._update(state, np.int32(step), *shown)
+                    done = step + 1
+                    if done % _LOOK == 0 or done == steps:
+                        self._look(state, done, bar)
+                    if done % self.training.save_every == 0 or done == steps:
+                        self._save(state, done)
+            except KeyboardInterrupt as stop:
+                self._save(state, done)
+                if self.kept is not None:
+                    stop.add_note(f"Step {done} is kept in `{self.kept.folder}`: resume from there.")
+                raise
+        return state
+
+    def _look(self, state: State, done: int, bar: Any) -> None:
+        """Shows the loss of the last steps; stops if it is not finite."""
+        recent = np.asarray(state.losses[max(0, done - _LOOK) : done])
+        if not np.isfinite(recent).all():
+            raise FloatingPointError(
+                f"the loss is not finite at step {done - len(recent) + int(np.argmin(np.isfinite(recent)))}. "
+                "Lower `learning_rate`, or look at the data. The checkpoints before it are kept."
+            )
+        bar.set_postfix(loss=f"{recent.mean():.4g}", refresh=False)
+        bar.update(done * self.training.batch - bar.n)
+
+    def _save(self, state: State, done: int) -> None:
+        recent = np.asarray(state.losses[max(0, done - self.training.save_every) : done])
+        if not np.isfinite(recent).all():
+            return
+        if self.kept is not None and done:
+            self.kept.save(done, state.items(), float(recent.mean()))
+        if self.on_save is not None:
+            self.on_save(done, self._with(state.average))
+
+    def _with(self, weights: Any) -> NetworkDenoiser:
+        return eqx.tree_at(lambda tree: tree.weights, self.model, weights)
+
+    @functools.cached_property
+    def _update(self) -> Callable[..., State]:
+        """One step: the batch's gradient, clipped and applied, and the average of the weights."""
+        training, root = self.training, jr.key(self.training.seed)
+
+        def loss(weights: Any, points: Float[Array, "b d"], labels: Int[Array, " b"], key: Array) -> Array:
+            one = functools.partial(self._one, self._with(weights))
+            level_key, key = jr.split(key)
+            levels = stratified_levels(level_key, training.batch, jnp.float32)
+            keys = jax.vmap(jr.fold_in, (None, 0))(key, jnp.arange(training.batch))
+            return jnp.mean(jax.vmap(one)(levels, points, labels, keys))
+
+        @functools.partial(jax.jit, donate_argnums=0)
+        def update(state: State, step: Array, points: Array, labels: Array) -> State:
+            value, gradient = jax.value_and_grad(loss)(state.weights, points, labels, jr.fold_in(root, step))
+            change, optimizer = self.optimizer.update(gradient, state.optimizer, state.weights)
+            weights = optax.apply_updates(state.weights, change)
+            # The first weights are soon forgotten.
+            keep = jnp.minimum(training.ema, (1 + step) / (10 + step)).astype(jnp.float32)
+            average = optax.incremental_update(weights, state.average, 1 - keep)
+            return State(weights, average, optimizer, state.losses.at[step].set(value.astype(state.losses.dtype)))
+
+        return update
+
+    def _one(self, model: NetworkDenoiser, level: Array, a: Array, label: Array, key: Array) -> Array:
+        """The objective of one sample; its label is hidden now and then, so that the network learns both laws."""
+        hide_key, drop_key, noise_key = jr.split(key, 3)
+        if model.num_labels:
+            hidden = jr.bernoulli(hide_key, self.training.label_dropout)
+            model = model.given(jnp.where(hidden, model.num_labels, label))
+        return self.objective(functools.partial(model, key=drop_key), a, level, noise_key)
+
+
+@dataclasses.dataclass
+class _Order:
+    """Which samples a step is shown: each of them once an epoch, in an order of its own."""
+
+    size: int
+    batch_size: int
+    seed: int
+    _known: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def batch(self, step: int) -> Int[np.ndarray, " batch"]:
+        """The rows of a batch."""
+        places = step * self.batch_size + np.arange(self.batch_size)
+        return np.concatenate([self._epoch(int(e))[places[places // self.size == e] % self.size]
+                               for e in np.unique(places // self.size)])  # fmt: skip
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        if epoch not in self._known:
+            order = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(self.size)
+            self._known = {e: known for e, known in self._known.items() if e >= epoch - 1} | {epoch: order}
+        return self._known[epoch]

@@ -1,0 +1,184 @@
+"""A model in a folder: what it is, and the checkpoints of its training."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from .._config import canonical, differences
+
+# What the folder of a model holds.
+_DESCRIPTION, _GAUSSIAN, _STEPS = "model.json", "preconditioning.npz", "checkpoints"
+
+
+class Checkpoints:
+    """The folder of a model, and the states of its training by step.
+
+    States are written by orbax in the background, whole or not at all; the latest and the best (of the least loss)
+    are kept, and those of the steps in `milestones`.
+
+    Args:
+        folder: where; made if it is not there.
+        description: of the model, plain enough for JSON. A folder of another one is refused.
+        arrays: of the preconditioning, kept beside the description.
+        milestones: steps whose states are kept for good.
+        resume: whether a folder that has states already is gone on with, or refused.
+
+    Raises:
+        ValueError: for a folder of another model, or one that has states while `resume` is false.
+        OSError: if it cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        description: Mapping[str, Any],
+        arrays: Mapping[str, np.ndarray],
+        *,
+        milestones: tuple[int, ...] = (),
+        resume: bool = False,
+    ):
+        self.folder = pathlib.Path(folder).absolute()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        plain = json.loads(canonical(description))
+        file = self.folder / _DESCRIPTION
+        if file.exists():
+            _refuse_another(self.folder, json.loads(file.read_text()), plain)
+            if not resume and _steps_in(self.folder):
+                raise ValueError(
+                    f"`checkpoint` needs an empty folder, or `resume`. Got `{folder}` with a model in it. "
+                    "Resume it, or give another folder."
+                )
+        else:
+            with _whole(self.folder / _GAUSSIAN) as path, path.open("wb") as stream:
+                np.savez(stream, **arrays)
+            with _whole(file) as path:
+                path.write_text(json.dumps(plain, indent=2))
+        self._manager = _manager(self.folder, milestones)
+
+    @property
+    def last(self) -> int | None:
+        """The step of the latest state, or None."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, items: Mapping[str, Any], loss: float) -> None:
+        """Writes the parts of a state in the background, unless that step is there."""
+        if step not in self._manager.all_steps():
+            parts = {name: ocp.args.StandardSave(item) for name, item in items.items()}
+            self._manager.save(step, args=ocp.args.Composite(**parts), metrics={"loss": loss}, force=True)
+
+    def restore(self, like: Mapping[str, Any]) -> Any:
+        """The parts of the latest state, with the types, shapes and places of `like`."""
+        return _restore(self._manager, self.folder, like, self.last)
+
+    def close(self) -> None:
+        """Waits until all states are written."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def describe(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The description of the model in a folder, and the arrays of its preconditioning.
+
+    Raises:
+        ValueError: if no model is there, or it has no state yet, or it is damaged.
+    """
+    place = pathlib.Path(folder)
+    try:
+        description = json.loads((place / _DESCRIPTION).read_text())
+        with np.load(place / _GAUSSIAN, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise ValueError(
+            f"`folder` needs a model, as `diffphys train` and `learn.train` leave one. Got `{folder}`, without "
+            f"{_DESCRIPTION} or {_GAUSSIAN}. Check the path."
+        ) from None
+    except (ValueError, OSError) as error:
+        raise ValueError(f"`folder` needs a whole model. Got `{folder}`, which is damaged: {error}.") from None
+    if not _steps_in(place):
+        raise ValueError(f"`folder` needs a trained model. Got `{folder}` without a finished checkpoint. Train it.")
+    return description, arrays
+
+
+def restore(folder: str | os.PathLike[str], like: Mapping[str, Any], step: int | str = "last") -> tuple[int, Any]:
+    """Parts of the state of a step, of the last, or of the best, and its step.
+
+    Raises:
+        ValueError: for a step that was not kept, or a checkpoint of another architecture.
+    """
+    place = pathlib.Path(folder).absolute()
+    manager = _manager(place, (), create=False)
+    steps = sorted(manager.all_steps())
+    wanted = {"last": manager.latest_step(), "best": manager.best_step()}.get(step, step)  # type: ignore[arg-type]
+    if wanted not in steps:
+        raise ValueError(f"`step` needs last, best or one of the steps kept, {steps}. Got {step!r}.")
+    state = _restore(manager, place, like, int(wanted))
+    manager.close()
+    return int(wanted), state
+
+
+def _manager(folder: pathlib.Path, milestones: tuple[int, ...], *, create: bool = True) -> Any:
+    options = ocp.CheckpointManagerOptions(
+        best_fn=lambda metrics: metrics["loss"],
+        best_mode="min",
+        preservation_policy=policies.AnyPreservationPolicy(
+            [
+                policies.LatestN(1),
+                policies.BestN(get_metric_fn=lambda metrics: metrics["loss"], reverse=True, n=1),
+                policies.CustomSteps(list(milestones)),
+            ]
+        ),
+        create=create,
+    )
+    return ocp.CheckpointManager(folder / _STEPS, options=options)
+
+
+def _restore(manager: Any, folder: pathlib.Path, like: Any, step: int | None) -> Any:
+    parts = {
+        name: ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, item))
+        for name, item in like.items()
+    }
+    try:
+        return manager.restore(step, args=ocp.args.Composite(**parts))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"`checkpoint` needs states of the network that `{folder / _DESCRIPTION}` describes. Got those of another "
+            f"architecture: {str(error).splitlines()[0][:300]}"
+        ) from None
+
+
+def _steps_in(folder: pathlib.Path) -> list[int]:
+    place = folder / _STEPS
+    return sorted(int(path.name) for path in place.iterdir() if path.name.isdigit()) if place.is_dir() else []
+
+
+def _refuse_another(folder: pathlib.Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    changes = differences(found, wanted)
+    if changes:
+        listed = "; ".join(f"{name}: {theirs} there, {ours} now" for name, theirs, ours in changes[:8])
+        raise ValueError(
+            f"`checkpoint` needs the folder of this model. Got `{folder}` of another: {listed}. "
+            "Train with its settings, or give another folder."
+        )
+
+
+class _whole:
+    """A file written beside its place and moved there when it is whole."""
+
+    def __init__(self, path: pathlib.Path):
+        self.path, self.draft = path, path.with_name(f".{path.name}.writing")
+
+    def __enter__(self) -> pathlib.Path:
+        return self.draft
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is None:
+            self.draft.replace(self.path)
+        else:
+            self.draft.unlink(missing_ok=True)

@@ -1,0 +1,73 @@
+"""A trained network as a denoiser."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Int
+
+from .._types import Data, PRNGKey, Scalar
+from .preconditioning import GaussianPreconditioning
+
+
+class NetworkDenoiser(eqx.Module):
+    r"""The denoiser `(y, v) -> estimate` that a preconditioned network makes.
+
+    It is a pytree: its arrays are the weights. The network computes in float32 (or as it is configured) whatever the
+    dtype of `y`, which the estimate has.
+
+    Args:
+        graph: the definition of a flax network, of `flax.nnx.split`.
+        weights: its parameters.
+        preconditioning: what the network's output is added to.
+        shape: of a sample: the network's view of the flat `y`.
+        label: of the class that is denoised; None for all.
+    """
+
+    graph: Any
+    weights: Any
+    preconditioning: GaussianPreconditioning
+    shape: tuple[int, ...] = eqx.field(static=True)
+    label: Int[Array, ""] | int | None = None
+
+    @classmethod
+    def of(cls, network: nnx.Module, preconditioning: GaussianPreconditioning, shape: tuple[int, ...]) -> Any:
+        """That of a flax network as it stands."""
+        graph, weights = nnx.split(network)
+        return cls(graph, weights, preconditioning, tuple(shape))
+
+    def given(self, label: Int[Array, ""] | int) -> "NetworkDenoiser":
+        """The denoiser of one class, of a network that was trained with labels.
+
+        Raises:
+            ValueError: if the network was trained without labels.
+        """
+        if not self.num_labels:
+            raise ValueError(
+                "`NetworkDenoiser.given` needs a network trained with labels. Got one of `num_labels` = 0. "
+                "Train it with `num_labels` in its configuration."
+            )
+        return NetworkDenoiser(self.graph, self.weights, self.preconditioning, self.shape, label)
+
+    @property
+    def num_labels(self) -> int:
+        """Classes the network can be conditioned on."""
+        network: Any = nnx.merge(self.graph, self.weights)
+        return network.condition.num_labels
+
+    def __call__(self, y: Data, variance: Scalar, *, key: PRNGKey | None = None) -> Data:
+        """The estimate of the clean sample; with a `key`, features are dropped, as in training."""
+        if y.shape != (self.preconditioning.dim,):
+            raise ValueError(
+                f"`NetworkDenoiser` needs flat samples of {self.preconditioning.dim} numbers. Got shape {y.shape}. "
+                "Flatten them, and use `jax.vmap` for many."
+            )
+        variance = jnp.asarray(variance, y.dtype)
+        # The linear part in the dtype of y: in float64 only the network is of float32.
+        linear = self.preconditioning.linear(y, variance)
+        small, level = variance.astype(jnp.float32), 0.25 * jnp.log(variance).astype(jnp.float32)
+        inputs = self.preconditioning.inputs(y.astype(jnp.float32), linear.astype(jnp.float32), small)
+        network: Any = nnx.merge(self.graph, self.weights)
+        output = network(inputs.reshape(*self.shape, -1), level, self.label, key=key)
+        return linear + (self.preconditioning.output_scale(small) * output.reshape(-1)).astype(y.dtype)

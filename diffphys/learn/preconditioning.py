@@ -1,0 +1,134 @@
+"""What a network has to learn: what the best linear denoiser leaves."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from .._types import Data, Scalar
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+class GaussianPreconditioning(eqx.Module):
+    r"""The best linear denoiser of the data, and a network f of what is left.
+
+    $$ \hat a(y, v) = \hat a_{lin} + c_{out}\, f\big(c_{in} (y - \mu),\, c_{lin} (\hat a_{lin} - \mu),\,
+       \tfrac14 \log v \big), \qquad \hat a_{lin} = \mu + \Sigma (\Sigma + v)^{-1} (y - \mu). $$
+
+    With f = 0, where training starts, this is the linear denoiser at every noise level: exact for Gaussian data, and
+    right to first order in 1/v for any. What is left falls as $v^{-2}$ (squared) at large v, where it comes from the
+    third cumulant, and as v at small v; so does
+
+    $$ c_{out}^2 = \epsilon_{lin}(v) \Big(\frac{\Lambda}{\Lambda + v}\Big)^{p}, \qquad
+       \epsilon_{lin}(v) = \frac{v}{d} \operatorname{tr} \Sigma (\Sigma + v)^{-1}, $$
+
+    with p = 2, $\Lambda$ the largest eigenvalue and $\epsilon_{lin}$ the error a coordinate of the linear denoiser.
+    Inputs have unit variance a coordinate. The covariance is that of the leading eigenvectors, and a multiple of
+    the identity in all other directions.
+
+    Args:
+        mean: of the data.
+        basis: orthonormal leading eigenvectors of the covariance, as columns; none for an isotropic Gaussian.
+        eigenvalues: theirs.
+        rest: the eigenvalue of all other directions.
+        decay: p; 0 gives the preconditioning of EDM for an isotropic Gaussian.
+
+    Reference:
+        Karras et al., "Elucidating the design space of diffusion-based generative models" (2022), section 5, for
+        an isotropic Gaussian; the matched Gaussian and the decay of what it leaves are ours.
+    """
+
+    mean: Float[Array, " d"]
+    basis: Float[Array, "d r"]
+    eigenvalues: Float[Array, " r"]
+    rest: Float[Array, ""]
+    decay: float = eqx.field(static=True, default=2.0)
+
+    @classmethod
+    def fit(cls, points: Float[Any, "n d"], rank: int | None = None, decay: float = 2.0) -> "GaussianPreconditioning":
+        """That of data: their mean, and the leading `rank` eigenvectors of their covariance; all by default.
+
+        Raises:
+            ValueError: for fewer than two points, a rank beyond the dimension, or data that do not vary.
+        """
+        values = np.asarray(points, np.float64)
+        if values.ndim != 2 or len(values) < 2:
+            raise ValueError(f"`points` needs at least two points, (n, d). Got {values.shape}.")
+        dim = values.shape[1]
+        if rank is not None and not 0 <= rank <= dim:
+            raise ValueError(f"`rank` needs a number up to the dimension, {dim}. Got {rank}.")
+        mean = values.mean(0)
+        centred = values - mean
+        total = float(np.sum(centred**2)) / len(values)
+        if total == 0:
+            raise ValueError("`points` needs data that vary. Got the same point throughout.")
+        if rank is None or rank > dim // 4:
+            eigenvalues, basis = np.linalg.eigh(centred.T @ centred / len(values))
+        else:
+            operator = LinearOperator((dim, dim), lambda x: centred.T @ (centred @ x) / len(values), dtype=np.float64)
+            eigenvalues, basis = eigsh(operator, rank, v0=np.ones(dim)) if rank else (np.zeros(0), np.zeros((dim, 0)))
+        kept = dim if rank is None else rank
+        eigenvalues, basis = np.clip(eigenvalues[::-1][:kept], 0, None), basis[:, ::-1][:, :kept]
+        rest = max(0.0, total - float(eigenvalues.sum())) / max(1, dim - kept)
+        return cls.of(mean, basis, eigenvalues, rest, decay)
+
+    @classmethod
+    def isotropic(cls, dim: int, variance: float, decay: float = 2.0) -> "GaussianPreconditioning":
+        """That of a Gaussian of mean zero and covariance `variance` times the identity."""
+        return cls.of(np.zeros(dim), np.zeros((dim, 0)), np.zeros(0), variance, decay)
+
+    @classmethod
+    def of(cls, mean: Any, basis: Any, eigenvalues: Any, rest: Any, decay: float = 2.0) -> "GaussianPreconditioning":
+        """That of a Gaussian given by arrays, in float32."""
+        arrays = (jnp.asarray(value, jnp.float32) for value in (mean, basis, eigenvalues, rest))
+        return cls(*arrays, decay=decay)
+
+    @property
+    def dim(self) -> int:
+        """The dimension of the data."""
+        return self.mean.shape[0]
+
+    @property
+    def scale(self) -> Scalar:
+        """The largest eigenvalue of the covariance."""
+        return jnp.max(jnp.append(self.eigenvalues, self.rest))
+
+    def linear(self, y: Data, variance: Scalar) -> Data:
+        """The best linear denoiser, of observations of the dtype of `y`."""
+        centred = y - self.mean.astype(y.dtype)
+        eigenvalues, rest = self.eigenvalues.astype(y.dtype), self.rest.astype(y.dtype)
+        basis = self.basis.astype(y.dtype)
+        gain = eigenvalues / (eigenvalues + variance)
+        other = rest / (rest + variance)
+        weights = jnp.matmul(basis.T, centred, precision=_HIGHEST)
+        shrunk = other * centred + jnp.matmul(basis, (gain - other) * weights, precision=_HIGHEST)
+        return self.mean.astype(y.dtype) + shrunk
+
+    def linear_error(self, variance: Scalar) -> Scalar:
+        """The mean square error a coordinate of the linear denoiser on data of this covariance."""
+        return self._mean(lambda eigenvalue: eigenvalue * variance / (eigenvalue + variance))
+
+    def relative_weight(self, variance: Scalar) -> Scalar:
+        """The weight of a square error that makes that of the linear denoiser one at every noise level."""
+        return 1 / (self.dim * self.linear_error(variance))
+
+    def _mean(self, function: Any) -> Scalar:
+        """The mean of a function of the eigenvalues over all directions."""
+        rank = self.eigenvalues.shape[0]
+        return (jnp.sum(function(self.eigenvalues)) + (self.dim - rank) * function(self.rest)) / self.dim
+
+    def inputs(self, y: Data, linear: Data, variance: Scalar) -> Float[Array, "d 2"]:
+        """What the network is shown: the observation and its linear estimate, each of unit variance."""
+        total = self._mean(lambda eigenvalue: eigenvalue)
+        signal = self._mean(lambda eigenvalue: eigenvalue**2 / (eigenvalue + variance))
+        return jnp.stack([(y - self.mean) / jnp.sqrt(total + variance), (linear - self.mean) / jnp.sqrt(signal)], -1)
+
+    def output_scale(self, variance: Scalar) -> Scalar:
+        """The factor $c_{out}$ of the network."""
+        # The ratio first: v and the powers of it would leave float32.
+        return jnp.sqrt(self.linear_error(variance)) * (self.scale / (self.scale + variance)) ** (self.decay / 2)

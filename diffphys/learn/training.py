@@ -1,0 +1,198 @@
+"""Training of a denoiser: every random number addressed by the step, so that a resumed run is the same run."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import xarray as xr
+from flax import nnx
+from jaxtyping import Float, Int
+
+from ..results import dataset
+from ._loop import Loop, State
+from .checkpoints import Checkpoints, describe, restore
+from .configs import MLPConfig, TrainingConfig, UNetConfig
+from .denoiser import NetworkDenoiser
+from .levels import LogUniformLevels
+from .networks import MLP, UNet
+from .objectives import AbstractObjective, DenoisingScoreMatching
+from .preconditioning import GaussianPreconditioning
+
+_CONFIGS: dict[str, Any] = {"MLPConfig": MLPConfig, "UNetConfig": UNetConfig}
+
+
+class TrainedModel(NamedTuple):
+    """What training leaves."""
+
+    denoiser: NetworkDenoiser
+    """With the averaged weights."""
+    history: xr.Dataset
+    """`loss` on `step`: the objective of each batch, before its update."""
+    description: dict[str, Any]
+    """The configurations, the shape of a sample, and what the caller added."""
+    step: int
+    """How many updates the weights have had."""
+
+
+def train(
+    points: Float[np.ndarray, "n d"],
+    network: MLPConfig | UNetConfig,
+    training: TrainingConfig = TrainingConfig(),  # noqa: B008 (frozen)
+    *,
+    shape: Sequence[int] | None = None,
+    labels: Int[np.ndarray, " n"] | None = None,
+    objective: AbstractObjective | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    milestones: Sequence[int] = (),
+    on_save: Callable[[int, NetworkDenoiser], None] | None = None,
+    description: dict[str, Any] | None = None,
+    progress: bool | None = None,
+) -> TrainedModel:
+    r"""Trains a preconditioned network as a denoiser of data.
+
+    By default the objective is denoising score matching over noise variances from $10^{-3} \bar\lambda$ to
+    $400\,\Lambda$, evenly in log v, relative to the best linear denoiser: the network starts as that, with loss 1.
+
+    The order of the data, the noise of each sample and the features that are dropped depend on the seed and on the
+    number of the step alone. So a run that was killed and resumed is, on the same devices, the same run to the bit;
+    and on other devices it differs by rounding. Batches are split over all devices.
+
+    Args:
+        points: the data, one flat sample a row, centred or not.
+        network: the size of the network.
+        training: how it is trained.
+        shape: of a sample; that of a vector by default.
+        labels: the class of each sample, for a network with labels.
+        objective: another objective.
+        optimizer: another optimizer than Adam with the schedule and clipping of `training`; not known by the folder,
+            so give the same one when you resume.
+        checkpoint: the folder of the model; None keeps nothing on disk.
+        resume: whether to go on with the model in the folder.
+        milestones: steps whose checkpoints are kept beside the last and the best.
+        on_save: called with the step and the averaged denoiser at every checkpoint.
+        description: what else the folder should tell of the model, plain enough for JSON.
+        progress: whether to show a bar with loss and samples a second; by default on a terminal.
+
+    Returns:
+        The averaged denoiser, the history of the loss, and the description.
+
+    Raises:
+        ValueError: for points, labels or shapes that do not fit, a batch that the devices cannot share, or the
+            folder of another model.
+        FloatingPointError: if the loss is not finite; nothing is saved then.
+    """
+    samples = _checked(points, shape, labels, network)
+    if training.batch % jax.device_count():
+        raise ValueError(
+            f"`batch` needs a multiple of the {jax.device_count()} devices. Got {training.batch}. Round it."
+        )
+    shape = samples.shape[1:] if shape is None else tuple(int(side) for side in shape)
+    gaussian = GaussianPreconditioning.fit(samples, training.rank)
+    model = _untrained(network, gaussian, shape, training.seed)
+    if objective is None:
+        scale = float(gaussian.scale)
+        mean = float(gaussian.linear_error(1e9 * scale))
+        objective = DenoisingScoreMatching(LogUniformLevels(1e-3 * mean, 400 * scale), gaussian.relative_weight)
+    optimizer = _adam(training) if optimizer is None else optimizer
+    everything = {"network": {"kind": type(network).__name__, **dataclasses.asdict(network)},
+                  "training": dataclasses.asdict(training), "shape": list(shape), "samples": len(samples),
+                  "objective": type(objective).__name__, **(description or {})}  # fmt: skip
+    kept = None
+    if checkpoint is not None:
+        kept = Checkpoints(checkpoint, everything, _arrays(gaussian), milestones=tuple(milestones), resume=resume)
+    average = jax.tree.map(jnp.copy, model.weights)
+    state = State(model.weights, average, optimizer.init(model.weights), jnp.full(training.steps, jnp.nan))
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("samples",))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    state = jax.device_put(state, everywhere)
+    first = 0
+    if kept is not None and kept.last is not None:
+        first = kept.last
+        found = kept.restore(state.items())
+        state = State(**found["model"], **found["rest"])
+    loop = Loop(samples, labels, model, objective, optimizer, training, mesh, kept, on_save)
+    try:
+        state = loop.run(state, first, progress)
+    finally:
+        if kept is not None:
+            kept.close()
+    denoiser = eqx.tree_at(lambda tree: tree.weights, model, state.average)
+    history = _history(np.asarray(state.losses), training)
+    return TrainedModel(denoiser, history, everything, training.steps)
+
+
+def load(folder: str | os.PathLike[str], step: int | str = "last") -> TrainedModel:
+    """The model in a folder, with the averaged weights of a step that was kept.
+
+    Args:
+        folder: as `train` left it.
+        step: a number, `last`, or `best`, the one of the least loss.
+
+    Raises:
+        ValueError: if there is no model, no such step, or a checkpoint of another architecture.
+    """
+    description, arrays = describe(folder)
+    settings = dict(description["network"])
+    config = _CONFIGS[settings.pop("kind")]
+    network = config(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+    training = TrainingConfig(**description["training"])
+    gaussian = GaussianPreconditioning.of(**arrays)
+    model = _untrained(network, gaussian, tuple(description["shape"]), training.seed)
+    like = {"average": model.weights, "losses": jnp.full(training.steps, jnp.nan)}
+    found, state = restore(folder, {"model": like}, step)
+    denoiser = eqx.tree_at(lambda tree: tree.weights, model, state["model"]["average"])
+    return TrainedModel(denoiser, _history(np.asarray(state["model"]["losses"]), training), description, found)
+
+
+def _adam(training: TrainingConfig) -> optax.GradientTransformation:
+    """Adam after clipping; its rate rises linearly, then falls along a cosine."""
+    warmup = min(training.warmup, training.steps - 1)
+    rate = optax.warmup_cosine_decay_schedule(0.0, training.learning_rate, warmup, training.steps)
+    return optax.chain(optax.clip_by_global_norm(training.clip), optax.adam(rate))
+
+
+def _untrained(network: Any, gaussian: GaussianPreconditioning, shape: tuple[int, ...], seed: int) -> NetworkDenoiser:
+    kind: Any = MLP if isinstance(network, MLPConfig) else UNet
+    return NetworkDenoiser.of(kind(shape, 2, network, rngs=nnx.Rngs(seed)), gaussian, shape)
+
+
+def _arrays(gaussian: GaussianPreconditioning) -> dict[str, np.ndarray]:
+    return {name: np.asarray(getattr(gaussian, name)) for name in ("mean", "basis", "eigenvalues", "rest")}
+
+
+def _history(losses: np.ndarray, training: TrainingConfig) -> xr.Dataset:
+    return dataset(
+        {"loss": ("step", losses, {"long_name": "objective of the batch"})},
+        {"step": ("step", np.arange(len(losses)))},
+        experiment="training", seed=training.seed, parameters=dataclasses.asdict(training),
+    )  # fmt: skip
+
+
+def _checked(points: Any, shape: Any, labels: Any, network: Any) -> np.ndarray:
+    """The points in float32, if they, their labels and their shape fit each other and the network."""
+    samples = np.asarray(points, np.float32)
+    if samples.ndim != 2 or len(samples) < 2:
+        raise ValueError(f"`points` needs flat samples, (n, d), two or more. Got {samples.shape}. Reshape them.")
+    if not np.isfinite(samples).all():
+        raise ValueError(f"`points` needs finite values. Got {np.count_nonzero(~np.isfinite(samples))} others.")
+    if shape is not None and np.prod(shape) != samples.shape[1]:
+        raise ValueError(f"`shape` needs {samples.shape[1]} numbers a sample. Got {tuple(shape)}.")
+    if network.num_labels and labels is None:
+        raise ValueError(f"`labels` are needed by a network with `num_labels` = {network.num_labels}. Got none.")
+    if labels is not None:
+        codes = np.asarray(labels)
+        if codes.shape != samples.shape[:1] or codes.dtype.kind not in "iu":
+            raise ValueError(f"`labels` needs one whole number a sample. Got {codes.dtype} {codes.shape}.")
+        if network.num_labels and not (0 <= codes.min() and codes.max() < network.num_labels):
+            raise ValueError(
+                f"`labels` needs numbers below `num_labels` = {network.num_labels}. Got {codes.min()} to {codes.max()}."
+            )
+    return samples

@@ -1,0 +1,91 @@
+"""Preconditioning by the matched Gaussian."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+import diffphys as dp
+from diffphys.learn.preconditioning import GaussianPreconditioning
+
+RNG = np.random.default_rng(0)
+POINTS = RNG.normal(size=(400, 6)) @ np.diag([3.0, 2.0, 1.0, 0.5, 0.2, 0.0]) + np.arange(6.0)
+
+
+@pytest.mark.parametrize("rank", [None, 6])
+@pytest.mark.parametrize("variance", [1e-3, 1.0, 1e4])
+def test_linear_is_the_posterior_mean_of_the_gaussian_with_the_moments_of_the_data(rank, variance):
+    gaussian = GaussianPreconditioning.fit(POINTS, rank)
+    covariance = np.cov(POINTS.T, bias=True)
+    y = RNG.normal(size=6) * np.sqrt(variance)
+    exact = POINTS.mean(0) + covariance @ np.linalg.solve(covariance + variance * np.eye(6), y - POINTS.mean(0))
+    np.testing.assert_allclose(gaussian.linear(jnp.asarray(y), variance), exact, rtol=2e-6, atol=2e-6)
+
+
+def test_a_low_rank_has_the_trace_of_the_covariance_and_its_leading_directions():
+    points = RNG.normal(size=(200, 20)) * np.linspace(3, 0.1, 20)
+    whole, low = GaussianPreconditioning.fit(points), GaussianPreconditioning.fit(points, 3)
+    np.testing.assert_allclose(low.eigenvalues, whole.eigenvalues[:3], rtol=1e-5)
+    np.testing.assert_allclose(jnp.abs(low.basis.T @ whole.basis[:, :3]), np.eye(3), atol=1e-4)
+    np.testing.assert_allclose(low.linear_error(1e9), whole.linear_error(1e9), rtol=1e-5)
+
+
+def test_an_isotropic_gaussian_without_decay_is_that_of_edm():
+    data_std, std = 0.5, 1.7
+    gaussian = GaussianPreconditioning.isotropic(4, data_std**2, decay=0.0)
+    total = np.sqrt(data_std**2 + std**2)
+    y = jnp.asarray(RNG.normal(size=4), jnp.float32)
+    linear = gaussian.linear(y, std**2)
+    np.testing.assert_allclose(linear, y * data_std**2 / total**2, rtol=1e-6)
+    np.testing.assert_allclose(gaussian.output_scale(std**2), data_std * std / total, rtol=1e-6)
+    np.testing.assert_allclose(gaussian.inputs(y, linear, std**2)[:, 0], y / total, rtol=1e-6)
+
+
+@pytest.mark.parametrize("variance", [1e-2, 1.0, 30.0])
+def test_inputs_have_unit_variance_and_the_weight_makes_the_linear_error_one(variance):
+    gaussian = GaussianPreconditioning.fit(POINTS)
+    draws = RNG.multivariate_normal(POINTS.mean(0), np.cov(POINTS.T, bias=True), size=40_000)
+    y = jnp.asarray(draws + np.sqrt(variance) * RNG.normal(size=draws.shape), jnp.float32)
+    linear = jax.vmap(lambda y: gaussian.linear(y, variance))(y)
+    shown = jax.vmap(lambda y, linear: gaussian.inputs(y, linear, variance))(y, linear)
+    # The largest coordinate dominates: its square has a relative error of sqrt(2 / 40000).
+    np.testing.assert_allclose(jnp.mean(shown**2, (0, 1)), 1.0, atol=4 * np.sqrt(2 / 40_000))
+    loss = gaussian.relative_weight(variance) * jnp.mean(jnp.sum((linear - draws) ** 2, 1))
+    np.testing.assert_allclose(loss, 1.0, atol=4 * np.sqrt(2 / 40_000))
+
+
+def test_what_is_left_falls_with_the_square_of_the_noise_as_its_factor_does():
+    target = dp.mixture(np.array([0.8, 0.2]), np.array([[1.0], [-4.0]]), np.array([0.04, 0.04]))
+    weights, means = np.array([0.8, 0.2]), np.array([1.0, -4.0])
+    mean, variance = weights @ means, 0.04 + weights @ (means - weights @ means) ** 2
+    gaussian = GaussianPreconditioning.of(np.array([mean]), np.zeros((1, 0)), np.zeros(0), variance)
+    nodes, node_weights = np.polynomial.hermite_e.hermegauss(60)
+
+    def left(v):
+        """E |exact - linear|^2 over the factor squared, by quadrature."""
+        total = 0.0
+        for weight, centre in zip(weights, means, strict=True):
+            ys = jnp.asarray(centre + np.sqrt(v + 0.04) * nodes)[:, None]
+            gap = jax.vmap(lambda y: target.posterior_mean(y, v) - gaussian.linear(y, v))(ys)
+            total += weight * node_weights @ np.asarray(gap[:, 0] ** 2) / np.sqrt(2 * np.pi)
+        return total / float(gaussian.output_scale(v)) ** 2
+
+    far, further = left(1e3), left(4e3)
+    # In float32 parameters; the third cumulant is all that is left at large v.
+    cumulant = weights @ (means - mean) ** 3
+    np.testing.assert_allclose(further * 1.0, cumulant**2 / (2 * variance**3), rtol=0.05)
+    np.testing.assert_allclose(far, further, rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("points", "rank", "match"),
+    [
+        (np.zeros((1, 3)), None, "two points"),
+        (np.ones((5, 3)), None, "vary"),
+        (POINTS, 7, "rank"),
+    ],
+)
+def test_bad_data_are_refused(points, rank, match):
+    with pytest.raises(ValueError, match=match):
+        GaussianPreconditioning.fit(points, rank)
