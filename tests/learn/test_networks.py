@@ -107,8 +107,8 @@ def denoiser():
 
 
 def test_a_batch_is_one_batch_of_convolutions(getkey):
-    ys = jr.normal(getkey(), (7, 12))
-    program = str(jax.make_jaxpr(jax.vmap(lambda y: denoiser()(y, 0.5)))(ys))
+    ys, model = jr.normal(getkey(), (7, 12)), denoiser()
+    program = str(jax.make_jaxpr(jax.vmap(lambda y: model(y, 0.5)))(ys))
     shapes = re.findall(r"f32\[([\d,]+)\] = conv_general_dilated", program)
     assert shapes
     assert all(np.prod([int(n) for n in shape.split(",")]) % 7 == 0 for shape in shapes)
@@ -124,7 +124,7 @@ def test_a_denoiser_adds_the_network_to_the_linear_denoiser(getkey):
     output = compiled(network)(shown.reshape(3, 4, 2), 0.25 * np.log(v))
     added = model.preconditioning.output_scale(jnp.float32(v)) * output.reshape(-1)
     estimate = eqx.filter_jit(lambda model, y: model(y, v))
-    np.testing.assert_allclose(estimate(model, y), linear + added, rtol=1e-5)
+    np.testing.assert_allclose(estimate(model, y), linear + added.astype(y.dtype), rtol=1e-5)
     assert estimate(model, y).dtype == y.dtype
     assert not np.allclose(estimate(model.given(0), y), estimate(model, y))
 
