@@ -31,8 +31,14 @@ LEVELS = jnp.asarray(np.linspace(0.013, 0.991, 23))
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_the_density_is_the_rate_at_which_quantiles_are_passed(name):
     levels = CONTINUOUS[name]
-    rates = jax.vmap(jax.grad(lambda level: levels.variance(level)))(LEVELS)
-    densities = jax.vmap(lambda level: levels.density(levels.variance(level)))(LEVELS)
+
+    @jax.jit
+    @jax.vmap
+    def rate_and_density(level):
+        variance, rate = jax.value_and_grad(lambda level: levels.variance(level))(level)
+        return rate, levels.density(variance)
+
+    rates, densities = rate_and_density(LEVELS)
     np.testing.assert_allclose(rates * densities, 1.0, rtol=1e-8)
     assert np.all(rates > 0)
 
@@ -87,6 +93,14 @@ def test_a_level_in_float32_gives_a_variance_in_float32(levels):
     variance = levels.variance(level)
     assert variance.dtype == jnp.float32
     np.testing.assert_allclose(variance, levels.variance(0.37), rtol=3e-5)
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_a_density_in_float32_is_that_in_float64(name):
+    variance = CONTINUOUS[name].variance(0.37)
+    got = CONTINUOUS[name].density(jnp.asarray(variance, jnp.float32))
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(got, CONTINUOUS[name].density(variance), rtol=2e-5)
 
 
 def test_stratified_levels_are_one_from_each_part_and_uniform():
