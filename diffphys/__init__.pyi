@@ -1,4 +1,4 @@
-from . import clocks as clocks, plots as plots, results as results, thermo as thermo
+from . import clocks as clocks, learn as learn, plots as plots, results as results, thermo as thermo
 from .data import LabelledData as LabelledData, load as load
 from .diffused import Diffused as Diffused
 from .experiments import (

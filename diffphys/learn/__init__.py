@@ -1,7 +1,52 @@
 """Learned scores: networks, objectives, training, and networks of others as denoisers."""
 
+from .classifier import (
+    Classifier as Classifier,
+    ClassifierConfig as ClassifierConfig,
+    TrainedClassifier as TrainedClassifier,
+    train_classifier as train_classifier,
+)
 from .configs import MLPConfig as MLPConfig, TrainingConfig as TrainingConfig, UNetConfig as UNetConfig
 from .denoiser import NetworkDenoiser as NetworkDenoiser
+from .levels import (
+    AbstractContinuousLevels as AbstractContinuousLevels,
+    AbstractLevels as AbstractLevels,
+    FlowTimeLevels as FlowTimeLevels,
+    GeometricLevels as GeometricLevels,
+    LogNormalLevels as LogNormalLevels,
+    LogUniformLevels as LogUniformLevels,
+    ProcessLevels as ProcessLevels,
+    stratified_levels as stratified_levels,
+)
 from .networks import MLP as MLP, UNet as UNet
+from .objectives import (
+    AbstractChannelObjective as AbstractChannelObjective,
+    AbstractObjective as AbstractObjective,
+    DenoisingScoreMatching as DenoisingScoreMatching,
+    FlowMatching as FlowMatching,
+    denoising_autoencoder as denoising_autoencoder,
+)
+from .phase_space import (
+    AbstractPhaseSpaceObjective as AbstractPhaseSpaceObjective,
+    FullScoreMatching as FullScoreMatching,
+    HybridScoreMatching as HybridScoreMatching,
+)
 from .preconditioning import GaussianPreconditioning as GaussianPreconditioning
+from .score_matching import (
+    AbstractProbes as AbstractProbes,
+    ImplicitScoreMatching as ImplicitScoreMatching,
+    NormalProbes as NormalProbes,
+    SignProbes as SignProbes,
+    SlicedScoreMatching as SlicedScoreMatching,
+)
 from .training import TrainedModel as TrainedModel, load as load, train as train
+from .weights import (
+    LikelihoodWeight as LikelihoodWeight,
+    ResidualWeight as ResidualWeight,
+    data_weight as data_weight,
+    flow_matching_weight as flow_matching_weight,
+    multiscale_weight as multiscale_weight,
+    noise_weight as noise_weight,
+    score_weight as score_weight,
+    velocity_weight as velocity_weight,
+)

@@ -115,7 +115,7 @@ class TrainedClassifier(eqx.Module):
 def train_classifier(
     points: Float[np.ndarray, "n d"],
     labels: Int[np.ndarray, " n"],
-    config: ClassifierConfig = ClassifierConfig(),  # noqa: B008 (frozen)
+    config: ClassifierConfig = ClassifierConfig(),
     *,
     shape: Sequence[int] | None = None,
     held_out: float = 0.1,
