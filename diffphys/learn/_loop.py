@@ -15,6 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
+from .._types import Scalar
 from .checkpoints import Checkpoints
 from .configs import TrainingConfig
 from .denoiser import NetworkDenoiser
@@ -112,7 +113,7 @@ class Loop:
         """One step: the batch's gradient, clipped and applied, and the average of the weights."""
         training, root = self.training, jr.key(self.training.seed)
 
-        def loss(weights: Any, points: Float[Array, "b d"], labels: Int[Array, " b"], key: Array) -> Array:
+        def loss(weights: Any, points: Float[Array, "b d"], labels: Int[Array, " b"], key: Array) -> Any:
             one = functools.partial(self._one, self._with(weights))
             level_key, key = jr.split(key)
             levels = stratified_levels(level_key, training.batch, jnp.float32)
@@ -131,7 +132,7 @@ class Loop:
 
         return update
 
-    def _one(self, model: NetworkDenoiser, level: Array, a: Array, label: Array, key: Array) -> Array:
+    def _one(self, model: NetworkDenoiser, level: Array, a: Array, label: Array, key: Array) -> Scalar:
         """The objective of one sample; its label is hidden now and then, so that the network learns both laws."""
         hide_key, drop_key, noise_key = jr.split(key, 3)
         if model.num_labels:

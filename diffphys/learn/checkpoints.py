@@ -57,7 +57,7 @@ class Checkpoints:
                 )
         else:
             with _whole(self.folder / _GAUSSIAN) as path, path.open("wb") as stream:
-                np.savez(stream, **arrays)
+                np.savez(stream, **dict(arrays))  # type: ignore[arg-type]
             with _whole(file) as path:
                 path.write_text(json.dumps(plain, indent=2))
         self._manager = _manager(self.folder, milestones)

@@ -150,7 +150,8 @@ def train_classifier(
     graph, weights = nnx.split(network)
     model = TrainedClassifier(graph, weights, jnp.asarray(samples.std(), jnp.float32), float("nan"))
     optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
-    state, root = optimizer.init(weights), jr.key(config.seed)
+    params: Any = weights
+    state, root = optimizer.init(params), jr.key(config.seed)
     noise = config.noise * float(samples.std())
     for step in range(config.steps):
         rows = kept[generator.integers(len(kept), size=config.batch)]
@@ -178,5 +179,5 @@ def _update(optimizer, model, weights, state, points, labels, noise, key):
 
 
 @eqx.filter_jit
-def _logits(model: TrainedClassifier, points: Float[Array, "n d"]) -> Float[Array, "n k"]:
+def _logits(model: Any, points: Float[Array | np.ndarray, "n d"]) -> Float[Array, "n k"]:
     return jax.vmap(model)(points)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import svds
 
 from .._types import Data, Scalar
 
@@ -70,8 +70,7 @@ class GaussianPreconditioning(eqx.Module):
         if rank is None or rank > dim // 4:
             eigenvalues, basis = np.linalg.eigh(centred.T @ centred / len(values))
         else:
-            operator = LinearOperator((dim, dim), lambda x: centred.T @ (centred @ x) / len(values), dtype=np.float64)
-            eigenvalues, basis = eigsh(operator, rank, v0=np.ones(dim)) if rank else (np.zeros(0), np.zeros((dim, 0)))
+            eigenvalues, basis = _leading(centred / np.sqrt(len(values)), rank)
         kept = dim if rank is None else rank
         eigenvalues, basis = np.clip(eigenvalues[::-1][:kept], 0, None), basis[:, ::-1][:, :kept]
         rest = max(0.0, total - float(eigenvalues.sum())) / max(1, dim - kept)
@@ -132,3 +131,11 @@ class GaussianPreconditioning(eqx.Module):
         """The factor $c_{out}$ of the network."""
         # The ratio first: v and the powers of it would leave float32.
         return jnp.sqrt(self.linear_error(variance)) * (self.scale / (self.scale + variance)) ** (self.decay / 2)
+
+
+def _leading(rows: Float[np.ndarray, "n d"], rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """The leading eigenvectors of `rows' rows`, ascending, without making it."""
+    if rank == 0:
+        return np.zeros(0), np.zeros((rows.shape[1], 0))
+    found: Any = svds(rows, rank, v0=np.ones(min(rows.shape)))
+    return found[1] ** 2, found[2].T

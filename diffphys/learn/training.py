@@ -24,6 +24,8 @@ from .networks import MLP, UNet
 from .objectives import AbstractObjective, DenoisingScoreMatching
 from .preconditioning import GaussianPreconditioning
 
+# What makes a Gaussian, in the order of its constructor.
+_ARRAYS = ("mean", "basis", "eigenvalues", "rest")
 _CONFIGS: dict[str, Any] = {"MLPConfig": MLPConfig, "UNetConfig": UNetConfig}
 
 
@@ -144,7 +146,7 @@ def load(folder: str | os.PathLike[str], step: int | str = "last") -> TrainedMod
     config = _CONFIGS[settings.pop("kind")]
     network = config(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
     training = TrainingConfig(**description["training"])
-    gaussian = GaussianPreconditioning.of(**arrays)
+    gaussian = GaussianPreconditioning.of(*[arrays[name] for name in _ARRAYS])
     model = _untrained(network, gaussian, tuple(description["shape"]), training.seed)
     like = {"average": model.weights, "losses": jnp.full(training.steps, jnp.nan)}
     found, state = restore(folder, {"model": like}, step)
@@ -165,7 +167,7 @@ def _untrained(network: Any, gaussian: GaussianPreconditioning, shape: tuple[int
 
 
 def _arrays(gaussian: GaussianPreconditioning) -> dict[str, np.ndarray]:
-    return {name: np.asarray(getattr(gaussian, name)) for name in ("mean", "basis", "eigenvalues", "rest")}
+    return {name: np.asarray(getattr(gaussian, name)) for name in _ARRAYS}
 
 
 def _history(losses: np.ndarray, training: TrainingConfig) -> xr.Dataset:
