@@ -22,6 +22,7 @@ FLOORS = (
     ("diffused",),
     ("samplers",),
     ("thermo",),
+    ("learn",),
     ("_journal", "data", "results"),
     ("experiments",),
     ("plots",),
