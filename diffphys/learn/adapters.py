@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from .. import _block as block
 from .._types import Data, Denoiser, Scalar
 from .outputs import AbstractOutput
-from .schedules import AbstractNetworkSchedule, Argument
+from .schedules import AbstractNetworkSchedule, Argument, times_of
 
 Network = Callable[..., Any]
 """`network(x, u)`: what it says of the state `x` at its own argument `u`. Best a pytree, its weights the leaves."""
@@ -65,9 +65,20 @@ class _Layout(eqx.Module):
         return (jnp.moveaxis(image, 0, -1) if self.channels_first else image).reshape(self.dim)
 
     def to_network(self, a: Data) -> Data:
+        """Data in the units of the network.
+
+        Raises:
+            ValueError: if they have another number of coordinates.
+        """
+        if a.shape != (self.dim,):
+            raise ValueError(
+                f"`y` needs shape ({self.dim},), one flat sample of {self.shape}. Got {a.shape}. "
+                "Do flatten images, channels last; batches are made by `jax.vmap`."
+            )
         return self.scale * a + jnp.asarray(self.offset, a.dtype)
 
     def from_network(self, a: Data) -> Data:
+        """The other way."""
         return (a - jnp.asarray(self.offset, a.dtype)) / self.scale
 
 
@@ -106,8 +117,7 @@ class AdaptedDenoiser(eqx.Module):
     @property
     def times(self) -> tuple[float, float]:
         """The Ornstein-Uhlenbeck times, at temperature 1, of `variances`."""
-        low, high = (0.5 * float(np.log1p(v)) for v in self.variances)
-        return low, high
+        return times_of(self.variances)
 
     def __call__(self, y: Data, variance: Scalar) -> Data:
         layout = self._layout

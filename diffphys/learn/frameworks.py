@@ -1,5 +1,7 @@
 """Networks of flax as plain functions of a state and an argument, their weights leaves of a pytree."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -11,17 +13,15 @@ class LinenNetwork(eqx.Module):
     """A `flax.linen` module with its variables: made by `linen_network`.
 
     Attributes:
-        module: the module.
+        apply: the `apply` of the module.
         variables: its variables, such as `{"params": ...}`.
-        apply_kwargs: what `apply` is given besides.
     """
 
-    module: linen.Module = eqx.field(static=True)
+    apply: Callable[..., Any] = eqx.field(static=True)
     variables: Any
-    apply_kwargs: dict[str, Any]
 
     def __call__(self, x: Array, argument: Array) -> Any:
-        return self.module.apply(self.variables, x, argument, **self.apply_kwargs)
+        return self.apply(self.variables, x, argument)
 
 
 class NNXNetwork(eqx.Module):
@@ -47,7 +47,8 @@ def linen_network(module: linen.Module, variables: Any, **apply_kwargs: Any) -> 
         variables: what `module.init` gave and training changed, such as `{"params": ...}`.
         apply_kwargs: for its `apply`, such as `train=False`: what puts it into evaluation.
     """
-    return LinenNetwork(module, variables, apply_kwargs)
+    # A partial is known by its identity: a module with a list among its fields has no hash.
+    return LinenNetwork(functools.partial(module.apply, **apply_kwargs), variables)
 
 
 def nnx_network(module: nnx.Module) -> NNXNetwork:

@@ -1,6 +1,7 @@
 """What a trained network sees: data scaled and noised, and its own name for how much. Schedules of indices."""
 
 import abc
+import math
 from typing import NamedTuple
 
 import equinox as eqx
@@ -48,8 +49,7 @@ class AbstractNetworkSchedule(eqx.Module):
     @property
     def times(self) -> tuple[float, float]:
         """The Ornstein-Uhlenbeck times, at temperature 1, of `variances`."""
-        low, high = (0.5 * float(np.log1p(v)) for v in self.variances)
-        return low, high
+        return times_of(self.variances)
 
     def checked(self, variance: Factor) -> Factor:
         """The variance, refused unless the network knows it; while JAX traces, the run that asks for it fails.
@@ -151,3 +151,9 @@ class DiscreteSchedule(AbstractNetworkSchedule):
 
     def level(self, argument: Argument) -> tuple[Factor, Factor]:
         return jnp.asarray(self.signals)[argument], jnp.asarray(self.noise_stds)[argument]
+
+
+def times_of(variances: tuple[float, float]) -> tuple[float, float]:
+    """The Ornstein-Uhlenbeck times, at temperature 1, of the ends of a range of noise; the last may be infinite."""
+    low, high = (0.5 * math.log1p(v) for v in variances)
+    return low, high

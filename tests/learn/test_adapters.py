@@ -276,3 +276,9 @@ def test_a_network_of_another_shape_is_refused():
 def test_options_that_do_not_fit_are_refused(options, message, unchecked):
     with pytest.raises(ValueError, match=message):
         from_network(lambda x, u: x, NoiseOutput(), DDPM, **{"shape": SHAPE} | options)
+
+
+def test_data_of_another_dimension_are_refused():
+    denoise = from_network(lambda x, u: x, NoiseOutput(), DDPM, SHAPE, offset=np.ones(DIM))
+    with pytest.raises(ValueError, match=r"`y` needs shape \(4,\), one flat sample of \(2, 1, 2\). Got \(5,\)"):
+        denoise(jnp.ones(5), 1.0)

@@ -26,9 +26,11 @@ def level(index):
 
 
 class Linen(linen.Module):
+    sizes: list[int]
+
     @linen.compact
     def __call__(self, x, index, train=True):
-        x = linen.BatchNorm(use_running_average=not train)(linen.Conv(CHANNELS, (3, 3))(x))
+        x = linen.BatchNorm(use_running_average=not train)(linen.Conv(CHANNELS, self.sizes)(x))
         return linen.Dropout(0.5, deterministic=not train)(jnp.tanh(x)) + level(index)
 
 
@@ -54,10 +56,11 @@ class Equinox(eqx.Module):
 
 
 def in_linen():
-    variables = Linen().init(jr.key(0), jnp.zeros((1, *SHAPE), jnp.float32), jnp.zeros(1, jnp.int32), train=False)
+    module = Linen([3, 3])  # A list, as a module may have: it has no hash then.
+    variables = module.init(jr.key(0), jnp.zeros((1, *SHAPE), jnp.float32), jnp.zeros(1, jnp.int32), train=False)
     params = {**variables["params"], "Conv_0": {"kernel": jnp.asarray(KERNEL), "bias": jnp.asarray(BIAS)}}
     stats = {"BatchNorm_0": {"mean": jnp.asarray(CENTRE), "var": jnp.asarray(SPREAD)}}
-    return linen_network(Linen(), {"params": params, "batch_stats": stats}, train=False), {}
+    return linen_network(module, {"params": params, "batch_stats": stats}, train=False), {}
 
 
 def in_nnx():

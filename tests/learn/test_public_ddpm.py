@@ -52,9 +52,9 @@ def images(lab, name, count):
 
 @functools.cache
 def moments(lab):
-    train = images(lab, "train", 20_000)
+    train = images(lab, "train", 10_000)
     mean = train.mean(0)
-    return mean, *np.linalg.eigh((train - mean).T @ (train - mean) / len(train))
+    return mean, (train - mean).T @ (train - mean) / len(train)
 
 
 def errors(lab, index, count):
@@ -63,8 +63,8 @@ def errors(lab, index, count):
     std = np.exp(0.5 * SCHEDULE.log_variances[index]) / 2
     y = a + std * noise
     found = batched(adapted(lab), jnp.asarray(y, jnp.float32), jnp.float32(std**2))
-    mean, spectrum, basis = moments(lab)
-    linear = mean + ((y - mean) @ basis * (spectrum / (spectrum + std**2))) @ basis.T
+    mean, cov = moments(lab)
+    linear = mean + np.linalg.solve(cov + std**2 * np.eye(784), cov @ (y - mean).T).T
     return [np.mean(((y - np.asarray(e, float)) / std - noise) ** 2, axis=1) for e in (found, linear)]
 
 
@@ -78,7 +78,7 @@ def check(lab, index, count):
     assert (-gain if index >= 500 else gain).mean() > 4 * gain.std() / count**0.5
 
 
-@pytest.mark.parametrize("index", KNOWN)
+@pytest.mark.parametrize("index", [20, 300, 900])
 def test_a_public_network_makes_its_known_errors_and_is_worse_than_linear_late(lab, index):
     check(lab, index, 250)
 
