@@ -1,0 +1,228 @@
+"""Networks of any kind of output and schedule as denoisers, and denoisers as such networks."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, ArrayLike, Float, Int
+
+from .. import _block as block
+from .._types import Data, Denoiser, Scalar
+from .outputs import AbstractOutput
+from .schedules import AbstractNetworkSchedule, Argument, times_of
+
+Network = Callable[..., Any]
+"""`network(x, u)`: what it says of the state `x` at its own argument `u`. Best a pytree, its weights the leaves."""
+
+
+class _Layout(eqx.Module):
+    r"""How the network holds the data: its axes, its type, and its units, $a_{network} = scale\; a + offset$."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    batched: bool = eqx.field(static=True)
+    channels_first: bool = eqx.field(static=True)
+    dtype: np.dtype = eqx.field(static=True)
+    scale: float = eqx.field(static=True)
+    offset: Float[Array | np.ndarray, ""] | Float[Array | np.ndarray, " d"]
+
+    def __check_init__(self):
+        if not self.shape or min(self.shape) < 1:
+            raise ValueError(f"`shape` needs the axes of one sample, each of 1 or more. Got {self.shape}.")
+        if self.channels_first and len(self.shape) < 2:
+            raise ValueError(
+                f"`channels_first` needs a `shape` with channels last, such as (height, width, channels). "
+                f"Got {self.shape}. The network's own axes follow from it."
+            )
+        if not 0 < self.scale < math.inf:
+            raise ValueError(f"`scale` needs a finite number > 0. Got {self.scale}. Do say the units of the network.")
+        if self.offset.shape not in ((), (self.dim,)):
+            raise ValueError(
+                f"`offset` needs to be one number or of shape ({self.dim},), flat as the data are. "
+                f"Got {self.offset.shape}. Do flatten it, channels last."
+            )
+
+    @property
+    def dim(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes of one sample as the network has them."""
+        return (self.shape[-1], *self.shape[:-1]) if self.channels_first else self.shape
+
+    def fold(self, flat: Data) -> Array:
+        """A flat sample, channels last, as the network has it."""
+        image = flat.reshape(self.shape)
+        return jnp.moveaxis(image, -1, 0) if self.channels_first else image
+
+    def flatten(self, image: Array) -> Data:
+        """The other way."""
+        return (jnp.moveaxis(image, 0, -1) if self.channels_first else image).reshape(self.dim)
+
+    def to_network(self, a: Data) -> Data:
+        """Data in the units of the network.
+
+        Raises:
+            ValueError: if they have another number of coordinates.
+        """
+        if a.shape != (self.dim,):
+            raise ValueError(
+                f"`y` needs shape ({self.dim},), one flat sample of {self.shape}. Got {a.shape}. "
+                "Do flatten images, channels last; batches are made by `jax.vmap`."
+            )
+        return self.scale * a + jnp.asarray(self.offset, a.dtype)
+
+    def from_network(self, a: Data) -> Data:
+        """The other way."""
+        return (a - jnp.asarray(self.offset, a.dtype)) / self.scale
+
+
+class AdaptedDenoiser(eqx.Module):
+    """A network as a denoiser: made by `from_network`, which says what it does.
+
+    Attributes:
+        network: the network; its arrays are leaves.
+        output: what it says.
+        schedule: the states that it knows.
+    """
+
+    network: Network
+    output: AbstractOutput
+    schedule: AbstractNetworkSchedule
+    _layout: _Layout
+
+    def __check_init__(self):
+        axes, batch = self._layout.axes, (1,) if self._layout.batched else ()
+        x = jax.ShapeDtypeStruct((*batch, *axes), self._layout.dtype)
+        argument = jax.eval_shape(lambda: self.schedule.locate(jnp.ones((), self._layout.dtype)).argument)
+        found = eqx.filter_eval_shape(self.network, x, jax.ShapeDtypeStruct(batch, argument.dtype))
+        if getattr(found, "shape", None) != x.shape:
+            got = getattr(found, "shape", type(found).__name__)
+            raise ValueError(
+                f"`network` needs to return an array of the shape of its state, {x.shape}. Got {got}. "
+                "Do wrap it, so that it returns one output; say `channels_first` or `batched` if its axes are others."
+            )
+
+    @property
+    def variances(self) -> tuple[float, float]:
+        """The lowest and the highest noise variance v that it may be asked for, in the units of the data."""
+        low, high = self.schedule.variances
+        return low / self._layout.scale**2, high / self._layout.scale**2
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """The Ornstein-Uhlenbeck times, at temperature 1, of `variances`."""
+        return times_of(self.variances)
+
+    def __call__(self, y: Data, variance: Scalar) -> Data:
+        layout = self._layout
+        variance = self.schedule.checked(layout.scale**2 * jnp.asarray(variance, y.dtype))
+        argument, signal, noise_std = self.schedule.locate(variance)
+        x = signal * layout.to_network(y)
+        given = layout.fold(x).astype(layout.dtype)
+        if jnp.issubdtype(argument.dtype, jnp.floating):
+            argument = argument.astype(layout.dtype)
+        if layout.batched:
+            said = self.network(given[None], argument[None])[0]
+        else:
+            said = self.network(given, argument)
+        return layout.from_network(self.output.estimate(layout.flatten(said).astype(y.dtype), x, signal, noise_std))
+
+
+class AdaptedNetwork(eqx.Module):
+    """A denoiser as a network: made by `to_network`, which says what it does.
+
+    Attributes:
+        denoise: the denoiser.
+        output: what the network says.
+        schedule: the states that it is shown.
+    """
+
+    denoise: Denoiser
+    output: AbstractOutput
+    schedule: AbstractNetworkSchedule
+    _layout: _Layout
+
+    def __call__(
+        self, x: Float[Array, "..."], argument: Float[Array, "..."] | Int[Array, "..."]
+    ) -> Float[Array, "..."]:
+        return jax.vmap(self._one)(x, argument) if self._layout.batched else self._one(x, argument)
+
+    def _one(self, image: Float[Array, "..."], argument: Argument) -> Float[Array, "..."]:
+        layout, x = self._layout, self._layout.flatten(image)
+        if jnp.issubdtype(argument.dtype, jnp.floating):
+            argument = argument.astype(x.dtype)
+        signal, noise_std = (part.astype(x.dtype) for part in self.schedule.level(argument))
+        y, noise_level = layout.from_network(x / signal), noise_std / signal / layout.scale
+        a = layout.to_network(self.denoise(y, noise_level * noise_level))
+        return layout.fold(self.output.prediction(a, x, signal, noise_std))
+
+
+def from_network(
+    network: Network,
+    output: AbstractOutput,
+    schedule: AbstractNetworkSchedule,
+    shape: tuple[int, ...],
+    *,
+    batched: bool = True,
+    channels_first: bool = False,
+    scale: float = 1.0,
+    offset: ArrayLike = 0.0,
+    dtype: DTypeLike = jnp.float32,
+) -> AdaptedDenoiser:
+    r"""A trained network, of whatever output and schedule, as a denoiser `(y, v) -> estimate of a`.
+
+    The state $x = \alpha\,y$ is shown to the network at the u where $\sigma^2 / \alpha^2 = v$, and what it says of x is
+    turned into the estimate of `a`. It is one sample a call; under `jax.vmap` many samples become one batched call.
+
+    Compile it with `eqx.filter_jit`, or inside a function: it is a pytree, and its weights are not constants then.
+    Networks of `flax` are made callable by `linen_network` and `nnx_network`; those of `equinox` are so already.
+
+    Args:
+        network: called as `network(x, u)`, with a batch axis on both if it is `batched`. It returns the shape of x.
+        output: what it says.
+        schedule: what it was trained on: of noise over signal, and of u.
+        shape: one sample, channels last: (height, width, channels), or (d,). `y` is that flat.
+        batched: whether the network takes a batch axis, and an argument u for each of it.
+        channels_first: whether the network has the last axis of `shape` first.
+        scale: of the data in the network's units, $a_{network} = scale\; a + offset$, > 0; v goes by its square.
+        offset: the same number for each coordinate, or flat, one for each. Where data in [0, 1] were centred by a mean,
+            and the network takes [-1, 1]: scale 2, and offset 2 mean - 1.
+        dtype: of x, and of a u that is no index. Outside the network all is in the dtype of `y`.
+
+    Returns:
+        The denoiser. Its `variances` and `times` say where it may be asked: it refuses v outside.
+
+    Raises:
+        ValueError: if the network does not return the shape of its state, or an argument does not fit.
+    """
+    layout = _Layout(tuple(shape), batched, channels_first, np.dtype(dtype), float(scale), block.parameter(offset))
+    return AdaptedDenoiser(network, output, schedule, layout)
+
+
+def to_network(
+    denoise: Denoiser,
+    output: AbstractOutput,
+    schedule: AbstractNetworkSchedule,
+    shape: tuple[int, ...],
+    *,
+    batched: bool = True,
+    channels_first: bool = False,
+    scale: float = 1.0,
+    offset: ArrayLike = 0.0,
+) -> AdaptedNetwork:
+    r"""A denoiser as the network `(x, u) -> output` of a schedule: what a perfectly trained one would say.
+
+    The inverse of `from_network`, with the same arguments; computed in the dtype of x. It gives other libraries an
+    exact network to sample from, and tests one to adapt. u must be where $\alpha > 0$ and $\sigma > 0$.
+
+    Raises:
+        ValueError: if an argument does not fit.
+    """
+    layout = _Layout(tuple(shape), batched, channels_first, np.dtype(float), float(scale), block.parameter(offset))
+    return AdaptedNetwork(denoise, output, schedule, layout)
