@@ -1,5 +1,11 @@
 """Learned scores: networks, objectives, training, and networks of others as denoisers."""
 
+from .adapters import (
+    AdaptedDenoiser as AdaptedDenoiser,
+    AdaptedNetwork as AdaptedNetwork,
+    from_network as from_network,
+    to_network as to_network,
+)
 from .classifier import (
     Classifier as Classifier,
     ClassifierConfig as ClassifierConfig,
@@ -7,7 +13,15 @@ from .classifier import (
     train_classifier as train_classifier,
 )
 from .configs import MLPConfig as MLPConfig, TrainingConfig as TrainingConfig, UNetConfig as UNetConfig
+from .continuous import (
+    CosineSchedule as CosineSchedule,
+    EDMSchedule as EDMSchedule,
+    ExplodingSchedule as ExplodingSchedule,
+    StraightSchedule as StraightSchedule,
+    VariancePreservingSchedule as VariancePreservingSchedule,
+)
 from .denoiser import NetworkDenoiser as NetworkDenoiser
+from .frameworks import linen_network as linen_network, nnx_network as nnx_network
 from .levels import (
     AbstractContinuousLevels as AbstractContinuousLevels,
     AbstractLevels as AbstractLevels,
@@ -26,12 +40,26 @@ from .objectives import (
     FlowMatching as FlowMatching,
     denoising_autoencoder as denoising_autoencoder,
 )
+from .outputs import (
+    AbstractOutput as AbstractOutput,
+    AngularVelocityOutput as AngularVelocityOutput,
+    DataOutput as DataOutput,
+    FlowVelocityOutput as FlowVelocityOutput,
+    NoiseOutput as NoiseOutput,
+    ResidualOutput as ResidualOutput,
+    ScoreOutput as ScoreOutput,
+)
 from .phase_space import (
     AbstractPhaseSpaceObjective as AbstractPhaseSpaceObjective,
     FullScoreMatching as FullScoreMatching,
     HybridScoreMatching as HybridScoreMatching,
 )
 from .preconditioning import GaussianPreconditioning as GaussianPreconditioning
+from .schedules import (
+    AbstractNetworkSchedule as AbstractNetworkSchedule,
+    DiscreteSchedule as DiscreteSchedule,
+    Level as Level,
+)
 from .score_matching import (
     AbstractProbes as AbstractProbes,
     ImplicitScoreMatching as ImplicitScoreMatching,
@@ -49,33 +77,4 @@ from .weights import (
     noise_weight as noise_weight,
     score_weight as score_weight,
     velocity_weight as velocity_weight,
-"""Learned denoisers: networks of any kind, adapted."""
-
-from .adapters import (
-    AdaptedDenoiser as AdaptedDenoiser,
-    AdaptedNetwork as AdaptedNetwork,
-    from_network as from_network,
-    to_network as to_network,
-)
-from .continuous import (
-    CosineSchedule as CosineSchedule,
-    EDMSchedule as EDMSchedule,
-    ExplodingSchedule as ExplodingSchedule,
-    StraightSchedule as StraightSchedule,
-    VariancePreservingSchedule as VariancePreservingSchedule,
-)
-from .frameworks import linen_network as linen_network, nnx_network as nnx_network
-from .outputs import (
-    AbstractOutput as AbstractOutput,
-    AngularVelocityOutput as AngularVelocityOutput,
-    DataOutput as DataOutput,
-    FlowVelocityOutput as FlowVelocityOutput,
-    NoiseOutput as NoiseOutput,
-    ResidualOutput as ResidualOutput,
-    ScoreOutput as ScoreOutput,
-)
-from .schedules import (
-    AbstractNetworkSchedule as AbstractNetworkSchedule,
-    DiscreteSchedule as DiscreteSchedule,
-    Level as Level,
 )
