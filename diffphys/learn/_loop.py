@@ -111,7 +111,7 @@ class Loop:
     @functools.cached_property
     def _update(self) -> Callable[..., State]:
         """One step: the batch's gradient, clipped and applied, and the average of the weights."""
-        training, root = self.training, jr.key(self.training.seed)
+        training = self.training
 
         def loss(weights: Any, points: Float[Array, "b d"], labels: Int[Array, " b"], key: Array) -> Any:
             one = functools.partial(self._one, self._with(weights))
@@ -122,7 +122,9 @@ class Loop:
 
         @functools.partial(jax.jit, donate_argnums=0)
         def update(state: State, step: Array, points: Array, labels: Array) -> State:
-            value, gradient = jax.value_and_grad(loss)(state.weights, points, labels, jr.fold_in(root, step))
+            value, gradient = jax.value_and_grad(loss)(
+                state.weights, points, labels, jr.fold_in(jr.key(training.seed), step)
+            )
             change, optimizer = self.optimizer.update(gradient, state.optimizer, state.weights)
             weights = optax.apply_updates(state.weights, change)
             # The first weights are soon forgotten.

@@ -140,17 +140,19 @@ def _manager(folder: pathlib.Path, milestones: tuple[int, ...], *, create: bool 
 
 
 def _restore(manager: Any, folder: pathlib.Path, like: Any, step: int | None) -> Any:
-    parts = {
-        name: ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, item))
-        for name, item in like.items()
-    }
-    try:
-        return manager.restore(step, args=ocp.args.Composite(**parts))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"`checkpoint` needs states of the network that `{folder / _DESCRIPTION}` describes. Got those of another "
-            f"architecture: {str(error).splitlines()[0][:300]}"
-        ) from None
+    wanted = {name: jax.tree.map(ocp.utils.to_shape_dtype_struct, item) for name, item in like.items()}
+    found = manager.item_metadata(step)
+    for name, item in wanted.items():
+        theirs, ours = ([(jax.tree_util.keystr(path), tuple(leaf.shape)) for path, leaf in jax.tree.leaves_with_path(tree)]
+                        for tree in (found[name], item))  # fmt: skip
+        other = sorted({shape for _, shape in theirs} ^ {shape for _, shape in ours})
+        if len(theirs) != len(ours) or other:
+            raise ValueError(
+                f"`checkpoint` needs states of the network that `{folder / _DESCRIPTION}` describes. Got those of another "
+                f"architecture: {len(theirs)} arrays there, {len(ours)} here; shapes of only one of them: {other[:6]}."
+            )
+    parts = {name: ocp.args.StandardRestore(item) for name, item in wanted.items()}
+    return manager.restore(step, args=ocp.args.Composite(**parts))
 
 
 def _steps_in(folder: pathlib.Path) -> list[int]:

@@ -151,12 +151,12 @@ def train_classifier(
     model = TrainedClassifier(graph, weights, jnp.asarray(samples.std(), jnp.float32), float("nan"))
     optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
     params: Any = weights
-    state, root = optimizer.init(params), jr.key(config.seed)
+    state = optimizer.init(params)
     noise = config.noise * float(samples.std())
     for step in range(config.steps):
         rows = kept[generator.integers(len(kept), size=config.batch)]
-        weights, state = _update(optimizer, model, weights, state, samples[rows], codes[rows], noise,
-                                 jr.fold_in(root, step))  # fmt: skip
+        weights, state = _update(optimizer, model, weights, state, samples[rows], codes[rows], noise, config.seed,
+                                 np.int32(step))  # fmt: skip
     model = eqx.tree_at(lambda tree: tree.weights, model, weights)
     if not len(rest):
         return model
@@ -166,11 +166,11 @@ def train_classifier(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _update(optimizer, model, weights, state, points, labels, noise, key):
+def _update(optimizer, model, weights, state, points, labels, noise, seed, step):
     """One step of the cross-entropy of a batch."""
 
     def loss(weights):
-        seen = points + noise * jr.normal(key, points.shape, points.dtype)
+        seen = points + noise * jr.normal(jr.fold_in(jr.key(seed), step), points.shape, points.dtype)
         logs = jax.vmap(eqx.tree_at(lambda tree: tree.weights, model, weights))(seen)
         return -jnp.mean(jnp.take_along_axis(logs, labels[:, None], 1))
 

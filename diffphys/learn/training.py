@@ -111,7 +111,7 @@ def train(
     if checkpoint is not None:
         kept = Checkpoints(checkpoint, everything, _arrays(gaussian), milestones=tuple(milestones), resume=resume)
     average = jax.tree.map(jnp.copy, model.weights)
-    state = State(model.weights, average, optimizer.init(model.weights), jnp.full(training.steps, jnp.nan))
+    state = State(model.weights, average, optimizer.init(model.weights), jnp.zeros(training.steps, jnp.float32))
     mesh = jax.sharding.Mesh(np.array(jax.devices()), ("samples",))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     state = jax.device_put(state, everywhere)
@@ -127,7 +127,7 @@ def train(
         if kept is not None:
             kept.close()
     denoiser = eqx.tree_at(lambda tree: tree.weights, model, state.average)
-    history = _history(np.asarray(state.losses), training)
+    history = _history(np.asarray(state.losses), training, training.steps)
     return TrainedModel(denoiser, history, everything, training.steps)
 
 
@@ -148,10 +148,10 @@ def load(folder: str | os.PathLike[str], step: int | str = "last") -> TrainedMod
     training = TrainingConfig(**description["training"])
     gaussian = GaussianPreconditioning.of(*[arrays[name] for name in _ARRAYS])
     model = _untrained(network, gaussian, tuple(description["shape"]), training.seed)
-    like = {"average": model.weights, "losses": jnp.full(training.steps, jnp.nan)}
+    like = {"average": model.weights, "losses": jnp.zeros(training.steps, jnp.float32)}
     found, state = restore(folder, {"model": like}, step)
     denoiser = eqx.tree_at(lambda tree: tree.weights, model, state["model"]["average"])
-    return TrainedModel(denoiser, _history(np.asarray(state["model"]["losses"]), training), description, found)
+    return TrainedModel(denoiser, _history(np.asarray(state["model"]["losses"]), training, found), description, found)
 
 
 def _adam(training: TrainingConfig) -> optax.GradientTransformation:
@@ -170,10 +170,10 @@ def _arrays(gaussian: GaussianPreconditioning) -> dict[str, np.ndarray]:
     return {name: np.asarray(getattr(gaussian, name)) for name in _ARRAYS}
 
 
-def _history(losses: np.ndarray, training: TrainingConfig) -> xr.Dataset:
+def _history(losses: np.ndarray, training: TrainingConfig, steps: int) -> xr.Dataset:
     return dataset(
-        {"loss": ("step", losses, {"long_name": "objective of the batch"})},
-        {"step": ("step", np.arange(len(losses)))},
+        {"loss": ("step", losses[:steps], {"long_name": "objective of the batch"})},
+        {"step": ("step", np.arange(steps))},
         experiment="training", seed=training.seed, parameters=dataclasses.asdict(training),
     )  # fmt: skip
 

@@ -124,7 +124,7 @@ def test_a_denoiser_adds_the_network_to_the_linear_denoiser(getkey):
     output = compiled(network)(shown.reshape(3, 4, 2), 0.25 * np.log(v))
     added = model.preconditioning.output_scale(jnp.float32(v)) * output.reshape(-1)
     estimate = eqx.filter_jit(lambda model, y: model(y, v))
-    np.testing.assert_allclose(estimate(model, y), linear + added.astype(y.dtype), rtol=1e-5)
+    np.testing.assert_allclose(estimate(model, y), linear + added.astype(y.dtype), atol=1e-6)
     assert estimate(model, y).dtype == y.dtype
     assert not np.allclose(estimate(model.given(0), y), estimate(model, y))
 
