@@ -9,6 +9,7 @@ from .experiments import (
     diagram as diagram,
     error_bound as error_bound,
     gaussian_regimes as gaussian_regimes,
+    information as information,
     late_start as late_start,
     path_divergence as path_divergence,
     prior_mismatch as prior_mismatch,

@@ -7,6 +7,7 @@ from .curie_weiss import curie_weiss as curie_weiss
 from .diagram import diagram as diagram
 from .error_bound import error_bound as error_bound
 from .gaussian_regimes import ESTIMATORS as ESTIMATORS, gaussian_regimes as gaussian_regimes
+from .information import information as information
 from .late_start import late_start as late_start
 from .path_divergence import path_divergence as path_divergence
 from .prior_mismatch import prior_mismatch as prior_mismatch
