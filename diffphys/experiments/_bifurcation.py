@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import make_smoothing_spline
 
-# The fewest times of a smoothing spline, points of the search, draws of the bootstrap, and its 95 % interval.
-_FEWEST, _FINE, _DRAWS, _TAILS = 5, 1001, 400, (0.025, 0.975)
+# The fewest times of a smoothing spline, draws of the bootstrap, and its 95 % interval.
+_FEWEST, _DRAWS, _TAILS = 5, 400, (0.025, 0.975)
 
 
 def bifurcation(
@@ -13,29 +13,39 @@ def bifurcation(
 ) -> tuple[Float[np.ndarray, "curves times"], Float[np.ndarray, "curves 3"]]:
     """The curvature of mean curves, and the time at which it is largest with its bootstrap interval over repeats.
 
-    The spline is linear in the values: its second derivative is one matrix. All is nan with fewer than five times. A
-    time is nan where the curve bends most within the first or the last gap: the spline is straight beyond the ends, so
-    that the curve may well bend more there. An interval is nan if more than its tails of the bootstrapped curves do so.
+    The spline is linear in the values: its second derivative is one matrix. That is linear between times, so its top is
+    that of the parabola through the largest and its neighbours. All is nan with fewer than five times. A time is nan
+    where the curve bends most at one of the first or last two times: the spline is straight beyond the ends, so that
+    the curve may well bend more there. An interval is nan if more than its tails of the bootstrapped curves do so.
     """
-    count, repeats, _ = curves.shape
-    if len(times) < _FEWEST:
-        return np.full((count, len(times)), np.nan), np.full((count, 3), np.nan)
+    count, repeats, number = curves.shape
+    if number < _FEWEST:
+        return np.full((count, number), np.nan), np.full((count, 3), np.nan)
     order = np.argsort(times)
     knots = times[order]
     # The kernel of a smoothing spline is as wide as the fourth root of its penalty over the density of points.
-    penalty = width**4 * (len(times) - 1) / (knots[-1] - knots[0])
-    bends = [make_smoothing_spline(knots, one, lam=penalty).derivative(2) for one in np.eye(len(times))[:, order]]
-    fine = np.linspace(knots[0], knots[-1], _FINE)
-    matrix = np.stack([bend(fine) for bend in bends])
-
-    def tops(means: np.ndarray) -> np.ndarray:
-        found = fine[np.argmax(means @ matrix, axis=-1)]
-        return np.where((knots[1] <= found) & (found <= knots[-2]), found, np.nan)
-
-    means = curves.mean(1)
+    penalty = width**4 * (number - 1) / (knots[-1] - knots[0])
+    matrix = np.stack([make_smoothing_spline(knots, one, lam=penalty).derivative(2)(knots) for one in np.eye(number)])
+    means = curves[..., order].mean(1)
     picks = np.random.default_rng(0).integers(repeats, size=(_DRAWS, repeats))
-    drawn = np.stack([tops(own[picks].mean(1)) for own in curves])
+    tops = _tops(knots, means @ matrix)
+    drawn = np.stack([_tops(knots, own[picks].mean(1) @ matrix) for own in curves[..., order]])
     ends = np.full((count, 2), np.nan)
-    sound = np.isfinite(tops(means)) & (np.mean(np.isnan(drawn), axis=1) <= 2 * _TAILS[0])
-    ends[sound] = np.nanquantile(drawn[sound], _TAILS, axis=1).T
-    return means @ np.stack([bend(times) for bend in bends]), np.column_stack([tops(means), ends])
+    sound = np.isfinite(tops) & (np.mean(np.isnan(drawn), axis=1) <= 2 * _TAILS[0])
+    if sound.any():
+        ends[sound] = np.nanquantile(drawn[sound], _TAILS, axis=1).T
+    return (means @ matrix)[:, np.argsort(order)], np.column_stack([tops, ends])
+
+
+def _tops(knots: Float[np.ndarray, " times"], bends: Float[np.ndarray, "rows times"]) -> Float[np.ndarray, " rows"]:
+    """Where each row is largest, by parabolas; nan at the ends and next to them."""
+    place = np.argmax(bends, axis=1)
+    inside = np.clip(place, 1, len(knots) - 2)
+    rows = np.arange(len(bends))
+    here, left, right = knots[inside], knots[inside - 1], knots[inside + 1]
+    rise = (bends[rows, inside] - bends[rows, inside - 1]) / (here - left)
+    fall = (bends[rows, inside + 1] - bends[rows, inside]) / (right - here)
+    # The slope goes from one to the other between the middles of the two gaps.
+    bend = np.where(fall < rise, fall - rise, -1.0)
+    found = 0.5 * (left + here) - rise * 0.5 * (right - left) / bend
+    return np.where((place > 1) & (place < len(knots) - 2), found, np.nan)

@@ -67,9 +67,10 @@ def gaussian_start(
     it. The time at which the quality turns bad, where its second derivative in t is largest, estimates the
     bifurcation.
 
-    The second derivative is that of a cubic smoothing spline of the mean over repeats; times at which it is largest
-    within the first or last gap of `times` are nan, for it may be larger beyond. A quality that diverges at the data,
-    as a relative entropy of point masses does, bends most at the least time, and estimates nothing.
+    The second derivative is that of a cubic smoothing spline of the mean over repeats; where it is largest at one of
+    the first or last two of `times` the estimate is nan, for it may be larger beyond. It lies below the critical times:
+    the relative entropy of the start itself, for two distant classes, bends most at the separation 1.985, log 1.985 =
+    0.686 below the zero of the score; for two points at distance 1 it diverges at the data, and bends ever more.
 
     Args:
         data: points, (n, d), or a target: moments are exact for Gaussians, mixtures and data sets.
@@ -98,9 +99,9 @@ def gaussian_start(
         `quality` with `quality_stderr` over repeats, its `curvature`; without `t`, `bifurcation_time` with its 95 %
         interval `_low` and `_high`, by bootstrap over repeats. On (`sampler`, `steps`): `evaluations` of the denoiser.
         Where known in closed form, for two Gaussian classes and Gaussians: `start_divergence` on (`start`, `t`), the
-        relative entropy of P_t with respect to the start. For a Gaussian target and its own denoiser, without `measure`:
-        `generated_kullback_leibler` and `generated_wasserstein`, squared, from the target at the noise of `stop`, exact,
-        nan for samplers with a memory. Attributes: the critical times of two equal isotropic classes.
+        relative entropy of P_t with respect to the start. For a Gaussian target and its own denoiser, without
+        `measure`: `generated_kullback_leibler` and `generated_wasserstein`, squared, from the target at the noise of
+        `stop`, exact, nan for samplers with a memory. Attributes: the critical times of two equal isotropic classes.
 
     Raises:
         ValueError: for times, counts or keys that mean nothing, `stop` not below all times, points without a denoiser,
@@ -130,14 +131,17 @@ def gaussian_start(
     variables: Variables = {
         "evaluations": (("sampler", "steps"), np.array([[s.calls(n) for n in steps] for s in made.values()]))
     }
-    variables |= _exact(data, process, times, samplers, grids, law, is_own and not denoised)
+    variables |= _exact(data, process, times, samplers, grids, law, is_own=is_own and not denoised)
     if quality:
         dtype = _dtype_of(data)
         end = jax.tree.map(lambda leaf: leaf[0], place(process.table(np.array([stop])), dtype))
-        generate = partial(_generate, law.placed(dtype), end, jr.split(key, repeats * samples), chunk, denoised)
+        generate = partial(_generate, law.placed(dtype), end, key, repeats * samples, chunk, denoised)
+        journal = _journal(
+            checkpoint, (law, denoise, seed_of(key)), samplers, grids, quality, samples=samples, denoised=denoised
+        )
         found = _qualities(
-            generate, made, grids, process, times, quality, dtype, repeats,
-            _journal(checkpoint, (law, denoise, seed_of(key)), samplers, grids, quality, samples, denoised), progress,
+            generate, made, grids, process, times, quality, dtype=dtype, repeats=repeats, journal=journal,
+            progress=progress,
         )  # fmt: skip
         variables |= _summary(times, found, width)
     attrs: dict[str, Any] = {
@@ -164,6 +168,7 @@ def _exact(
     samplers: Mapping[str, MakeSampler],
     grids: Mapping[int, Sequence[np.ndarray]],
     law: NormalLaw,
+    *,
     is_own: bool,
 ) -> Variables:
     """What needs no samples."""
@@ -180,7 +185,7 @@ def _exact(
     return variables
 
 
-def _journal(checkpoint, tree: Any, samplers, grids, quality, samples: int, denoised: bool) -> Journal | None:
+def _journal(checkpoint, tree: Any, samplers, grids, quality, *, samples: int, denoised: bool) -> Journal | None:
     if checkpoint is None:
         return None
     config = {
@@ -197,6 +202,7 @@ def _qualities(
     process: AbstractProcess,
     times: np.ndarray,
     quality: Mapping[str, Quality],
+    *,
     dtype: Any,
     repeats: int,
     journal: Journal | None,
@@ -224,7 +230,8 @@ def _qualities(
 def _generate(
     law: NormalLaw,
     end: Kernel,
-    keys: Array,
+    root: PRNGKey,
+    number: int,
     chunk: int,
     denoised: bool,
     sampler: AbstractSampler,
@@ -234,16 +241,21 @@ def _generate(
 ) -> Float[Array, "m d"]:
     """Generated samples; `share` is 1 for a start from the Gaussian of the data, 0 for one without data."""
 
-    def one(key):
-        data_key, start_key, noise_key = jr.split(key, 3)
+    def one(i):
+        # Addressed, not drawn in sequence: the same noise wherever and however a sample starts.
+        data_key, start_key, noise_key = jr.split(jr.fold_in(root, i), 3)
         dtype = law.mean.dtype
-        clean = share * law.draw(jr.normal(data_key, law.eigenvalues.shape, dtype))
+        clean = jnp.asarray(share, dtype) * law.draw(jr.normal(data_key, law.eigenvalues.shape, dtype))
         z = start.noised(clean, jr.normal(start_key, (*np.shape(start.mean), *clean.shape), dtype))
         z = run(sampler, rows, z, noise_of(sampler, noise_key, z))
         y, variance = end.observe(z)
         return sampler.denoise(y, variance) if denoised else y
 
-    return jax.lax.map(one, keys, batch_size=chunk)
+    chunk = min(chunk, number)
+    # The last chunk is padded: a remainder would be compiled apart.
+    indices = jnp.arange(-(-number // chunk) * chunk, dtype=jnp.int32).reshape(-1, chunk)
+    found = jnp.asarray(jax.lax.map(jax.vmap(one), indices))
+    return found.reshape(-1, found.shape[-1])[:number]
 
 
 def _summary(times: np.ndarray, found: np.ndarray, width: float) -> Variables:

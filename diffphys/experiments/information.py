@@ -1,10 +1,11 @@
-"""What a denoiser knows of the data: information by I-MMSE, the collapse time that follows, and what is learned by heart.
+"""What a denoiser knows of the data: information by I-MMSE, the collapse time it implies, what is learned by heart.
 
 The information that noisy observations carry is an integral of mean square errors, and those of any denoiser are
 measured on points: so the collapse of a population has a bound that needs neither its density nor its weights.
 """
 
 import pathlib
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -95,9 +96,9 @@ def information(
         progress: whether to show a bar.
 
     Returns:
-        A dataset on `t`: `information` in nats and `excess_entropy`, $1 - I / \log n = f / \alpha$, with `_stderr`, that
-        of the noise at fixed points, and `_stderr_data`, that of the points; `information_linear` in closed form. On
-        `variance`, the nodes, with `node_time`: `mse` and `integrand`, the information a unit of log v, with the
+        A dataset on `t`: `information` in nats and `excess_entropy`, $1 - I / \log n = f / \alpha$, with `_stderr`,
+        that of the noise at fixed points, and `_stderr_data`, that of the points; `information_linear` in closed form.
+        On `variance`, the nodes, with `node_time`: `mse` and `integrand`, the information a unit of log v, with the
         stderr of both. With `training` the same under `_training`; `generalisation_gap` on `variance`, the difference
         of the integrands, and on `t` its integral `generalisation_gap_integral`, whose stderr holds both errors.
         Attributes: `collapse_time` with its 95 % interval `_low` and `_high`, nan where f does not cross 0 within the
@@ -123,16 +124,21 @@ def information(
         raise ValueError("`data` needs points that differ. Got one point many times. Pass the points of a population.")
     levels = _quadrature(variances, _REACH * float(law.eigenvalues[0]), nodes)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
-    found = _measure("information", denoise, points, law, levels, variances, noise_key, draws, runner)
+    measure = partial(_measure, variances=variances, key=noise_key, draws=draws, runner=runner)
+    found = measure("information", denoise, points, law, levels)
     variables = _curves(found, levels, count, "")
     variables["information_linear"] = ("t", thermo.log_capacity(variances, law.eigenvalues))
     if seen is not None:
         rows = np.resize(np.asarray(jr.permutation(choice_key, len(seen))), len(points))
-        known = _measure(
-            "information-training", denoise, seen[rows], law, levels, variances, noise_key, draws, runner
-        )
+        known = measure("information-training", denoise, seen[rows], law, levels)
         variables |= _curves(known, levels, count, "_training") | _gap(found, known, levels)
-    attrs: dict[str, Any] = {"count": count, "points": len(points), "d": points.shape[1], "draws": draws, "nodes": nodes}
+    attrs: dict[str, Any] = {
+        "count": count,
+        "points": len(points),
+        "d": points.shape[1],
+        "draws": draws,
+        "nodes": nodes,
+    }
     attrs |= _collapse(process, found, law, levels, variances, count)
     ds = experiment_dataset("information", process, times, variables, attrs, key)
     node_times = [process.time_of_variance(float(v)) for v in levels.variances]
@@ -199,6 +205,7 @@ def _measure(
     points: np.ndarray,
     law: NormalLaw,
     levels: _Levels,
+    *,
     variances: np.ndarray,
     key: PRNGKey,
     draws: int,

@@ -57,9 +57,9 @@ def memorisation(
 
     Returns:
         A dataset on `sample`: `nearest_distance`, `second_distance`, `ratio` and the index `nearest`; with `held_out`
-        on `held_out_sample` the same with `_held_out`. Without axes: `fraction`, `fraction_stderr`, and the Wilson interval
-        `fraction_low`, `fraction_high` of 95 %; `fraction_held_out` likewise, `nearer` and `nearer_stderr`. The standard
-        errors are those that a bootstrap over points tends to, at fixed training data.
+        on `held_out_sample` the same with `_held_out`. Without axes: `fraction`, `fraction_stderr`, and the Wilson
+        interval `fraction_low`, `fraction_high` of 95 %; `fraction_held_out` likewise, `nearer` and `nearer_stderr`.
+        The standard errors are those that a bootstrap over points tends to, at fixed training data.
 
     Raises:
         ValueError: for shapes that do not match, points that are not finite, or a threshold that is none.
@@ -114,8 +114,8 @@ def memorisation_curve(
         threshold: as in `memorisation`.
 
     Returns:
-        A dataset on `along`, increasing: `fraction` with its error and interval, `nearest_distance` and `ratio`, medians;
-        with `held_out` also `nearer` with its error, and `fraction_held_out`, `nearest_distance_held_out`, medians.
+        A dataset on `along`, increasing: `fraction` with its error and interval, the medians of `nearest_distance` and
+        `ratio`; with `held_out` all of these of the held-out points, and `nearer` with its error.
 
     Raises:
         ValueError: as `memorisation`, or where the training data lack a key.

@@ -52,7 +52,7 @@ def path_divergence(
         key: a typed key.
         low: least noise variance, > 0, in the units of the data squared.
         high: largest noise variance.
-        edges: noise variances between `low` and `high`, increasing: v_C and v_S, or one where no regime II lies between.
+        edges: noise variances between `low` and `high`, increasing: v_C and v_S, or one where there is no regime II.
         nodes: Gauss-Legendre nodes in log v, in each regime.
         samples: draws of the data, each with one noise at all levels.
 
