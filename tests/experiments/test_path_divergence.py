@@ -93,6 +93,7 @@ def test_a_regime_is_integrated_between_its_edges():
     assert "regime" not in run(denoise, samples=4).dims
 
 
+@pytest.mark.slow
 def test_the_divergence_from_memorisation_is_all_below_the_collapse():
     # Of one data set and its law: what the law's own denoiser lacks is the knowledge of the points.
     points = np.random.default_rng(0).normal(size=(40, 6))
@@ -123,3 +124,11 @@ def test_edges_out_of_order_are_refused():
     for edges in ([5.0, 0.3], [0.001], [0.1, 0.2, 0.3]):
         with pytest.raises(ValueError, match="`edges` needs at most two noise variances, increasing"):
             dp.path_divergence(law, law.posterior_mean, key=jax.random.key(0), low=0.01, high=80.0, edges=edges)
+
+
+def test_the_exact_denoiser_of_a_data_set_costs_nothing_in_any_regime():
+    data = dp.Empirical(np.random.default_rng(0).normal(size=(5, 2)))
+    ds = dp.path_divergence(
+        data, data.posterior_mean, key=jax.random.key(0), low=0.1, high=9.0, edges=[1.0], samples=4, nodes=3
+    )
+    np.testing.assert_allclose(ds.path_kl_regime, 0, atol=1e-20)
