@@ -6,8 +6,12 @@ from .critical_steps import critical_steps as critical_steps
 from .curie_weiss import curie_weiss as curie_weiss
 from .diagram import diagram as diagram
 from .error_bound import error_bound as error_bound
+from .frechet import frechet_distance as frechet_distance
 from .gaussian_regimes import ESTIMATORS as ESTIMATORS, gaussian_regimes as gaussian_regimes
+from .gaussian_start import SAMPLERS as SAMPLERS, gaussian_start as gaussian_start
+from .information import information as information
 from .late_start import late_start as late_start
+from .memorisation import memorisation as memorisation, memorisation_curve as memorisation_curve
 from .path_divergence import path_divergence as path_divergence
 from .prior_mismatch import prior_mismatch as prior_mismatch
 from .regimes import regimes as regimes

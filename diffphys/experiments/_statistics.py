@@ -1,6 +1,6 @@
 """Means, standard errors and crossings from chunk sums: nothing here grows with the number of samples."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -82,6 +82,11 @@ def _combine(count, total, squares):
     spread = squares.sum(0) + (count * (own - mean) ** 2).sum(0)
     error = np.sqrt(spread / np.maximum(number - 1, 1) / np.maximum(number, 1))
     return np.where(number < 2, np.nan, mean), np.where(number < 2, np.nan, error)
+
+
+def mean_and_stderr(values: Float[np.ndarray, "n ..."]) -> tuple[Any, Any]:
+    """Means over independent rows, with their standard errors."""
+    return values.mean(0), values.std(0, ddof=1) / np.sqrt(len(values))
 
 
 def crossing(

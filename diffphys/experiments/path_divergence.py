@@ -1,5 +1,7 @@
 """What the error of a denoiser costs: the relative entropy of two reverse diffusions, resolved in noise."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,11 @@ from .._types import Denoiser, PRNGKey
 from ..results import dataset
 from ..samplers.base import check_key
 from ..targets import AbstractTarget
-from ._assemble import check_count, seed_of
+from ._assemble import Variables, check_count, seed_of
+from ._statistics import mean_and_stderr
+
+# From the data up, by the number of edges: two of them leave a regime II between.
+_REGIMES = {1: ("III", "I"), 2: ("III", "II", "I")}
 
 
 def path_divergence(
@@ -22,6 +28,7 @@ def path_divergence(
     key: PRNGKey,
     low: float,
     high: float,
+    edges: Sequence[float] = (),
     nodes: int = 48,
     samples: int = 1024,
 ) -> xr.Dataset:
@@ -35,45 +42,76 @@ def path_divergence(
     the other denoiser is exact for another law Q it is no bound but an equality,
     `KL(P_low | Q_low) - KL(P_high | Q_high)`.
 
+    Given the noises of collapse and of speciation, the integral is split at these: what the denoiser gets wrong where
+    single data are told apart (III, below the collapse), where classes are (II) and where nothing is (I, above the
+    speciation).
+
     Args:
-        target: the exact law.
+        target: the exact law; for a data set, `Empirical`, the divergence is that from its memorisation.
         denoise: the other denoiser, `(y, v) -> estimate`.
         key: a typed key.
         low: least noise variance, > 0, in the units of the data squared.
         high: largest noise variance.
-        nodes: Gauss-Legendre nodes in log v.
+        edges: noise variances between `low` and `high`, increasing: v_C and v_S, or one where there is no regime II.
+        nodes: Gauss-Legendre nodes in log v, in each regime.
         samples: draws of the data, each with one noise at all levels.
 
     Returns:
         A dataset on `variance` (the nodes): `gap`, the mean square difference, its `gap_stderr`, and `integrand`, the
-        relative entropy a unit of log v. Attributes: `path_kl`, `path_kl_stderr`, and `total_variation_bound`.
+        relative entropy a unit of log v. With edges, on `regime` from the data up, with its ends `regime_low` and
+        `regime_high`: `path_kl_regime`, which sums to `path_kl`, and its stderr. Attributes: `path_kl`,
+        `path_kl_stderr`, and `total_variation_bound`.
 
     Raises:
-        ValueError: unless 0 < low < high, or for a raw key or too few samples.
+        ValueError: unless 0 < low < high, for edges that are not between them, for more than two, or for a raw key or
+            too few samples.
     """
     check_key(key)
     check_count("nodes", nodes, 2)
     check_count("samples", samples, 2)
     if not 0 < low < high < np.inf:
         raise ValueError(f"`path_divergence` needs 0 < `low` < `high`. Got {low} and {high}. Give two noise variances.")
-    places, weights = np.polynomial.legendre.leggauss(nodes)
-    half = 0.5 * np.log(high / low)
-    levels, weights = low * np.exp(half * (places + 1)), half * weights
+    levels, weights = _quadrature(np.array([low, *_checked_edges(edges, low, high), high]), nodes)
     gaps = np.asarray(_gaps(target, denoise, jr.split(key, samples), jnp.asarray(levels)), np.float64)
-    per_sample = 0.5 * gaps @ (weights / levels)
-    mean, stderr = gaps.mean(0), gaps.std(0, ddof=1) / np.sqrt(samples)
-    total = float(per_sample.mean())
-    variables = {
+    parts = 0.5 * gaps @ (weights / levels[:, None])
+    mean, stderr = mean_and_stderr(gaps)
+    total, error = mean_and_stderr(parts.sum(1))
+    variables: Variables = {
         "gap": ("variance", mean), "gap_stderr": ("variance", stderr), "integrand": ("variance", 0.5 * mean / levels),
     }  # fmt: skip
-    parameters = {"low": low, "high": high, "nodes": nodes, "samples": samples, "target": type(target).__name__}
-    ds = dataset(
-        variables, {"variance": levels}, experiment="path-divergence", seed=seed_of(key), parameters=parameters
-    )
+    coords: Variables = {"variance": ("variance", levels)}
+    if len(edges):
+        regime, regime_error = mean_and_stderr(parts)
+        variables |= {"path_kl_regime": ("regime", regime), "path_kl_regime_stderr": ("regime", regime_error)}
+        coords["regime"] = ("regime", np.array(_REGIMES[len(edges)]))
+        coords["regime_low"], coords["regime_high"] = ("regime", [low, *edges]), ("regime", [*edges, high])
+    parameters = {
+        "low": low, "high": high, "edges": list(edges), "nodes": nodes, "samples": samples,
+        "target": type(target).__name__,
+    }  # fmt: skip
+    ds = dataset(variables, coords, experiment="path-divergence", seed=seed_of(key), parameters=parameters)
     return ds.assign_attrs(
-        path_kl=total, path_kl_stderr=float(per_sample.std(ddof=1) / np.sqrt(samples)),
+        path_kl=float(total), path_kl_stderr=float(error),
         total_variation_bound=float(np.minimum(1.0, np.sqrt(total / 2))),
     )  # fmt: skip
+
+
+def _checked_edges(edges: Sequence[float], low: float, high: float) -> Sequence[float]:
+    if len(edges) > 2 or not np.all(np.diff([low, *edges, high]) > 0):
+        raise ValueError(
+            f"`edges` needs at most two noise variances, increasing, between {low} and {high}. Got {list(edges)}. "
+            "Leave out those beyond, and the lower of two in the wrong order: there is no regime II."
+        )
+    return edges
+
+
+def _quadrature(knots: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The levels of all regimes, and their weights in log v: a column a regime."""
+    places, weights = np.polynomial.legendre.leggauss(nodes)
+    half = 0.5 * np.log(knots[1:] / knots[:-1])
+    levels = knots[:-1, None] * np.exp(half[:, None] * (places + 1))
+    own = np.eye(len(half))[:, None] * (half[:, None] * weights)[..., None]
+    return levels.ravel(), own.reshape(-1, len(half))
 
 
 @eqx.filter_jit

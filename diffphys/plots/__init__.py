@@ -3,6 +3,12 @@
 from ._style import BLUE as BLUE, GREEN as GREEN, GREY as GREY, ORANGE as ORANGE, PURPLE as PURPLE, RED as RED
 from .curie_weiss import curie_weiss as curie_weiss
 from .gaussian import error_bound as error_bound, gaussian_regimes as gaussian_regimes
+from .knowledge import (
+    gaussian_start as gaussian_start,
+    information as information,
+    memorisation as memorisation,
+    path_divergence as path_divergence,
+)
 from .regimes import collapse as collapse, diagram as diagram, regimes as regimes, speciation as speciation
 from .stability import stability as stability
 from .thermo import branches as branches, landscape as landscape, power_law as power_law

@@ -102,6 +102,7 @@ from .two_classes import (
     agreement as agreement,
     agreement_orthogonal as agreement_orthogonal,
     class_information as class_information,
+    gaussian_divergence as gaussian_divergence,
     separation as separation,
     sign_agreement as sign_agreement,
     threshold as threshold,

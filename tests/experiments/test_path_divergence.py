@@ -3,8 +3,10 @@
 import jax
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 import diffphys as dp
+from diffphys import thermo
 from diffphys.thermo import kullback_leibler
 
 FIRST, SECOND = np.array([0.5, 1.0, 2.0]), np.array([1.0, 0.7, 1.5])
@@ -54,3 +56,79 @@ def test_a_denoiser_that_is_not_finite_has_no_bound():
 def test_levels_that_mean_nothing_are_refused():
     with pytest.raises(ValueError, match=r"0 < `low` < `high`. Got 2.0 and 1.0"):
         run(lambda y, v: y, low=2.0, high=1.0)
+
+
+def divergence_on_a_line(mean, variance):
+    """Of two noised points +-m in variance and the Gaussian of their moments, by quadrature along m."""
+    x = np.linspace(-(mean + 12 * variance**0.5), mean + 12 * variance**0.5, 40_001)
+    density = 0.5 * (norm.pdf(x, mean, variance**0.5) + norm.pdf(x, -mean, variance**0.5))
+    fitted = norm.logpdf(x, 0, (variance + mean**2) ** 0.5)
+    return np.trapezoid(np.where(density > 0, density * (np.log(np.maximum(density, 1e-300)) - fitted), 0), x)
+
+
+def test_the_linear_denoiser_pays_in_each_regime_of_a_mixture_what_quadrature_says():
+    mixture, edges = dp.symmetric_mixture(np.array([2.0, 0.0]), 0.25), [0.3, 5.0]
+    linear = dp.Gaussian(np.zeros(2), np.array([4.25, 0.25])).posterior_mean
+    ds = dp.path_divergence(
+        mixture, linear, key=jax.random.key(0), low=0.01, high=80.0, edges=edges, nodes=16, samples=4000
+    )
+    exact = -np.diff([divergence_on_a_line(2.0, 0.25 + v) for v in (0.01, *edges, 80.0)])
+    assert list(ds.regime.values) == ["III", "II", "I"]
+    assert np.all(np.abs(ds.path_kl_regime - exact) < 4 * ds.path_kl_regime_stderr)
+    assert np.all(ds.path_kl_regime_stderr < 0.05 * exact)
+    np.testing.assert_allclose(ds.path_kl_regime.sum(), ds.attrs["path_kl"], rtol=1e-12)
+    np.testing.assert_allclose(ds.regime_low[1:], ds.regime_high[:-1])
+
+
+def test_a_regime_is_integrated_between_its_edges():
+    # A constant error of the score: its square times what half the logarithm of 1 + v grows by.
+    law, eps, edges = dp.Gaussian(np.zeros(3), FIRST), 0.2, [0.5, 4.0]
+
+    def denoise(y, v):
+        return law.posterior_mean(y, v) + eps * v / np.sqrt(3) / (1 + v) ** 0.5
+
+    ds = dp.path_divergence(law, denoise, key=jax.random.key(0), low=0.01, high=50.0, edges=edges, samples=4)
+    exact = eps**2 * np.diff(0.5 * np.log1p([0.01, *edges, 50.0]))
+    np.testing.assert_allclose(ds.path_kl_regime, exact, rtol=1e-10)
+    assert "regime" not in run(denoise, samples=4).dims
+
+
+@pytest.mark.slow
+def test_the_divergence_from_memorisation_is_all_below_the_collapse():
+    # Of one data set and its law: what the law's own denoiser lacks is the knowledge of the points.
+    points = np.random.default_rng(0).normal(size=(40, 6))
+    data, v_c = dp.Empirical(points), thermo.collapse_variance(40, np.ones(6))
+    law = dp.Gaussian(np.zeros(6), 1.0)
+    ds = dp.path_divergence(
+        data, law.posterior_mean, key=jax.random.key(0), low=0.05, high=60.0, edges=[v_c], nodes=8, samples=400
+    )
+    assert list(ds.regime.values) == ["III", "I"]
+    # KL(P_low | Q_low) - KL(P_high | Q_high), each an average over the data.
+    found = [float(mean_log_ratio(data, law, jax.numpy.asarray(v))) for v in (0.05, v_c, 60.0)]
+    np.testing.assert_allclose(ds.path_kl_regime, -np.diff(found), rtol=0.1)
+    assert ds.path_kl_regime[0] > ds.path_kl_regime[1]
+
+
+@jax.jit
+def mean_log_ratio(first, second, variance):
+    def one(key):
+        data_key, noise_key = jax.random.split(key)
+        y = first.sample(data_key) + variance**0.5 * jax.random.normal(noise_key, (6,))
+        return first.log_evidence(y, variance) - second.log_evidence(y, variance)
+
+    return jax.vmap(one)(jax.random.split(jax.random.key(3), 4000)).mean()
+
+
+def test_edges_out_of_order_are_refused():
+    law = dp.Gaussian(np.zeros(3), FIRST)
+    for edges in ([5.0, 0.3], [0.001], [0.1, 0.2, 0.3]):
+        with pytest.raises(ValueError, match="`edges` needs at most two noise variances, increasing"):
+            dp.path_divergence(law, law.posterior_mean, key=jax.random.key(0), low=0.01, high=80.0, edges=edges)
+
+
+def test_the_exact_denoiser_of_a_data_set_costs_nothing_in_any_regime():
+    data = dp.Empirical(np.random.default_rng(0).normal(size=(5, 2)))
+    ds = dp.path_divergence(
+        data, data.posterior_mean, key=jax.random.key(0), low=0.1, high=9.0, edges=[1.0], samples=4, nodes=3
+    )
+    np.testing.assert_allclose(ds.path_kl_regime, 0, atol=1e-20)

@@ -5,8 +5,17 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.integrate import quad
 from scipy.optimize import brentq
+from scipy.stats import norm
 
-from diffphys.thermo import agreement, agreement_orthogonal, class_information, separation, sign_agreement, threshold
+from diffphys.thermo import (
+    agreement,
+    agreement_orthogonal,
+    class_information,
+    gaussian_divergence,
+    separation,
+    sign_agreement,
+    threshold,
+)
 
 DELTAS = np.array([0.0, 0.02, 0.3, 0.7, 1.0, 1.6, 2.5, 4.0, 5.0, 6.0, 9.0, 40.0])
 WEIGHTS = [0.5, 0.8, 0.99, 1e-3]
@@ -240,3 +249,20 @@ def test_orthogonal_agreement_runs_from_chance_to_one(classes):
 def test_two_classes_refuse_bad_values(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("time", ["0.2000", "0.3466", "1.0000", "2.0000"])
+def test_the_gaussian_of_two_points_is_off_by_the_tabulated_relative_entropy(oracles, time):
+    entry = oracles[f"late_start_kl_t{time}"]
+    delta = separation(np.ones(1), 0.0, np.expm1(2 * entry["inputs"]["t"]))
+    np.testing.assert_allclose(gaussian_divergence(delta), entry["value"], rtol=0, atol=entry["tol"])
+
+
+@pytest.mark.parametrize("p", [0.5, 0.8])
+def test_the_gaussian_of_two_classes_is_off_by_the_relative_entropy_on_a_line(p):
+    # Along the means alone do the laws differ: whitened, two normals 2 delta apart.
+    delta, x = 1.3, np.linspace(-14, 14, 40_001)
+    density = p * norm.pdf(x, delta) + (1 - p) * norm.pdf(x, -delta)
+    fitted = norm.logpdf(x, (2 * p - 1) * delta, np.sqrt(1 + 4 * p * (1 - p) * delta**2))
+    exact = np.trapezoid(density * (np.log(density) - fitted), x)
+    np.testing.assert_allclose(gaussian_divergence(delta, p), exact, atol=1e-12)

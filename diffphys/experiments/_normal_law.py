@@ -1,0 +1,115 @@
+"""The Gaussian with the moments of a data set or of a law, and the exact errors of its denoiser: the linear one."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Real
+
+from .._types import Data, Scalar
+from ..targets import AbstractTarget, Empirical, Gaussian, IsotropicMixture, SharedCovarianceMixture
+from ._theory import _draws_of, within_covariance
+
+# Relative to the largest: below it an eigenvalue of a covariance is the rounding of a zero.
+_ZERO = 1e-12
+# Rows of data that are taken to float64 at once.
+_ROWS = 4096
+
+Points = Real[Array | np.ndarray, "_ d"]
+
+
+class NormalLaw(NamedTuple):
+    """A Gaussian on the directions in which it varies: NumPy float64 on the host, a pytree for the device."""
+
+    mean: Float[Any, " d"]
+    eigenvalues: Float[Any, " r"]
+    """The variances along the basis, descending, all > 0."""
+    basis: Float[Any, "d r"]
+    """Orthonormal directions, in columns."""
+
+    def placed(self, dtype: Any) -> "NormalLaw":
+        """On the device, in the dtype of the states."""
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), self)
+
+    def denoise(self, y: Data, variance: Scalar) -> Data:
+        """The linear denoiser: the posterior mean of this law, on the device."""
+        slope = self.eigenvalues / (self.eigenvalues + jnp.asarray(variance, y.dtype))
+        along = jnp.matmul(y - self.mean, self.basis, precision="highest")
+        return self.mean + jnp.matmul(self.basis, slope * along, precision="highest")
+
+    def draw(self, noise: Float[Array, " r"]) -> Data:
+        """The draw that standard normal numbers make, one for each direction; on the device."""
+        return self.mean + jnp.matmul(self.basis, jnp.sqrt(self.eigenvalues) * noise, precision="highest")
+
+    def squares(self, points: Points) -> tuple[Float[np.ndarray, "_ r"], Float[np.ndarray, " _"]]:
+        """The squared coordinates of points along the basis, and what of their square lies outside it."""
+        centred = np.asarray(points, np.float64) - self.mean
+        along = centred @ self.basis
+        return along**2, np.sum((centred - along @ self.basis.T) ** 2, axis=1)
+
+    def errors(self, points: Points, variances: Float[np.ndarray, " v"]) -> Float[np.ndarray, "_ v"]:
+        r"""Mean square error of the linear denoiser at each point, the noise averaged out.
+
+        $$ E_\varepsilon |a - \hat a(a + \sqrt v \varepsilon)|^2 = |a_\perp|^2
+           + \sum_j \frac{v^2 z_j^2 + \lambda_j^2 v}{(\lambda_j + v)^2} $$
+        """
+        squares, outside = self.squares(points)
+        share = variances / (self.eigenvalues[:, None] + variances)
+        kept = np.sum(self.eigenvalues[:, None] ** 2 / (self.eigenvalues[:, None] + variances) ** 2, axis=0) * variances
+        return squares @ share**2 + kept + outside[:, None]
+
+    def integrals(self, points: Points, variances: Float[np.ndarray, " v"]) -> Float[np.ndarray, "_ v"]:
+        r"""Half the integral of `errors` over $dv / v^2$ from each variance to infinity, exactly.
+
+        $$ \tfrac12 \sum_j \Big[\log(1 + \lambda_j / v) + \frac{z_j^2 - \lambda_j}{\lambda_j + v}\Big]
+           + \frac{|a_\perp|^2}{2 v} $$
+        """
+        squares, outside = self.squares(points)
+        values = self.eigenvalues[:, None]
+        excess = (squares - self.eigenvalues) @ (1 / (values + variances))
+        return 0.5 * (np.log1p(values / variances).sum(0) + excess + outside[:, None] / variances)
+
+
+def normal_law(data: Points | AbstractTarget) -> NormalLaw:
+    """The Gaussian with the mean and the covariance of points (divisor n) or of a law.
+
+    Those of Gaussians, of mixtures and of data sets are exact; of other laws, those of draws.
+    """
+    if isinstance(data, Empirical):
+        return _of_points(np.asarray(data.points))
+    if isinstance(data, Gaussian):
+        basis = np.eye(data.dim) if data.basis is None else np.asarray(data.basis, np.float64)
+        return _sorted(np.asarray(data.mean, np.float64), np.asarray(data.eigenvalues, np.float64), basis)
+    if isinstance(data, IsotropicMixture | SharedCovarianceMixture):
+        weights, means = np.asarray(data.label_weights, np.float64), np.asarray(data.means, np.float64)
+        mean = weights @ means
+        scaled = np.sqrt(weights)[:, None] * (means - mean)
+        if isinstance(data, IsotropicMixture):
+            within = float(weights @ np.asarray(data.variances, np.float64)) * np.eye(data.dim)
+        else:
+            within = within_covariance(data)
+        return _sorted(mean, *np.linalg.eigh(within + scaled.T @ scaled))
+    return _of_points(_draws_of(data) if isinstance(data, AbstractTarget) else data)
+
+
+def _of_points(points: Points) -> NormalLaw:
+    """Through the smaller of the two Gram matrices."""
+    points = np.asarray(points)
+    count, dim = points.shape
+    mean = points.mean(0, dtype=np.float64)
+    if count <= dim:
+        centred = points.astype(np.float64) - mean
+        _, singular, right = np.linalg.svd(centred, full_matrices=False)
+        return _sorted(mean, singular**2 / count, right.T)
+    total = np.zeros((dim, dim))
+    for first in range(0, count, _ROWS):
+        rows = points[first : first + _ROWS].astype(np.float64) - mean
+        total += rows.T @ rows
+    return _sorted(mean, *np.linalg.eigh(total / count))
+
+
+def _sorted(mean: np.ndarray, values: np.ndarray, basis: np.ndarray) -> NormalLaw:
+    order = np.argsort(values)[::-1]
+    order = order[values[order] > _ZERO * max(float(values.max()), 0.0)]
+    return NormalLaw(mean, values[order], basis[:, order])

@@ -1,0 +1,272 @@
+"""Starting late, from the Gaussian that the noised data nearly are: when that costs nothing, and how much it saves."""
+
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Float
+
+from .._journal import Journal, run_chunks
+from .._types import Denoiser, PRNGKey, Scalar, Times
+from ..clocks import log_snr_grid
+from ..processes import AbstractProcess, Kernel
+from ..samplers import DDIM, PNDM, AbstractSampler, Bridge
+from ..samplers.base import check_key, noise_of, place, run
+from ..targets import AbstractTarget, Gaussian
+from ._assemble import Variables, check_count, check_times, experiment_dataset, seed_of
+from ._bifurcation import bifurcation
+from ._chunks import fingerprint
+from ._normal_law import NormalLaw, Points, normal_law
+from ._start_theory import MakeSampler, critical_attributes, generated_distances, start_divergences
+from ._theory import channel_variances
+
+Quality: TypeAlias = Callable[[Float[np.ndarray, "m d"]], float]
+"""How far generated samples are from what is wanted: less is better."""
+
+SAMPLERS: Mapping[str, MakeSampler] = {"DDPM": Bridge, "DDIM": DDIM, "PNDM": partial(PNDM, warm_up=False)}
+"""Ancestral, implicit, and pseudo linear multistep with its start of one evaluation a step."""
+
+_STARTS = ("gaussian", "prior")
+_DIMS = ("start", "sampler", "steps", "measure", "t")
+
+
+def gaussian_start(
+    data: Points | AbstractTarget,
+    process: AbstractProcess,
+    times: Times,
+    *,
+    key: PRNGKey,
+    quality: Mapping[str, Quality],
+    denoise: Denoiser | None = None,
+    samplers: Mapping[str, MakeSampler] = SAMPLERS,
+    steps: Sequence[int] = (10, 5),
+    samples: int = 1000,
+    repeats: int = 8,
+    stop: float | None = None,
+    grid: Callable[[float, float, int], np.ndarray] = log_snr_grid,
+    denoised: bool = False,
+    smoothing: float | None = None,
+    chunk: int = 256,
+    checkpoint: str | pathlib.Path | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    r"""Quality of what few steps generate from a Gaussian start at each time, and from the prior there.
+
+    $$ z_t \sim \mathcal N(m_t\, \mu,\; m_t m_t^\top C + \Sigma_t) \qquad\text{against}\qquad
+       z_t \sim \mathcal N(0, \Sigma_t), $$
+
+    with the mean $\mu$ and the covariance C of the data through the kernel, in closed form and without noise. Until the
+    symmetry of the data breaks, $P_t$ is nearly this Gaussian, and a late start costs nothing but saves the steps above
+    it. The time at which the quality turns bad, where its second derivative in t is largest, estimates the
+    bifurcation.
+
+    The second derivative is that of a cubic smoothing spline of the mean over repeats; where it is largest at one of
+    the first or last two of `times` the estimate is nan, for it may be larger beyond. It lies below the critical times:
+    the relative entropy of the start itself, for two distant classes, bends most at the separation 1.985, log 1.985 =
+    0.686 below the zero of the score; for two points at distance 1 it diverges at the data, and bends ever more.
+
+    Args:
+        data: points, (n, d), or a target: moments are exact for Gaussians, mixtures and data sets.
+        process: the forward process.
+        times: times at which the dynamics starts, above 0, in order; five or more for an estimate.
+        key: a typed key.
+        quality: by name, functions of generated samples, (m, d) in NumPy, that are small where these are good, such as
+            `frechet_distance(features, reference)`.
+        denoise: the denoiser; by default that of the target.
+        samplers: by name, `make(process, denoise)`; by default DDPM (`Bridge`), DDIM and PNDM, whose start has here one
+            evaluation a step.
+        steps: numbers of steps from each time to `stop`.
+        samples: generated samples a repeat.
+        repeats: independent repeats, each with the same noise at all times and for all samplers.
+        stop: where trajectories end; by default half the least time.
+        grid: makes their grid, `grid(t, stop, steps)`.
+        denoised: whether to judge the estimate of the denoiser at `stop`, one evaluation more, and not the sample
+            with the noise it still has there.
+        smoothing: the width of the smoothing spline, in t; by default the mean gap between times.
+        chunk: samples generated at once.
+        checkpoint: a folder for the journal of finished starts.
+        progress: whether to show a bar.
+
+    Returns:
+        A dataset on `start` (gaussian, prior), `sampler`, `steps`, `measure` (the names of the qualities) and `t`:
+        `quality` with `quality_stderr` over repeats, its `curvature`; without `t`, `bifurcation_time` with its 95 %
+        interval `_low` and `_high`, by bootstrap over repeats. On (`sampler`, `steps`): `evaluations` of the denoiser.
+        Where known in closed form, for two Gaussian classes and Gaussians: `start_divergence` on (`start`, `t`), the
+        relative entropy of P_t with respect to the start. For a Gaussian target and its own denoiser, without
+        `measure`: `generated_kullback_leibler` and `generated_wasserstein`, squared, from the target at the noise of
+        `stop`, exact, nan for samplers with a memory. Attributes: the critical times of two equal isotropic classes.
+
+    Raises:
+        ValueError: for times, counts or keys that mean nothing, `stop` not below all times, points without a denoiser,
+            or fewer steps than a multistep sampler needs.
+
+    Reference:
+        Raya and Ambrogioni, "Spontaneous symmetry breaking in generative diffusion models" (2023), section 4. There
+        moments are those of noised samples; here they are exact. Their baseline starts from N(0, I), here it is what
+        the kernel makes of no data, which tends to that.
+    """
+    times = check_times(times)
+    check_key(key)
+    for name, value, least in (("samples", samples, 2), ("repeats", repeats, 2), ("chunk", chunk, 1)):
+        check_count(name, value, least)
+    is_own = denoise is None and isinstance(data, AbstractTarget)
+    denoise = data.posterior_mean if isinstance(data, AbstractTarget) and denoise is None else denoise
+    if denoise is None:
+        raise ValueError("`gaussian_start` needs a `denoise` for points. Got None. Pass one, or a target.")
+    stop = 0.5 * float(times.min()) if stop is None else stop
+    if not 0 < stop < times.min():
+        raise ValueError(f"`stop` needs a time above 0 and below all `times`, {times.min()}. Got {stop}.")
+    width = float(np.ptp(times)) / max(len(times) - 1, 1) if smoothing is None else smoothing
+    if not width >= 0:
+        raise ValueError(f"`smoothing` needs a width in time, at least 0. Got {width}.")
+    law, grids = normal_law(data), {n: [grid(float(t), stop, n) for t in times] for n in steps}
+    made = {name: make(process, denoise) for name, make in samplers.items()}
+    variables: Variables = {
+        "evaluations": (("sampler", "steps"), np.array([[s.calls(n) for n in steps] for s in made.values()]))
+    }
+    variables |= _exact(data, process, times, samplers, grids, law, is_own=is_own and not denoised)
+    if quality:
+        dtype = _dtype_of(data)
+        end = jax.tree.map(lambda leaf: leaf[0], place(process.table(np.array([stop])), dtype))
+        generate = partial(_generate, law.placed(dtype), end, key, repeats * samples, chunk, denoised)
+        journal = _journal(
+            checkpoint, (law, denoise, seed_of(key)), samplers, grids, quality, samples=samples, denoised=denoised
+        )
+        found = _qualities(
+            generate, made, grids, process, times, quality, dtype=dtype, repeats=repeats, journal=journal,
+            progress=progress,
+        )  # fmt: skip
+        variables |= _summary(times, found, width)
+    attrs: dict[str, Any] = {
+        "samples": samples, "repeats": repeats, "stop": stop, "denoised": int(denoised), "d": len(law.mean),
+        "smoothing": width,
+    }  # fmt: skip
+    if isinstance(data, AbstractTarget):
+        attrs |= {"target": type(data).__name__} | critical_attributes(data, process)
+    ds = experiment_dataset("gaussian-start", process, times, variables, attrs, key)
+    names = {"start": list(_STARTS), "sampler": list(samplers), "steps": list(steps), "measure": list(quality)}
+    return ds.assign_coords({name: np.array(values) for name, values in names.items() if name in ds.dims})
+
+
+def _dtype_of(data: Points | AbstractTarget) -> Any:
+    if isinstance(data, AbstractTarget):
+        return jax.eval_shape(data.sample, jax.eval_shape(jr.key, 0)).dtype
+    return jnp.asarray(data[:1]).dtype
+
+
+def _exact(
+    data: Points | AbstractTarget,
+    process: AbstractProcess,
+    times: np.ndarray,
+    samplers: Mapping[str, MakeSampler],
+    grids: Mapping[int, Sequence[np.ndarray]],
+    law: NormalLaw,
+    *,
+    is_own: bool,
+) -> Variables:
+    """What needs no samples."""
+    variables: Variables = {}
+    if not isinstance(data, AbstractTarget):
+        return variables
+    divergences = start_divergences(data, law, channel_variances(process, times))
+    if divergences is not None:
+        variables["start_divergence"] = (("start", "t"), divergences)
+    if is_own and isinstance(data, Gaussian):
+        dims = ("start", "sampler", "steps", "t")
+        found = generated_distances(data, process, times, samplers, grids)
+        variables |= {"generated_kullback_leibler": (dims, found[0]), "generated_wasserstein": (dims, found[1])}
+    return variables
+
+
+def _journal(checkpoint, tree: Any, samplers, grids, quality, *, samples: int, denoised: bool) -> Journal | None:
+    if checkpoint is None:
+        return None
+    config = {
+        "inputs": fingerprint(tree), "samplers": list(samplers), "quality": list(quality), "samples": samples,
+        "grids": {str(n): [ts.tolist() for ts in own] for n, own in grids.items()}, "denoised": denoised,
+    }  # fmt: skip
+    return Journal(pathlib.Path(checkpoint) / "gaussian-start.npz", config)
+
+
+def _qualities(
+    generate: Callable[..., Array],
+    made: Mapping[str, AbstractSampler],
+    grids: Mapping[int, Sequence[np.ndarray]],
+    process: AbstractProcess,
+    times: np.ndarray,
+    quality: Mapping[str, Quality],
+    *,
+    dtype: Any,
+    repeats: int,
+    journal: Journal | None,
+    progress: bool | None,
+) -> Float[np.ndarray, "samplers steps times starts measures repeats"]:
+    """The qualities of what is generated by every sampler, in every number of steps, from every time and start."""
+    cases = [(sampler, own, k) for sampler in made.values() for own in grids.values() for k in range(len(times))]
+
+    def measure(i: int) -> dict[str, np.ndarray]:
+        sampler, own, k = cases[i]
+        start = jax.tree.map(lambda leaf: leaf[0], place(process.table(times[k : k + 1]), dtype))
+        rows = place(sampler.plan(own[k]), dtype)
+        found = []
+        for share in (1.0, 0.0):
+            generated = np.asarray(generate(sampler, rows, start, jnp.asarray(share, dtype)))
+            parts = generated.reshape(repeats, -1, generated.shape[-1])
+            found.append([[float(judge(part)) for part in parts] for judge in quality.values()])
+        return {"quality": np.array(found)}
+
+    stacked = run_chunks(measure, len(cases), journal=journal, progress=progress, label="gaussian-start", unit="start")
+    return stacked["quality"].reshape(len(made), len(grids), len(times), 2, len(quality), repeats)
+
+
+@eqx.filter_jit
+def _generate(
+    law: NormalLaw,
+    end: Kernel,
+    root: PRNGKey,
+    number: int,
+    chunk: int,
+    denoised: bool,
+    sampler: AbstractSampler,
+    rows: Any,
+    start: Kernel,
+    share: Scalar,
+) -> Float[Array, "m d"]:
+    """Generated samples; `share` is 1 for a start from the Gaussian of the data, 0 for one without data."""
+
+    def one(i):
+        # Addressed, not drawn in sequence: the same noise wherever and however a sample starts.
+        data_key, start_key, noise_key = jr.split(jr.fold_in(root, i), 3)
+        dtype = law.mean.dtype
+        clean = jnp.asarray(share, dtype) * law.draw(jr.normal(data_key, law.eigenvalues.shape, dtype))
+        z = start.noised(clean, jr.normal(start_key, (*np.shape(start.mean), *clean.shape), dtype))
+        z = run(sampler, rows, z, noise_of(sampler, noise_key, z))
+        y, variance = end.observe(z)
+        return sampler.denoise(y, variance) if denoised else y
+
+    chunk = min(chunk, number)
+    # The last chunk is padded: a remainder would be compiled apart.
+    indices = jnp.arange(-(-number // chunk) * chunk, dtype=jnp.int32).reshape(-1, chunk)
+    found = jnp.asarray(jax.lax.map(jax.vmap(one), indices))
+    return found.reshape(-1, found.shape[-1])[:number]
+
+
+def _summary(times: np.ndarray, found: np.ndarray, width: float) -> Variables:
+    """Means, errors and where the curves bend most."""
+    curves = np.transpose(found, (3, 0, 1, 4, 5, 2))
+    shape, repeats = curves.shape[:4], curves.shape[4]
+    bends, estimates = bifurcation(times, curves.reshape(-1, repeats, len(times)), width)
+    variables: Variables = {
+        "quality": (_DIMS, curves.mean(-2)),
+        "quality_stderr": (_DIMS, curves.std(-2, ddof=1) / np.sqrt(repeats)),
+        "curvature": (_DIMS, bends.reshape(*shape, -1)),
+    }
+    ends = ("bifurcation_time", "bifurcation_time_low", "bifurcation_time_high")
+    return variables | {name: (_DIMS[:4], estimates[:, i].reshape(shape)) for i, name in enumerate(ends)}

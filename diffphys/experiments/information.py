@@ -1,0 +1,293 @@
+"""What a denoiser knows of the data: information by I-MMSE, the collapse time it implies, what is learned by heart.
+
+The information that noisy observations carry is an integral of mean square errors, and those of any denoiser are
+measured on points: so the collapse of a population has a bound that needs neither its density nor its weights.
+"""
+
+import pathlib
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Float
+from scipy.interpolate import PchipInterpolator
+
+from .. import thermo
+from .._root import root
+from .._types import Denoiser, PRNGKey, Times
+from ..processes import AbstractProcess
+from ._assemble import Variables, check_count, check_times, experiment_dataset, split_key
+from ._chunks import ChunkedProgram, Runner
+from ._normal_law import NormalLaw, Points, normal_law
+from ._statistics import mean_and_stderr
+from ._theory import channel_variances
+
+# Where the tail of the difference to the linear denoiser is cut, in units of the largest eigenvalue.
+_REACH = 30.0
+# The widest panel of the quadrature, in log v; points whose closed forms are taken at once; a 95 % interval.
+_WIDEST, _ROWS, _SIGMAS = 1.0, 4096, 1.96
+
+
+class _Levels(NamedTuple):
+    """A quadrature of integrals from each time's variance up."""
+
+    variances: Float[np.ndarray, " levels"]
+    weights: Float[np.ndarray, "levels times"]
+    """Of an error at a level in the information at a time: half the width of its panel in log v, over v."""
+
+
+class _Errors(NamedTuple):
+    """Errors of a denoiser at points, noise averaged over the draws."""
+
+    squares: Float[np.ndarray, "n levels"]
+    informations: Float[np.ndarray, "n times"]
+    noise: Float[np.ndarray, " times"]
+    """Standard error of the mean information at fixed points."""
+
+
+def information(
+    denoise: Denoiser,
+    data: Points,
+    process: AbstractProcess,
+    times: Times,
+    *,
+    key: PRNGKey,
+    count: int,
+    training: Points | None = None,
+    draws: int = 2,
+    nodes: int = 4,
+    chunk: int | None = None,
+    checkpoint: str | pathlib.Path | None = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    r"""Information that a denoiser finds in noisy data, by I-MMSE, and the collapse time of a population by it.
+
+    $$ I(t) = \tfrac12 \int_{v(t)}^\infty \mathrm{mse}(v)\, \frac{dv}{v^2}, \qquad
+       \mathrm{mse}(v) = E\,|a - \hat a(a + \sqrt v\,\varepsilon, v)|^2, \qquad d\,f(t) = \log n - I(t) . $$
+
+    For the exact denoiser of the law of the points this is $I(X_0; X_t)$. No denoiser has a smaller error, so for any
+    other it is an upper bound on the information, and the time at which f crosses 0 an upper bound on the collapse
+    time: for a linear denoiser the spectral one, for a better one below it. On the points of a data set itself
+    its exact denoiser finds $\log n - d f_e$.
+
+    Only the difference from the linear denoiser of the points, on the same noise, is measured; the linear error, and
+    its integral to infinity, are added in closed form. So a linear denoiser has no Monte-Carlo error at all. The
+    difference is integrated by Gauss and Legendre in log v, up to 30 times the largest eigenvalue: what it is at this
+    level, times half the inverse of the level, is given as `tail`, the size of what is left out.
+
+    Args:
+        denoise: the denoiser, `(y, v) -> estimate`.
+        data: points of the population, (n, d), which the denoiser has not seen; not all the same.
+        process: the forward process.
+        times: times of the process, above 0, in order.
+        key: a typed key.
+        count: the number n of training data in log n, 2 or more.
+        training: points that it has seen: the errors on these are measured with the same noises, as many of them as
+            there are in `data`, drawn without repetition as far as they go.
+        draws: noises a point, 2 or more, the same at all levels.
+        nodes: Gauss-Legendre nodes between neighbouring times, or within a unit of log v where these are further apart.
+        chunk: points a compiled call.
+        checkpoint: a folder for the journals of finished chunks.
+        progress: whether to show a bar.
+
+    Returns:
+        A dataset on `t`: `information` in nats and `excess_entropy`, $1 - I / \log n = f / \alpha$, with `_stderr`,
+        that of the noise at fixed points, and `_stderr_data`, that of the points; `information_linear` in closed form.
+        On `variance`, the nodes, with `node_time`: `mse` and `integrand`, the information a unit of log v, with the
+        stderr of both. With `training` the same under `_training`; `generalisation_gap` on `variance`, the difference
+        of the integrands, and on `t` its integral `generalisation_gap_integral`, whose stderr holds both errors.
+        Attributes: `collapse_time` with its 95 % interval `_low` and `_high`, nan where f does not cross 0 within the
+        times; `collapse_time_linear`; `tail`.
+
+    Raises:
+        ValueError: for points, times, counts or keys that mean nothing, and for a chunk that does not fit.
+
+    Reference:
+        Guo, Shamai, Verdu, "Mutual information and minimum mean-square error in Gaussian channels" (2005), eq. 22;
+        Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eq. 5, for the collapse.
+        The estimator is ours.
+    """
+    times, points = check_times(times), _checked("data", data)
+    for name, value, least in (("count", count, 2), ("draws", draws, 2), ("nodes", nodes, 1)):
+        check_count(name, value, least)
+    seen = None if training is None else _checked("training", training)
+    if seen is not None and seen.shape[1] != points.shape[1]:
+        raise ValueError(f"`training` needs points of dimension {points.shape[1]}. Got {seen.shape[1]}.")
+    noise_key, choice_key = split_key(key)
+    law, variances = normal_law(points), channel_variances(process, times)
+    if not len(law.eigenvalues):
+        raise ValueError("`data` needs points that differ. Got one point many times. Pass the points of a population.")
+    levels = _quadrature(variances, _REACH * float(law.eigenvalues[0]), nodes)
+    runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
+    measure = partial(_measure, variances=variances, key=noise_key, draws=draws, runner=runner)
+    found = measure("information", denoise, points, law, levels)
+    variables = _curves(found, levels, count, "")
+    variables["information_linear"] = ("t", thermo.log_capacity(variances, law.eigenvalues))
+    if seen is not None:
+        rows = np.resize(np.asarray(jr.permutation(choice_key, len(seen))), len(points))
+        known = measure("information-training", denoise, seen[rows], law, levels)
+        variables |= _curves(known, levels, count, "_training") | _gap(found, known, levels)
+    attrs: dict[str, Any] = {
+        "count": count,
+        "points": len(points),
+        "d": points.shape[1],
+        "draws": draws,
+        "nodes": nodes,
+    }
+    attrs |= _collapse(process, found, law, levels, variances, count)
+    ds = experiment_dataset("information", process, times, variables, attrs, key)
+    node_times = [process.time_of_variance(float(v)) for v in levels.variances]
+    return ds.assign_coords(variance=levels.variances, node_time=("variance", node_times))
+
+
+def _checked(name: str, points: Points) -> np.ndarray:
+    points = np.asarray(points)
+    if points.ndim != 2 or len(points) < 2 or points.dtype.kind != "f" or not np.isfinite(points).all():
+        raise ValueError(
+            f"`{name}` needs two finite points or more, floating-point numbers of shape (n, d). "
+            f"Got {points.dtype} of shape {points.shape}. Flatten and scale images first."
+        )
+    return points
+
+
+def _quadrature(variances: np.ndarray, high: float, nodes: int) -> _Levels:
+    """Panels between the variances of the times, and above them up to `high`."""
+    knots = np.sort(variances)
+    knots = np.append(knots, max(high, float(knots[-1])))
+    places, weights = np.polynomial.legendre.leggauss(nodes)
+    levels, widths = [], []
+    for low, top in zip(np.log(knots[:-1]), np.log(knots[1:]), strict=True):
+        pieces = int(np.ceil((top - low) / _WIDEST))
+        for left in low + (top - low) * np.arange(pieces) / max(pieces, 1):
+            half = 0.5 * (top - low) / pieces
+            levels.append(np.exp(left + half * (places + 1)))
+            widths.append(half * weights)
+    found = np.concatenate(levels)
+    each = 0.5 * np.concatenate(widths) / found
+    return _Levels(found, np.where(found[:, None] > variances, each[:, None], 0.0))
+
+
+@eqx.filter_jit
+def _differences(
+    denoise: Denoiser, points: Array, law: NormalLaw, levels: Array, key: PRNGKey, draws: int, first, chunk: int
+) -> dict[str, Array]:
+    """The square error of a denoiser less that of the linear one: of each point, draw and level."""
+
+    def one(i):
+        # The last chunk is padded.
+        clean = points[jnp.minimum(i, len(points) - 1)]
+
+        def draw(j):
+            noise = jr.normal(jr.fold_in(jr.fold_in(key, i), j), clean.shape, clean.dtype)
+
+            def at(variance):
+                y = clean + jnp.sqrt(variance) * noise
+                ours, linear = denoise(y, variance), law.denoise(y, variance)
+                # The difference of two squares, as a product.
+                return jnp.sum((linear - ours) * (2 * clean - ours - linear))
+
+            # Level by level: what is held at once is one estimate a draw.
+            return jax.lax.map(at, levels)
+
+        return jax.vmap(draw)(jnp.arange(draws, dtype=jnp.int32))
+
+    return {"difference": jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))}
+
+
+def _measure(
+    name: str,
+    denoise: Denoiser,
+    points: np.ndarray,
+    law: NormalLaw,
+    levels: _Levels,
+    *,
+    variances: np.ndarray,
+    key: PRNGKey,
+    draws: int,
+    runner: Runner,
+) -> _Errors:
+    """The errors at all points: what is measured of the difference, and the closed forms."""
+    dtype, (count, dim) = points.dtype, points.shape
+    program = ChunkedProgram(
+        _differences,
+        (denoise, jnp.asarray(points), law.placed(dtype), jnp.asarray(levels.variances, dtype), key, draws),
+        items=count, elements=draws * dim, chunk=runner.chunk,
+    )  # fmt: skip
+
+    def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = np.zeros((program.chunk, draws, len(levels.variances)))
+        found[: len(results["difference"])] = results["difference"]
+        return {"mean": found.mean(1), "spread": (found @ levels.weights).var(1, ddof=1)}
+
+    config = {"levels": levels.variances, "points": count, "draws": draws}
+    stacked = runner.collect(name, program, reduce, config, unit="point")
+    mean, spread = (stacked[part].reshape(-1, stacked[part].shape[-1])[:count] for part in ("mean", "spread"))
+    blocks = [points[first : first + _ROWS] for first in range(0, count, _ROWS)]
+    return _Errors(
+        squares=np.concatenate([law.errors(block, levels.variances) for block in blocks]) + mean,
+        informations=np.concatenate([law.integrals(block, variances) for block in blocks]) + mean @ levels.weights,
+        noise=np.sqrt(spread.sum(0) / draws) / count,
+    )
+
+
+def _curves(found: _Errors, levels: _Levels, count: int, suffix: str) -> Variables:
+    (mse, mse_stderr), (mean, total) = mean_and_stderr(found.squares), mean_and_stderr(found.informations)
+    spread = np.sqrt(np.maximum(total**2 - found.noise**2, 0.0))
+    scale, half = np.log(count), 0.5 / levels.variances
+    return {
+        f"information{suffix}": ("t", mean),
+        f"information{suffix}_stderr": ("t", found.noise),
+        f"information{suffix}_stderr_data": ("t", spread),
+        f"excess_entropy{suffix}": ("t", 1 - mean / scale),
+        f"excess_entropy{suffix}_stderr": ("t", found.noise / scale),
+        f"excess_entropy{suffix}_stderr_data": ("t", spread / scale),
+        f"mse{suffix}": ("variance", mse),
+        f"mse{suffix}_stderr": ("variance", mse_stderr),
+        f"integrand{suffix}": ("variance", half * mse),
+        f"integrand{suffix}_stderr": ("variance", half * mse_stderr),
+    }
+
+
+def _gap(found: _Errors, known: _Errors, levels: _Levels) -> Variables:
+    """Errors on new points less those on points seen, a pair on one noise."""
+    gap, stderr = mean_and_stderr((found.squares - known.squares) * 0.5 / levels.variances)
+    integral, error = mean_and_stderr(found.informations - known.informations)
+    return {
+        "generalisation_gap": ("variance", gap), "generalisation_gap_stderr": ("variance", stderr),
+        "generalisation_gap_integral": ("t", integral), "generalisation_gap_integral_stderr": ("t", error),
+    }  # fmt: skip
+
+
+def _collapse(
+    process: AbstractProcess,
+    found: _Errors,
+    law: NormalLaw,
+    levels: _Levels,
+    variances: np.ndarray,
+    count: int,
+) -> dict[str, float]:
+    """Where the information is log n: interpolated is only the difference from the linear denoiser."""
+    mean, error = mean_and_stderr(found.informations)
+    spectral = process.time_of_variance(float(thermo.collapse_variance(count, law.eigenvalues)))
+    mse = found.squares.mean(0)
+    linear = float(np.sum(law.eigenvalues / (1 + law.eigenvalues / levels.variances[-1])))
+    attrs = {"collapse_time_linear": spectral, "tail": float(0.5 * abs(mse[-1] - linear) / levels.variances[-1])}
+    order = np.argsort(variances)
+    knots, gaps = np.log(variances[order]), np.log(count) - mean[order]
+    ends = dict.fromkeys(("collapse_time", "collapse_time_low", "collapse_time_high"), np.nan)
+    if gaps[0] >= 0 or gaps[-1] <= 0:
+        return attrs | ends
+    difference = PchipInterpolator(knots, mean[order] - thermo.log_capacity(variances[order], law.eigenvalues))
+    at = root(
+        lambda u: float(np.log(count) - thermo.log_capacity(np.exp(u), law.eigenvalues) - difference(u)),
+        knots[0], knots[-1],
+    )  # fmt: skip
+    slope = np.interp(at, np.log(levels.variances), 0.5 * mse / levels.variances)
+    reach = _SIGMAS * np.interp(at, knots, error[order]) / slope
+    values = np.exp(at + reach * np.array([0, -1, 1]))
+    return attrs | {name: process.time_of_variance(float(v)) for name, v in zip(ends, values, strict=True)}
