@@ -136,20 +136,21 @@ def _manager(folder: pathlib.Path, milestones: tuple[int, ...], *, create: bool 
         ),
         create=create,
     )
-    return ocp.CheckpointManager(folder / _STEPS, options=options)
+    handlers = {name: ocp.StandardCheckpointHandler() for name in ("model", "rest")}
+    return ocp.CheckpointManager(folder / _STEPS, options=options, item_handlers=handlers)
 
 
 def _restore(manager: Any, folder: pathlib.Path, like: Any, step: int | None) -> Any:
     wanted = {name: jax.tree.map(ocp.utils.to_shape_dtype_struct, item) for name, item in like.items()}
     found = manager.item_metadata(step)
     for name, item in wanted.items():
-        theirs, ours = ([(jax.tree_util.keystr(path), tuple(leaf.shape)) for path, leaf in jax.tree.leaves_with_path(tree)]
-                        for tree in (found[name], item))  # fmt: skip
-        other = sorted({shape for _, shape in theirs} ^ {shape for _, shape in ours})
-        if len(theirs) != len(ours) or other:
+        # Told beforehand: orbax would report each array that does not fit from a thread of its own.
+        theirs, ours = (sorted(tuple(leaf.shape) for leaf in jax.tree.leaves(tree)) for tree in (found[name], item))
+        if theirs != ours:
             raise ValueError(
-                f"`checkpoint` needs states of the network that `{folder / _DESCRIPTION}` describes. Got those of another "
-                f"architecture: {len(theirs)} arrays there, {len(ours)} here; shapes of only one of them: {other[:6]}."
+                f"`checkpoint` needs states of the network that `{folder / _DESCRIPTION}` describes. Got those of "
+                f"another architecture: {len(theirs)} arrays there, {len(ours)} here; of shapes that only one has, "
+                f"{sorted(set(theirs) ^ set(ours))[:6]}."
             )
     parts = {name: ocp.args.StandardRestore(item) for name, item in wanted.items()}
     return manager.restore(step, args=ocp.args.Composite(**parts))
