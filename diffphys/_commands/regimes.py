@@ -199,7 +199,7 @@ def _clone_words(ds: xr.Dataset, name: str) -> list[str]:
         line += f"halving the grid moves it {bias:.4f}"
         gap = part[f"{name}_{kind}"] - part[name] if name in ds else None
         if gap is not None and ds.attrs["score"] == "given":
-            most = int(np.abs(gap).argmax())
+            most = int(np.abs(gap.values).argmax())
             line += f"; a given score: {float(gap[most]):+.3f} from the exact one's identity, "
             line += f"at most, at t = {float(part.t[most]):.3g}"
         elif gap is not None and kind == "clones":

@@ -66,19 +66,31 @@ def clone_tables(
     """Plans the side branches from each time to `stop`, their halved grids, and the trunk if there is one."""
     process = sampler.process
     grids = [grid(float(t), stop, steps) for t in times]
+    side, coarse, mix = halved_plans(sampler, grids)
     trunk = None
     if trunk_from is not None:
         knots = np.concatenate([[trunk_from], times])
         per_branch = max(2, steps // len(times))
         trunk = _stack([sampler.plan(grid(t, s, per_branch)) for t, s in itertools.pairwise(knots)])
-    weights = [np.sqrt(-np.diff(ts)).reshape(-1, 2) for ts in grids]
     return CloneTables(
         start=process.table(np.asarray(times if trunk_from is None else [trunk_from])),
         trunk=trunk,
-        side=_stack([sampler.plan(ts) for ts in grids]),
-        coarse=_stack([sampler.plan(ts[::2]) for ts in grids]),
-        mix=np.stack([w / np.linalg.norm(w, axis=1, keepdims=True) for w in weights]),
+        side=side,
+        coarse=coarse,
+        mix=mix,
         end=process.kernel(stop),
+    )
+
+
+def halved_plans(
+    sampler: AbstractSampler, grids: list[np.ndarray]
+) -> tuple[Any, Any, Float[np.ndarray, "grids pairs 2"]]:
+    """The plans of grids and of every second knot of them, stacked, and what noises of a pair of steps mix to."""
+    weights = [np.sqrt(-np.diff(ts)).reshape(-1, 2) for ts in grids]
+    return (
+        _stack([sampler.plan(ts) for ts in grids]),
+        _stack([sampler.plan(ts[::2]) for ts in grids]),
+        np.stack([w / np.linalg.norm(w, axis=1, keepdims=True) for w in weights]),
     )
 
 
@@ -98,7 +110,8 @@ def _measure(source, sampler, readout, tables, root, first, chunk: int):
     halved = halved_chunk(first, chunk)
 
     def ends(row, z, key):
-        return ends_of(sampler, row, z, noise_of(sampler, key, z, source.increments), halved)
+        draw = noise_of(sampler, key, z, source.increments)
+        return ends_of(sampler, (row.side, row.coarse, row.mix), (z, z), draw, halved)
 
     def read(states):
         return readout(jax.vmap(lambda z: tables.end.observe(z)[0])(states), variance)
@@ -135,13 +148,21 @@ def halved_chunk(first: Array, chunk: int) -> Array:
 
 
 def ends_of(
-    sampler: AbstractSampler, row: Any, z: Array, draw: Callable[[Array], Array], halved: Array
+    sampler: AbstractSampler,
+    legs: tuple[Any, Any, Array],
+    starts: tuple[Array, Array],
+    draw: Callable[[Array], Array],
+    halved: Array,
 ) -> tuple[Array, Array]:
-    """Where a clone ends on the grid, and if `halved` on every second knot of it; otherwise the same end twice."""
+    """Where one leg ends on its grid, and if `halved` on every second knot of it; otherwise the same end twice.
+
+    `legs` are of `halved_plans`; `starts` are those on the grid and on the halved one.
+    """
+    fine, coarse, mix = legs
     return jax.lax.cond(
         halved,
-        lambda: run_halved(sampler, row.side, row.coarse, row.mix, z, draw),
-        lambda: (run(sampler, row.side, z, draw),) * 2,
+        lambda: run_halved(sampler, fine, coarse, mix, starts[0], draw, starts[1]),
+        lambda: (run(sampler, fine, starts[0], draw),) * 2,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._types import Data, Denoiser, Scalar
+from ..samplers import AbstractSampler
 from ..targets import AbstractLabelledTarget, Empirical
 
 Conditional = Callable[[Data, Scalar, Int[Array, ""]], Data]
@@ -36,7 +37,8 @@ class ClassData(eqx.Module):
 
     def __call__(self, y: Data, variance: Scalar, label: Int[Array, ""]) -> Data:
         variance = jnp.asarray(variance, y.dtype)
-        return jax.lax.switch(label, [one.posterior_mean for one in self.classes], y, variance)
+        branches = [lambda y, v, one=one: one.posterior_mean(y, v) for one in self.classes]
+        return jax.lax.switch(label, branches, y, variance)
 
 
 def exact_conditional(target: AbstractLabelledTarget) -> Conditional:
@@ -66,7 +68,7 @@ class Guided(eqx.Module):
         return free + self.weight.astype(y.dtype) * (self.conditional(y, variance, self.label) - free)
 
 
-def towards(sampler: eqx.Module, label: Int[Array, ""], weight: Float[Array, ""]) -> eqx.Module:
+def towards(sampler: AbstractSampler, label: Int[Array, ""], weight: Float[Array, ""]) -> AbstractSampler:
     """A sampler whose guided denoisers, wherever they are, lean towards this class with this weight."""
 
     def at(node):

@@ -1,5 +1,6 @@
 """When the class of a trajectory is decided, by one trajectory: conditioned first, and then let go."""
 
+import itertools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,13 +16,13 @@ from jaxtyping import Array, Float
 from .. import thermo
 from .._types import Data, Denoiser, PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
-from ..processes import AbstractProcess
+from ..processes import AbstractProcess, Kernel
 from ..samplers import AbstractSampler, Bridge
-from ..samplers.base import Increments, noise_of, place, run
+from ..samplers.base import Increments, noise_of, place
 from ..targets import AbstractLabelledTarget
 from ._assemble import CloneOptions, Variables, check_count, check_times, curve, experiment_dataset, split_key
 from ._chunks import ChunkedProgram, Runner
-from ._clones import CloneTables, clone_tables, ends_of, halved_chunk
+from ._clones import ends_of, halved_chunk, halved_plans
 from ._conditional import Conditional, Guided, exact_conditional, towards
 from ._crossings import agreement_level
 from ._forward import measure_forward
@@ -85,7 +86,9 @@ def switch(
 
     $$ \mathrm{kept}(t) = E_{k,\, x_t | k} P(k | x_t) = E_{x_t} \sum_k P(k | x_t)^2 = \phi(t), $$
 
-    the agreement of clones, from one trajectory and without a clone. With w = 0 it is $\sum_k w_k^2$ at every t. Where
+    the agreement of clones, from one trajectory and without a clone. (Of samplers that are not the time reversal the
+    agreement of clones is another number, and this one too: by the probability flow it tells whether $x_t$ lies on the
+    side of its class.) With w = 0 it is $\sum_k w_k^2$ at every t. Where
     it is near 1, guidance at lower noise decides nothing; where it is near that floor, guidance above was in vain.
 
     Args:
@@ -101,7 +104,7 @@ def switch(
         sampler: makes the sampler of a denoiser, `sampler(process, denoise)`: a class of samplers, or a function.
         increments: how noise is drawn.
         samples: forward samples of the identity phi; None for no identity.
-        steps: steps from each time to `stop`, an even number.
+        steps: steps from each time to `stop`, an even number; half as many lead from each time to the next.
         stop: where trajectories end and are read; by default half the least time.
         grid: makes the grids, `grid(t, stop, steps)`.
         trunk_from: the time at which trajectories start, from the prior; by default where the noise variance is 400
@@ -113,7 +116,7 @@ def switch(
     Returns:
         A dataset on `t` (every clock as coordinates) and `guidance`: `kept` (posterior probability of the class at the
         end), `kept_hard` (whether it is the most likely one), with their errors; `kept_bias`, the change of `kept` from
-        a free branch on every second knot; on `t` the identity `phi` and, for two Gaussian classes, `phi_theory`; on
+        grids of every second knot to these; on `t` the identity `phi` and, for two Gaussian classes, `phi_theory`; on
         `guidance` `crossing_time` (with `_low` and `_high`), where `kept` passes the attribute `threshold`.
 
     Raises:
@@ -125,6 +128,7 @@ def switch(
     """
     times = check_times(times)
     check_count("samples", samples, 32)
+    check_count("trajectories", trajectories, 2)
     weights = _checked_guidance(guidance)
     variances = channel_variances(process, times)
     if trunk_from is None:
@@ -176,43 +180,65 @@ def _checked_guidance(guidance: float | Sequence[float]) -> Float[np.ndarray, " 
     return weights
 
 
+class _Tables(NamedTuple):
+    """Every coefficient: of the start, of the legs from each release to the next, of the free branches."""
+
+    start: Kernel
+    led: Any
+    free: Any
+    end: Kernel
+
+
+def _tables(experiment: _Switch, releases: np.ndarray, options: CloneOptions) -> _Tables:
+    """Plans both legs of every release; the led ones have half the steps of the free ones, an even number."""
+    assert options.stop is not None and options.trunk_from is not None, "options are checked"
+    process = experiment.free.process
+    knots = np.concatenate([[options.trunk_from], releases])
+    led = [options.grid(float(t), float(s), max(2, options.steps // 4 * 2)) for t, s in itertools.pairwise(knots)]
+    free = [options.grid(float(t), options.stop, options.steps) for t in releases]
+    return _Tables(
+        process.kernel(float(knots[0])),
+        halved_plans(experiment.guided, led),
+        halved_plans(experiment.free, free),
+        process.kernel(options.stop),
+    )
+
+
 @eqx.filter_jit
-def _measure(experiment: _Switch, tables: CloneTables, root, first, chunk: int):
+def _measure(experiment: _Switch, tables: _Tables, root, first, chunk: int):
     """What trajectories `first ... first + chunk - 1` keep of their class, at every release and guidance.
 
     Noise is addressed by (root, trajectory, release, step), the same for every guidance.
     """
-    dtype = experiment.dtype
-    free, increments = experiment.free, experiment.increments
+    dtype, guided, free = experiment.dtype, experiment.guided, experiment.free
     variance = jnp.asarray(tables.end.variance, dtype)
     halved = halved_chunk(first, chunk)
-    start = jax.tree.map(lambda leaf: leaf[0], tables.start)
 
     def one(i):
-        label_key, prior_key, trunk_key, branch_key = jr.split(jr.fold_in(root, i), 4)
+        label_key, prior_key, led_key, free_key = jr.split(jr.fold_in(root, i), 4)
         label = jr.categorical(label_key, experiment.log_weights)
-        z = start.prior(prior_key, experiment.dim, dtype)
+        z = tables.start.prior(prior_key, experiment.dim, dtype)
 
         def kept(z):
             posterior = jnp.exp(experiment.reading(tables.end.observe(z)[0], variance))
             return posterior[label], (jnp.argmax(posterior) == label).astype(dtype)
 
-        def release(zs, indexed):
-            b, row = indexed
-            trunk = noise_of(free, jr.fold_in(trunk_key, b), z, increments)
-            branch = noise_of(free, jr.fold_in(branch_key, b), z, increments)
+        def release(starts, indexed):
+            b, led, branch = indexed
+            lead = noise_of(guided, jr.fold_in(led_key, b), z, experiment.increments)
+            loose = noise_of(free, jr.fold_in(free_key, b), z, experiment.increments)
 
-            def led(weight, z):
-                z = run(towards(experiment.guided, label, weight), row.trunk, z, trunk)
-                fine, coarse = ends_of(free, row, z, branch, halved)
+            def at(weight, starts):
+                starts = ends_of(towards(guided, label, weight), led, starts, lead, halved)
+                fine, coarse = ends_of(free, branch, starts, loose, halved)
                 soft, hard = kept(fine)
-                return z, {"kept": soft, "hard": hard, "bias": soft - kept(coarse)[0]}
+                return starts, {"kept": soft, "hard": hard, "bias": soft - kept(coarse)[0]}
 
-            return jax.vmap(led)(experiment.guidance, zs)
+            return jax.vmap(at)(experiment.guidance, starts)
 
-        rows = place(tables._replace(start=None, end=None), dtype)
-        zs = jnp.broadcast_to(z, (len(experiment.guidance), *z.shape))
-        return jax.lax.scan(release, zs, (jnp.arange(len(tables.mix)), rows))[1]
+        start = jnp.broadcast_to(z, (len(experiment.guidance), *z.shape))
+        led, branches = place((tables.led, tables.free), dtype)
+        return jax.lax.scan(release, (start, start), (jnp.arange(len(led[2])), led, branches))[1]
 
     results = jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
     return results | {"halved": jnp.broadcast_to(halved, (chunk,))}
@@ -220,12 +246,8 @@ def _measure(experiment: _Switch, tables: CloneTables, root, first, chunk: int):
 
 def _run(experiment: _Switch, times: np.ndarray, options: CloneOptions, key: PRNGKey, runner: Runner) -> _SwitchRun:
     """Runs the experiment in chunks of trajectories; its columns are in the order of `times`."""
-    assert options.stop is not None, "options are checked"
     order = np.argsort(times)[::-1]
-    tables = clone_tables(
-        experiment.free, times[order], stop=options.stop, steps=options.steps, grid=options.grid,
-        trunk_from=options.trunk_from,
-    )  # fmt: skip
+    tables = _tables(experiment, times[order], options)
     blocks = 1 if tables.end.complement is None else tables.end.complement.shape[0]
     number = len(experiment.guidance)
     program = ChunkedProgram(
@@ -239,7 +261,7 @@ def _run(experiment: _Switch, times: np.ndarray, options: CloneOptions, key: PRN
         for name, values in results.items():
             # Back to the order of `times`; and a column a time, one guidance after the other.
             values = values[halved if name == "bias" else slice(None)][:, np.argsort(order)]
-            flat = {"": values.transpose(0, 2, 1).reshape(len(values), -1)}
+            flat = {"": values.transpose(0, 2, 1).reshape(len(values), number * len(times))}
             parts = chunk_moments(flat, np.zeros(len(values), int), 1, program.chunk, program.chunks)
             sums |= {f"{name}:{part}": array for part, array in parts.items()}
         return sums
@@ -251,10 +273,9 @@ def _run(experiment: _Switch, times: np.ndarray, options: CloneOptions, key: PRN
         whole = stacked_moments(parts)[""]
         return [Moments(*part) for part in zip(*(np.split(array, number, axis=-1) for array in whole), strict=True)]
 
-    per_free = len(times) * options.steps
-    per_led = int(np.prod(jax.tree.leaves(tables.trunk)[0].shape[:2]))
-    halved = int(stacked["bias:count"][..., 0].sum())
-    calls = options.clones * number * (per_free + 2 * per_led) + halved * number * per_free // 2
+    # A guided step asks both denoisers; pairs of steps are steps of the halved grid.
+    pairs = number * (tables.free[2][..., 0].size + 2 * tables.led[2][..., 0].size)
+    calls = (2 * options.clones + int(stacked["bias:count"][..., 0].sum())) * pairs
     return _SwitchRun(
         moments("kept"), moments("hard"), moments("bias"), program.chunk, calls * experiment.free.evaluations
     )

@@ -1,5 +1,7 @@
 """Figures of speciation and collapse: curves with error bands, theory lines, and the regimes shaded."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
@@ -55,7 +57,7 @@ def _identity(ds: xr.Dataset, symbol: str) -> str:
 def _mark_crossing(axes: Axes, ds: xr.Dataset) -> None:
     """The crossing of the threshold, where it is speciation that is crossed; that of the model, if there is one."""
     if _of_a_model(ds):
-        which, colour = _curve_of_the_model(ds), PURPLE if ds.attrs["labelled_by"] == "classifier" else BLUE
+        which, colour = _curve_of_the_model(ds), ORANGE if ds.attrs["labelled_by"] == "classifier" else BLUE
         mark(axes, ds.attrs[f"crossing_time{which}"], "of the model", colour, ":", height=1.08)
         return
     if ds.attrs.get("verdict") == "speciation":
@@ -90,6 +92,12 @@ def _finish(axes: Axes, ds: xr.Dataset, title: str, ylabel: str) -> None:
     axes.set_title(title, pad=32)
 
 
+def _legend(axes: Axes, ds: xr.Dataset, **usual: Any) -> None:
+    """A legend where there is room; that of a model has longer names, and goes below the axes."""
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18), "ncols": 2, "fontsize": 7}
+    axes.legend(**(below if _of_a_model(ds) else usual))
+
+
 def _draw_speciation(axes: Axes, ds: xr.Dataset) -> None:
     if "phi" in ds:
         _band(axes, ds, "phi", BLUE, _identity(ds, r"$\phi$"))
@@ -103,7 +111,7 @@ def _draw_speciation(axes: Axes, ds: xr.Dataset) -> None:
         axes.plot(ds.t, ds.phi_level.isel(level=int(j)), lw=1, ls="-.", label=f"level {int(j)}")
     _clones(axes, ds, "phi", BLUE, r"$\phi$")
     if ds.attrs.get("labelled_by") == "classifier":
-        _clones(axes, ds, "phi_hard", PURPLE, r"$\phi$ by the classifier", "s")
+        _clones(axes, ds, "phi_hard", ORANGE, r"$\phi$ by the classifier", "s")
     _finish(axes, ds, "Speciation", r"class agreement $\phi(t)$")
     threshold = ds.attrs.get(f"threshold{_curve_of_the_model(ds)}" if _of_a_model(ds) else "threshold", np.nan)
     if np.isfinite(threshold):
@@ -127,7 +135,7 @@ def speciation(ds: xr.Dataset) -> Figure:
         _draw_speciation(axes, ds)
         mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
         _mark_crossing(axes, ds)
-        axes.legend(loc="upper right")
+        _legend(axes, ds, loc="upper right")
     return figure
 
 
@@ -139,7 +147,7 @@ def collapse(ds: xr.Dataset) -> Figure:
         if "collapse_time" in ds:
             mark(axes, float(ds.collapse_time[0, 0]), "$t_C$", RED)
         mark(axes, ds.attrs["collapse_time_theory"], "theory", GREY, ":", height=1.07)
-        axes.legend(loc="center right")
+        _legend(axes, ds, loc="center right")
     return figure
 
 
@@ -154,8 +162,8 @@ def regimes(ds: xr.Dataset) -> Figure:
             mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
             mark(axes, ds.attrs.get("t_C", np.nan), "$t_C$", RED)
         # Below the curves, which tend to sum_k w_k^2, and above the names of the regimes.
-        panels[0].legend(loc="lower right", bbox_to_anchor=(1.0, 0.1), fontsize=7)
-        panels[1].legend(loc="center right")
+        _legend(panels[0], ds, loc="lower right", bbox_to_anchor=(1.0, 0.1), fontsize=7)
+        _legend(panels[1], ds, loc="center right")
         _mark_crossing(panels[0], ds)
         if not ds.attrs.get("has_regime_two", 0) and "regimes" in ds.attrs:
             figure.text(0.5, -0.04, f"Regimes: {ds.attrs['regimes']}", ha="center", color=GREY)
