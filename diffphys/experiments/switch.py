@@ -191,7 +191,8 @@ class _Tables(NamedTuple):
 
 def _tables(experiment: _Switch, releases: np.ndarray, options: CloneOptions) -> _Tables:
     """Plans both legs of every release; the led ones have half the steps of the free ones, an even number."""
-    assert options.stop is not None and options.trunk_from is not None, "options are checked"
+    assert options.stop is not None, "options are checked"
+    assert options.trunk_from is not None, "there is a trunk"
     process = experiment.free.process
     knots = np.concatenate([[options.trunk_from], releases])
     led = [options.grid(float(t), float(s), max(2, options.steps // 4 * 2)) for t, s in itertools.pairwise(knots)]

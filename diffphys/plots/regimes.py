@@ -94,7 +94,7 @@ def _finish(axes: Axes, ds: xr.Dataset, title: str, ylabel: str) -> None:
 
 def _legend(axes: Axes, ds: xr.Dataset, **usual: Any) -> None:
     """A legend where there is room; that of a model has longer names, and goes below the axes."""
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18), "ncols": 2, "fontsize": 7}
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2, "fontsize": 7}
     axes.legend(**(below if _of_a_model(ds) else usual))
 
 
@@ -154,7 +154,7 @@ def collapse(ds: xr.Dataset) -> Figure:
 def regimes(ds: xr.Dataset) -> Figure:
     """Both transitions side by side, the three regimes shaded where they exist."""
     with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, 2, figsize=(9.2, 3.4), sharex=True)
+        figure, panels = plt.subplots(1, 2, figsize=(9.2, 4.4 if _of_a_model(ds) else 3.4), sharex=True)
         _draw_speciation(panels[0], ds)
         _draw_collapse(panels[1], ds)
         for axes in panels:

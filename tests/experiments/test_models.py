@@ -1,5 +1,6 @@
 """Clones of a given score: an exact one in disguise, a wrong one, and a classifier in place of the posterior."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,7 +94,7 @@ def test_a_classifier_that_reads_as_the_posterior_does_gives_the_same_curves():
 
     ys = jnp.asarray(np.random.default_rng(0).normal(size=(20, 2)))
     readings = [label_reading(points, points.posterior_mean, reading) for reading in (None, classify)]
-    clones = [jax.jit(LabelAgreement(reading))(ys, jnp.asarray(1.2)) for reading in readings]
+    clones = [eqx.filter_jit(LabelAgreement(reading))(ys, jnp.asarray(1.2)) for reading in readings]
     for name, values in clones[0].items():
         np.testing.assert_allclose(clones[1][name], values, rtol=1e-9)
 
@@ -110,40 +111,34 @@ def data():
     return dp.Empirical(rng.normal(size=(40, 16)).astype(np.float32), np.arange(40) % 2)
 
 
-TOP = 3.0
-
-
-@pytest.fixture(scope="module")
-def collapsed(data):
-    return dp.collapse(
-        data, OU, [0.3, 0.5, 0.7, 0.9, 1.2], key=jax.random.key(11), samples=2000, clones=1000, trajectories=1000,
-        steps=40, stop=0.05, trunk_from=TOP, datasets=0,
-        sampler=dp.Bridge(OU, lambda y, v: data.posterior_mean(y, v)),
+def test_a_memoriser_in_disguise_meets_at_data_as_the_identity_says(data):
+    ds = dp.regimes(
+        data, OU, [0.3, 0.5, 0.7, 0.9, 1.2], key=jax.random.key(11), samples=2000, clones=1000, steps=40, stop=0.05,
+        trunk_from=3.0, datasets=0, sampler=dp.Bridge(OU, lambda y, v: data.posterior_mean(y, v)), classify=side,
     )  # fmt: skip
-
-
-def test_a_memoriser_in_disguise_meets_at_data_as_the_identity_says(collapsed):
-    assert collapsed.attrs["score"] == "given"
+    assert (ds.attrs["score"], ds.attrs["labelled_by"]) == ("given", "classifier")
     for name in ("phi_c_clones", "phi_c_hard_clones"):
-        error = np.hypot(collapsed[f"{name}_stderr"], collapsed.phi_c_stderr)
-        within(collapsed[name], error, collapsed.phi_c, biased(collapsed, name))
+        within(ds[name], np.hypot(ds[f"{name}_stderr"], ds.phi_c_stderr), ds.phi_c, biased(ds, name))
     for suffix in ("", "_hard"):
-        time, low, high = (collapsed.attrs[f"phi_c_half_{part}{suffix}_clones"] for part in ("time", "low", "high"))
+        time, low, high = (ds.attrs[f"phi_c_half_{part}{suffix}_clones"] for part in ("time", "low", "high"))
         assert low < time < high
-        assert time == pytest.approx(float(collapsed.collapse_time[1, 0]), abs=0.06)
+        assert time == pytest.approx(float(ds.collapse_time[1, 0]), abs=0.06)
 
 
 @pytest.mark.slow
-def test_last_changes_of_whole_trajectories_are_those_that_start_halfway(collapsed, data):
+def test_last_changes_of_whole_trajectories_are_those_that_start_halfway(data):
     """From the prior above, or from forward samples: the law of the time is the same once both grids are fine."""
-    halfway = dp.collapse(
-        data, OU, [0.3, TOP], key=jax.random.key(12), samples=None, trajectories=1000, steps=40, datasets=0
+    whole, halfway = (
+        dp.collapse(
+            data, OU, times, key=jax.random.key(seed), samples=None, trajectories=1500, steps=48, trunk_from=start,
+            sampler=dp.Bridge(OU, lambda y, v: data.posterior_mean(y, v)),
+        )
+        for seed, times, start in ((11, [0.1, 1.2], 3.0), (12, [0.1, 3.0], None))
     )  # fmt: skip
-    first, second = collapsed.attrs, halfway.attrs
-    error = np.hypot(first["last_change_stderr"], second["last_change_stderr"])
-    within(first["last_change_mean"], error, second["last_change_mean"])
-    assert first["last_change_std"] == pytest.approx(second["last_change_std"], rel=0.15)
-    assert float(collapsed.last_change_time.max()) > 1.2
+    error = np.hypot(whole.attrs["last_change_stderr"], halfway.attrs["last_change_stderr"])
+    within(whole.attrs["last_change_mean"], error, halfway.attrs["last_change_mean"])
+    assert whole.attrs["last_change_std"] == pytest.approx(halfway.attrs["last_change_std"], rel=0.15)
+    assert float(whole.last_change_time.max()) > 1.2
 
 
 def test_last_changes_are_averaged_in_ou_time():

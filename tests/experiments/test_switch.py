@@ -68,6 +68,7 @@ def test_the_switch_is_the_identity_in_other_processes(process, times):
     assert "phi" not in ds
 
 
+@pytest.mark.slow
 def test_the_flow_keeps_the_class_on_whose_side_it_is_released():
     """Half the classes' distance over the width is 1 at this time: a normal exceeds -1, and clones always agree."""
     ds = dp.switch(
