@@ -20,6 +20,7 @@ from .experiments import (
     regimes as regimes,
     retrieval_curve as retrieval_curve,
     speciation as speciation,
+    switch as switch,
     thermodynamics as thermodynamics,
     weights_from_data as weights_from_data,
 )

@@ -13,7 +13,7 @@ import diffphys as dp
 from diffphys.clocks import uniform_grid
 from diffphys.experiments._chunks import default_chunk
 from diffphys.experiments._clones import _EVERY, Source, _measure, clone_tables
-from diffphys.experiments.speciation import LabelAgreement
+from diffphys.experiments._readouts import LabelAgreement
 from diffphys.samplers.base import noise_of, place, run, run_halved
 
 from .._harness import Entrant, Goal, Report, peer, race, ratio

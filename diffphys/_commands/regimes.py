@@ -186,7 +186,10 @@ def _regimes_words(ds: xr.Dataset) -> list[str]:
 
 
 def _clone_words(ds: xr.Dataset, name: str) -> list[str]:
-    """How far the simulated curve lies from the identity, in standard errors, and its bias."""
+    """How far the simulated curve lies from the identity, its bias, and where it crosses.
+
+    From its own identity in standard errors: a check. From that of another score as it is: a result.
+    """
     for kind in ("clones", "sampler"):
         if f"{name}_{kind}" not in ds:
             continue
@@ -194,9 +197,34 @@ def _clone_words(ds: xr.Dataset, name: str) -> list[str]:
         bias = float(np.abs(part[f"{name}_{kind}_bias"]).max())
         line = f"{f'{name}, {kind}':18} {ds.attrs['clones']} pairs at {part.sizes['t']} times; "
         line += f"halving the grid moves it {bias:.4f}"
-        if name in ds and kind == "clones":
+        gap = part[f"{name}_{kind}"] - part[name] if name in ds else None
+        if gap is not None and ds.attrs["score"] == "given":
+            most = int(np.abs(gap.values).argmax())
+            line += f"; a given score: {float(gap[most]):+.3f} from the exact one's identity, "
+            line += f"at most, at t = {float(part.t[most]):.3g}"
+        elif gap is not None and kind == "clones":
             error = np.hypot(part[f"{name}_{kind}_stderr"], part[f"{name}_stderr"])
-            z = np.abs(part[f"{name}_{kind}"] - part[name]) / np.maximum(error, 1 / ds.attrs["clones"])
+            z = np.abs(gap) / np.maximum(error, 1 / ds.attrs["clones"])
             line += f"; at most {float(z.max()):.1f} standard errors from the identity"
-        return [line]
+        return [line, *_clone_times(ds, name, kind)]
     return []
+
+
+def _clone_times(ds: xr.Dataset, name: str, kind: str) -> list[str]:
+    """Where clones of a model cross, by soft and by hard labels; for the exact score the identity has said it."""
+    if ds.attrs["score"] == "exact":
+        return []
+    lines = []
+    for suffix in ("", "_hard"):
+        curve = f"{name}{suffix}_{kind}"
+        if name == "phi_c":
+            times, words = f"phi_c_half_{{}}{suffix}_{kind}", f"{curve} crosses 1/2"
+        else:
+            times = f"crossing_{{}}{suffix}_{kind}"
+            words = f"{curve} crosses {ds.attrs[f'threshold{suffix}_{kind}']:.4f}"
+            if suffix and ds.attrs["labelled_by"] == "classifier":
+                words += ", by the classifier"
+        found = [ds.attrs[times.format(part)] for part in ("time", "low", "high")]
+        if np.isfinite(found[0]):
+            lines.append(time_words("of the model", found[0], words, *found[1:]))
+    return lines

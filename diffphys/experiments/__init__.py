@@ -16,5 +16,6 @@ from .path_divergence import path_divergence as path_divergence
 from .prior_mismatch import prior_mismatch as prior_mismatch
 from .regimes import regimes as regimes
 from .speciation import speciation as speciation
+from .switch import switch as switch
 from .thermodynamics import thermodynamics as thermodynamics
 from .weights_from_data import LEARNERS as LEARNERS, weights_from_data as weights_from_data

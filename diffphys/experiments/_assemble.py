@@ -18,6 +18,8 @@ from ..samplers.base import Increments, check_key
 from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
 from ._chunks import Runner
 from ._clones import Readout, Source, clone_tables, run_clones
+from ._crossings import datum_crossings, label_crossings
+from ._readouts import has_exact_score
 from ._statistics import Moments
 from ._theory import channel_variances, temperature_of
 
@@ -119,7 +121,7 @@ class CloneOptions(NamedTuple):
 def clone_variables(
     sampler: AbstractSampler,
     readout: Readout,
-    target: AbstractTarget | None,
+    target: AbstractTarget,
     times: np.ndarray,
     options: CloneOptions,
     *,
@@ -162,8 +164,14 @@ def clone_variables(
             f"{quantity}_{kind}_bias": ("t", spread(bias), {"long_name": "on this grid, minus on every second knot"}),
             f"{quantity}_{kind}_bias_stderr": ("t", spread(error)),
         }
-    return variables, {
+    attrs: dict[str, Any] = {}
+    if "phi" in result.moments:
+        attrs |= label_crossings(result, branch_times, kind)
+    if "phi_c" in result.moments:
+        attrs |= datum_crossings(result, branch_times, kind)
+    return variables, attrs | {
         "sampler": type(sampler).__name__, "is_time_reversal": int(sampler.is_time_reversal),
+        "score": "exact" if has_exact_score(sampler, target) else "given",
         "increments": options.increments.__name__,
         "clones": options.clones, "clones_halved": result.halved, "branches": options.branches,
         "steps": options.steps, "stop": options.stop,

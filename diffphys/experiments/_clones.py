@@ -26,7 +26,7 @@ _EVERY = 4
 _LEAST = 64
 
 Readout = Callable[[Float[Array, "c d"], Scalar], dict[str, Array]]
-"""What the clones of one branch point say, from their channels y and its variance: one number a name."""
+"""What the clones of one branch point say, from their channels y and its variance: a number, or one a label, a name."""
 
 
 class CloneTables(NamedTuple):
@@ -45,6 +45,8 @@ class CloneRun(NamedTuple):
 
     moments: dict[str, Moments]
     bias: dict[str, Moments]
+    ends: dict[str, Moments]
+    """Of what has a number a label, a column each; all branch times of a trajectory averaged."""
     chunk: int
     halved: int
     """Trajectories that were run on the halved grid too."""
@@ -64,19 +66,31 @@ def clone_tables(
     """Plans the side branches from each time to `stop`, their halved grids, and the trunk if there is one."""
     process = sampler.process
     grids = [grid(float(t), stop, steps) for t in times]
+    side, coarse, mix = halved_plans(sampler, grids)
     trunk = None
     if trunk_from is not None:
         knots = np.concatenate([[trunk_from], times])
         per_branch = max(2, steps // len(times))
         trunk = _stack([sampler.plan(grid(t, s, per_branch)) for t, s in itertools.pairwise(knots)])
-    weights = [np.sqrt(-np.diff(ts)).reshape(-1, 2) for ts in grids]
     return CloneTables(
         start=process.table(np.asarray(times if trunk_from is None else [trunk_from])),
         trunk=trunk,
-        side=_stack([sampler.plan(ts) for ts in grids]),
-        coarse=_stack([sampler.plan(ts[::2]) for ts in grids]),
-        mix=np.stack([w / np.linalg.norm(w, axis=1, keepdims=True) for w in weights]),
+        side=side,
+        coarse=coarse,
+        mix=mix,
         end=process.kernel(stop),
+    )
+
+
+def halved_plans(
+    sampler: AbstractSampler, grids: list[np.ndarray]
+) -> tuple[Any, Any, Float[np.ndarray, "grids pairs 2"]]:
+    """The plans of grids and of every second knot of them, stacked, and what noises of a pair of steps mix to."""
+    weights = [np.sqrt(-np.diff(ts)).reshape(-1, 2) for ts in grids]
+    return (
+        _stack([sampler.plan(ts) for ts in grids]),
+        _stack([sampler.plan(ts[::2]) for ts in grids]),
+        np.stack([w / np.linalg.norm(w, axis=1, keepdims=True) for w in weights]),
     )
 
 
@@ -93,11 +107,11 @@ def _measure(source, sampler, readout, tables, root, first, chunk: int):
     """
     dtype = source.dtype
     variance = jnp.asarray(tables.end.variance, dtype)
-    # The same for the whole chunk, so that the compiled program branches and does not run both.
-    halved = (first // chunk % _EVERY == 0) | (first < _LEAST)
+    halved = halved_chunk(first, chunk)
 
     def ends(row, z, key):
-        return _ends(sampler, row, z, noise_of(sampler, key, z, source.increments), halved)
+        draw = noise_of(sampler, key, z, source.increments)
+        return ends_of(sampler, (row.side, row.coarse, row.mix), (z, z), draw, halved)
 
     def read(states):
         return readout(jax.vmap(lambda z: tables.end.observe(z)[0])(states), variance)
@@ -117,7 +131,7 @@ def _measure(source, sampler, readout, tables, root, first, chunk: int):
             full, coarse = jax.vmap(lambda c: ends(row, z, jr.fold_in(key, c + 1)))(clones)
             fine = read(full)
             bias = jax.lax.cond(halved, lambda: jax.tree.map(jnp.subtract, fine, read(coarse)), lambda: fine)
-            return z, fine | {f"{name}.bias": value for name, value in bias.items()}
+            return z, fine | {f"{name}.bias": value for name, value in bias.items() if value.ndim == 0}
 
         rows = place(tables._replace(end=None, start=tables.start if tables.trunk is None else None), dtype)
         z = source.first(jax.tree.map(lambda leaf: leaf[0], tables.start), jr.fold_in(trunk_key, 0))
@@ -128,14 +142,27 @@ def _measure(source, sampler, readout, tables, root, first, chunk: int):
     return results | {"halved": jnp.broadcast_to(halved, (chunk,))}
 
 
-def _ends(
-    sampler: AbstractSampler, row: Any, z: Array, draw: Callable[[Array], Array], halved: Array
+def halved_chunk(first: Array, chunk: int) -> Array:
+    """Whether the halved grid is run too: the same for a whole chunk, so that the compiled program branches there."""
+    return (first // chunk % _EVERY == 0) | (first < _LEAST)
+
+
+def ends_of(
+    sampler: AbstractSampler,
+    legs: tuple[Any, Any, Array],
+    starts: tuple[Array, Array],
+    draw: Callable[[Array], Array],
+    halved: Array,
 ) -> tuple[Array, Array]:
-    """Where a clone ends on the grid, and if `halved` on every second knot of it; otherwise the same end twice."""
+    """Where one leg ends on its grid, and if `halved` on every second knot of it; otherwise the same end twice.
+
+    `legs` are of `halved_plans`; `starts` are those on the grid and on the halved one.
+    """
+    fine, coarse, mix = legs
     return jax.lax.cond(
         halved,
-        lambda: run_halved(sampler, row.side, row.coarse, row.mix, z, draw),
-        lambda: (run(sampler, row.side, z, draw),) * 2,
+        lambda: run_halved(sampler, fine, coarse, mix, starts[0], draw, starts[1]),
+        lambda: (run(sampler, fine, starts[0], draw),) * 2,
     )
 
 
@@ -180,17 +207,18 @@ def run_clones(
     def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         halved = results.pop("halved")
         bias = {name: results.pop(name)[halved] for name in list(results) if name.endswith(".bias")}
+        ends = {name: results.pop(name).mean(1) for name in list(results) if results[name].ndim == 3}
         sums = {}
-        for kind, values in (("curve", results), ("bias", bias)):
-            groups = np.zeros(len(next(iter(values.values()))), int)
-            parts = chunk_moments(values, groups, 1, program.chunk, program.chunks)
-            sums |= {f"{kind}:{name}": part for name, part in parts.items()}
+        for kind, values in (("curve", results), ("bias", bias), ("end", ends)):
+            if values:
+                groups = np.zeros(len(next(iter(values.values()))), int)
+                parts = chunk_moments(values, groups, 1, program.chunk, program.chunks)
+                sums |= {f"{kind}:{name}": part for name, part in parts.items()}
         return sums
 
     stacked = runner.collect(name, program, reduce, {"trajectories": trajectories}, unit="trajectory")
-    moments, changes = (
-        stacked_moments({n.removeprefix(kind): a for n, a in stacked.items() if n.startswith(kind)})
-        for kind in ("curve:", "bias:")
+    moments, changes, ends = (
+        stacked_moments(part) if (part := _of_kind(kind, stacked)) else {} for kind in ("curve:", "bias:", "end:")
     )
     bias = {name.removesuffix(".bias"): parts for name, parts in changes.items()}
     halved = int(stacked["bias:count"].sum((0, 1, 2))[0])
@@ -198,4 +226,8 @@ def run_clones(
     steps = trajectories * 2 * pairs + halved * pairs
     if tables.trunk is not None:
         steps += trajectories * int(np.prod(jax.tree.leaves(tables.trunk)[0].shape[:2]))
-    return CloneRun(moments, bias, program.chunk, halved, steps * sampler.evaluations)
+    return CloneRun(moments, bias, ends, program.chunk, halved, steps * sampler.evaluations)
+
+
+def _of_kind(kind: str, stacked: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(kind): sums for name, sums in stacked.items() if name.startswith(kind)}

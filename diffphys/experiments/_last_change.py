@@ -1,6 +1,7 @@
 """When, along a trajectory, the nearest datum changes for the last time."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,22 +12,25 @@ from jaxtyping import Float
 
 from .._types import PRNGKey
 from ..clocks import check_grid
-from ..processes import Kernel
+from ..processes import AbstractProcess, Kernel, OrnsteinUhlenbeck
 from ..samplers import AbstractSampler
 from ..samplers.base import noise_of, place
 from ..targets import Empirical
 from ._chunks import ChunkedProgram, Runner
+from ._theory import channel_variances
 
 
 @eqx.filter_jit
-def _last_change(data, sampler, rows, kernels: Kernel, root, first, chunk: int):
+def _last_change(data, sampler, rows, kernels: Kernel, from_prior: bool, root, first, chunk: int):
     """The step after which the nearest datum stays, of trajectories `first ... first + chunk - 1`."""
 
     def one(i):
         start_key, step_key = jr.split(jr.fold_in(root, i))
         data_key, noise_key = jr.split(start_key)
         now = jax.tree.map(lambda leaf: leaf[0], kernels)
-        z = now.sample(noise_key, data.sample(data_key))
+        # The start at zero is the prior: the data forgotten.
+        a = data.sample(data_key)
+        z = now.sample(noise_key, jnp.zeros_like(a) if from_prior else a)
 
         def nearest(kernel, z):
             return data.weights_summary(*kernel.observe(z)).argmax
@@ -60,16 +64,23 @@ def last_change_times(
     steps: int,
     grid: Callable[[float, float, int], np.ndarray],
     runner: Runner,
+    trunk_from: float | None = None,
 ) -> Float[np.ndarray, " trajectories"]:
-    """The first time, going down the grid, after the last change of the most likely datum; `start` if it never changes.
+    r"""The first time, going down the grid, after the last change of the nearest datum; the start if it never changes.
 
-    Trajectories start from forward samples at `start` and end at `stop`.
+    Nearest to the channel, $\arg\min_\mu |y - a_\mu|$, so to $x / m$ where the state is $x = m a + $ noise.
+    Trajectories start from forward samples at `start`, or from the prior at `trunk_from`, and end at `stop`.
+
+    Raises:
+        ValueError: if `trunk_from` is not above `start`.
     """
-    ts = check_grid(grid(start, stop, steps))
+    if trunk_from is not None and trunk_from <= start:
+        raise ValueError(f"`trunk_from` needs a time above all `times`, {start}. Got {trunk_from}.")
+    ts = check_grid(grid(start if trunk_from is None else trunk_from, stop, steps))
     kernels = sampler.process.table(ts)
     program = ChunkedProgram(
-        _last_change, (data, sampler, sampler.plan(ts), kernels, key), items=trajectories, elements=2 * data.dim,
-        chunk=runner.chunk,
+        _last_change, (data, sampler, sampler.plan(ts), kernels, trunk_from is not None, key), items=trajectories,
+        elements=2 * data.dim, chunk=runner.chunk,
     )  # fmt: skip
 
     def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -80,3 +91,19 @@ def last_change_times(
     stacked = runner.collect("last-change", program, reduce, {"trajectories": trajectories}, unit="trajectory")
     last = stacked["last"].ravel()
     return ts[last[last >= 0]]
+
+
+def last_change_attributes(process: AbstractProcess, times: Float[np.ndarray, " trajectories"]) -> dict[str, Any]:
+    """Mean, standard deviation and standard error of the mean of last changes, in Ornstein-Uhlenbeck time.
+
+    Of the transformed times: the transform of the mean is another number.
+    """
+    if not isinstance(process, OrnsteinUhlenbeck):
+        knots, where = np.unique(times, return_inverse=True)
+        times = 0.5 * np.log1p(channel_variances(process, knots))[where]
+    std = float(times.std(ddof=1))
+    return {
+        "last_change_mean": float(times.mean()),
+        "last_change_std": std,
+        "last_change_stderr": std / len(times) ** 0.5,
+    }

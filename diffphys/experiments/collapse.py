@@ -4,15 +4,12 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float
 
 from .. import thermo
-from .._types import PRNGKey, Scalar, Times
+from .._types import PRNGKey, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
@@ -33,22 +30,10 @@ from ._assemble import (
 )  # fmt: skip
 from ._chunks import Runner
 from ._forward import PILOT, Accuracy, ForwardRun, half_sample_errors, measure_forward
-from ._last_change import last_change_times
+from ._last_change import last_change_attributes, last_change_times
+from ._readouts import datum_agreement
 from ._statistics import Moments, crossing_interval
 from ._theory import channel_variances, data_of, spectrum_of, two_classes, within_spectrum
-
-
-class DatumAgreement(eqx.Module):
-    r"""What clones say of the data: $\sum_\mu w_\mu(A)\, w_\mu(B)$ over all pairs, and whether their nearest agree."""
-
-    target: Empirical
-
-    def __call__(self, ys: Float[Array, "c d"], variance: Scalar) -> dict[str, Array]:
-        first, second = np.triu_indices(ys.shape[0], 1)
-        overlap = jax.vmap(self.target.overlap, in_axes=(0, 0, None))(ys[first], ys[second], variance)
-        nearest = jax.vmap(lambda y: self.target.weights_summary(y, variance).argmax)(ys)
-        same = (nearest[first] == nearest[second]).astype(ys.dtype)
-        return {"phi_c": jnp.mean(overlap), "phi_c_hard": jnp.mean(same)}
 
 
 def collapse(
@@ -101,8 +86,9 @@ def collapse(
         steps: steps of a clone.
         stop: where clones stop.
         grid: makes the grid of a branch.
-        trunk_from: start one trunk from the prior at this time.
-        trajectories: trajectories on which the last change of the nearest datum is timed; none by default.
+        trunk_from: start one trunk from the prior at this time; the `trajectories` start there too.
+        trajectories: trajectories on which the last change of the nearest datum is timed; none by default. They
+            start from forward samples at the greatest of `times`, and end at the least.
         datasets: half-samples that give `stderr_data`.
         chunk: trajectories (and samples) a compiled call.
         checkpoint: a folder for the journals of finished chunks.
@@ -114,7 +100,13 @@ def collapse(
         `participation_ratio` 1 / phi_C; `collapse_time` by criterion and group (pooled, then each class), with
         intervals; quantiles of the times at which L of single data points crosses 0; `phi_c_clones`,
         `last_change_time` if asked for.
-        The attributes give alpha, d with and without constant coordinates, d_eff and the width 2 / sqrt(d_eff).
+        The attributes give alpha, d with and without constant coordinates, d_eff and the width 2 / sqrt(d_eff); of
+        clones `score`, as in `speciation`, and `phi_c_half_time_clones` (with `_low` and `_high`), where half of them
+        meet; `last_change_mean` and `last_change_std` of the Ornstein-Uhlenbeck times of last changes.
+
+        For a learned score give the `sampler` and `trunk_from`. Then `phi_c_clones` weighs the data by their posterior
+        at the ends as they are, at `stop`, and `phi_c_hard_clones` is the agreement of the data nearest to the denoised
+        ends, the quantity of the paper; the lower `stop`, the less they differ.
 
     Raises:
         ValueError: for times, keys, counts or grids that mean nothing, and for a chunk that does not fit.
@@ -162,7 +154,7 @@ def collapse(
     sampler = Bridge(process, data.posterior_mean) if sampler is None else sampler
     if options is not None:
         simulated, settings = clone_variables(
-            sampler, DatumAgreement(data), data, times,
+            sampler, datum_agreement(data, sampler), data, times,
             options,
             key=clone_key, dim=data.dim, dtype=data.offset.dtype, runner=runner, name="collapse-clones",
         )  # fmt: skip
@@ -171,13 +163,10 @@ def collapse(
         check_count("trajectories", trajectories, 2)
         last = last_change_times(
             data, sampler, float(times.max()), float(times.min()), key=jax.random.fold_in(clone_key, 1),
-            trajectories=trajectories, steps=steps, grid=grid, runner=runner,
+            trajectories=trajectories, steps=steps, grid=grid, runner=runner, trunk_from=trunk_from,
         )  # fmt: skip
-        variables["last_change_time"] = (
-            "trajectory",
-            last,
-            {"long_name": "last change of the nearest datum"},
-        )
+        variables["last_change_time"] = ("trajectory", last, {"long_name": "last change of the nearest datum"})
+        attrs |= last_change_attributes(process, last)
     return experiment_dataset("collapse", process, times, variables, attrs, key)
 
 

@@ -19,9 +19,10 @@ from ..targets import AbstractTarget, Empirical
 from ._assemble import CloneOptions, check_count, check_times, clone_variables, experiment_dataset, split_key
 from ._chunks import Runner
 from ._forward import half_sample_errors, measure_forward
+from ._readouts import Classifier, DatumAgreement, LabelAgreement, datum_agreement, label_reading
 from ._theory import channel_variances
-from .collapse import DatumAgreement, collapse_curves, collapse_theory, excess_entropy_errors
-from .speciation import LabelAgreement, speciation_curves, speciation_theory
+from .collapse import collapse_curves, collapse_theory, excess_entropy_errors
+from .speciation import speciation_curves, speciation_theory
 
 
 class _BothAgreements(eqx.Module):
@@ -51,6 +52,7 @@ def regimes(
     stop: float | None = None,
     grid: Callable[[float, float, int], np.ndarray] = log_snr_grid,
     trunk_from: float | None = None,
+    classify: Classifier | None = None,
     datasets: int | None = None,
     chunk: int | None = None,
     checkpoint: str | pathlib.Path | None = None,
@@ -66,6 +68,8 @@ def regimes(
     times = check_times(times)
     check_count("samples", samples, 32)
     options = None
+    if classify is not None and clones is None:
+        raise ValueError("`classify` labels the ends of clones. Got no `clones`. Do ask for some.")
     if clones is not None:
         options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from, increments).checked(times)
     forward_key, clone_key = split_key(key)
@@ -91,12 +95,14 @@ def regimes(
         attrs |= _regimes_in_words(attrs, float(variables["collapse_time"][1][0, 0]))
     if options is not None:
         sampler = Bridge(process, data.posterior_mean) if sampler is None else sampler
-        readout = _BothAgreements(LabelAgreement(data.label_log_posterior), DatumAgreement(data))
+        labels = LabelAgreement(label_reading(data, sampler.denoise, classify))
+        readout = _BothAgreements(labels, datum_agreement(data, sampler))
         simulated, settings = clone_variables(
             sampler, readout, data, times,
             options,
             key=clone_key, dim=data.dim, dtype=data.offset.dtype, runner=runner, name="regimes-clones",
         )  # fmt: skip
+        settings["labelled_by"] = "posterior" if classify is None else "classifier"
         variables, attrs = variables | simulated, attrs | settings
     return experiment_dataset("regimes", process, times, variables, attrs, key)
 

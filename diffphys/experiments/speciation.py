@@ -4,16 +4,13 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float
 from scipy.special import xlogy
 
 from .. import thermo
-from .._types import PRNGKey, Scalar, Times
+from .._types import PRNGKey, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
@@ -32,6 +29,7 @@ from ._assemble import (
 )  # fmt: skip
 from ._chunks import Runner
 from ._forward import ForwardRun, half_sample_errors, measure_forward
+from ._readouts import Classifier, LabelAgreement, label_reading
 from ._statistics import crossing, crossing_interval
 from ._theory import (
     channel_variances,
@@ -45,23 +43,6 @@ from ._theory import (
 
 # A departure beyond this says that label agreement is collapse, not speciation.
 _TOLERANCE = 0.05
-
-
-class LabelAgreement(eqx.Module):
-    r"""What clones say of their classes: $\sum_k P(k|z_A) P(k|z_B)$ over all pairs, latent and by hard labels."""
-
-    log_posterior: Callable[[Array, Scalar], Float[Array, " k"]]
-
-    def __call__(self, ys: Float[Array, "c d"], variance: Scalar) -> dict[str, Array]:
-        posteriors = jnp.exp(jax.vmap(self.log_posterior, in_axes=(0, None))(ys, variance))
-        hard = jax.nn.one_hot(jnp.argmax(posteriors, axis=1), posteriors.shape[1], dtype=posteriors.dtype)
-        return {"phi": _pair_agreement(posteriors), "phi_hard": _pair_agreement(hard)}
-
-
-def _pair_agreement(rows: Float[Array, "c k"]) -> Float[Array, ""]:
-    """The mean inner product of two different rows."""
-    count = rows.shape[0]
-    return (jnp.sum(jnp.sum(rows, axis=0) ** 2) - jnp.sum(rows**2)) / (count * (count - 1))
 
 
 def speciation(
@@ -80,6 +61,7 @@ def speciation(
     stop: float | None = None,
     grid: Callable[[float, float, int], np.ndarray] = log_snr_grid,
     trunk_from: float | None = None,
+    classify: Classifier | None = None,
     datasets: int | None = None,
     chunk: int | None = None,
     checkpoint: str | pathlib.Path | None = None,
@@ -110,6 +92,9 @@ def speciation(
         grid: makes the grid of a branch, `grid(t, stop, steps)`.
         trunk_from: start one trunk from the prior at this time and branch off it at every time, as one must with
             a learned score; by default each branch point is a fresh forward sample.
+        classify: `(a, v) -> log-probabilities` of the labels of the target (up to a constant), such as a classifier
+            network, which labels the ends of clones; by default the target's own posterior does. At `stop` an end
+            still has noise, of variance v: the classifier is shown what the denoiser of the sampler makes of it.
         datasets: half-samples of a data set that give `stderr_data`; by default 8 below 5000 points, else none.
         chunk: trajectories (and samples) a compiled call; by default chosen from the memory it needs.
         checkpoint: a folder for the journals of finished chunks; a run that finds its own there goes on from them.
@@ -122,6 +107,13 @@ def speciation(
         `phi_left_out`, `nishimori_violation` and `phi_c`. The attributes give the threshold, the crossing and its
         interval, the critical times by name, the `verdict`, and all settings.
 
+        Of clones they give `score`, "exact" if they move by the target's own posterior mean and "given" otherwise:
+        then the identity is no longer their answer, but that of another model. `clone_label_weights` are the weights
+        of the classes that they generate, `phi_floor_clones` their sum of squares, `crossing_time_clones` (with
+        `_low` and `_high`) where `phi_clones` passes `threshold_clones`, that of these weights: the agreement at
+        separation one for two classes, an overlap of one half for more. With `_hard` the same of `phi_hard_clones`,
+        the agreement of hard labels, which is what experiments with a classifier report.
+
     Raises:
         ValueError: for times, keys, counts or grids that mean nothing, and for a chunk that does not fit.
 
@@ -131,6 +123,8 @@ def speciation(
     times = check_times(times)
     check_count("samples", samples, 32)
     options = None
+    if classify is not None and clones is None:
+        raise ValueError("`classify` labels the ends of clones. Got no `clones`. Do ask for some.")
     if clones is not None:
         options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from, increments).checked(times)
     forward_key, clone_key = split_key(key)
@@ -162,10 +156,11 @@ def speciation(
         sampler = Bridge(process, target.posterior_mean) if sampler is None else sampler
         dtype = jax.eval_shape(target.sample, jax.random.key(0)).dtype
         simulated, settings = clone_variables(
-            sampler, LabelAgreement(target.label_log_posterior), target, times,
+            sampler, LabelAgreement(label_reading(target, sampler.denoise, classify)), target, times,
             options,
             key=clone_key, dim=target.dim, dtype=dtype, runner=runner, name="speciation-clones",
         )  # fmt: skip
+        settings["labelled_by"] = "posterior" if classify is None else "classifier"
         variables, attrs = variables | simulated, attrs | settings
     return experiment_dataset("speciation", process, times, variables, attrs, key)
 

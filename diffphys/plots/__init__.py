@@ -11,5 +11,6 @@ from .knowledge import (
 )
 from .regimes import collapse as collapse, diagram as diagram, regimes as regimes, speciation as speciation
 from .stability import stability as stability
+from .switch import switch as switch
 from .thermo import branches as branches, landscape as landscape, power_law as power_law
 from .thermodynamics import thermodynamics as thermodynamics

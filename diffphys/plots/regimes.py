@@ -1,5 +1,7 @@
 """Figures of speciation and collapse: curves with error bands, theory lines, and the regimes shaded."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
@@ -20,19 +22,44 @@ def _band(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str, width:
     axes.plot(ds.t, mean, color=colour, label=label, lw=width)
 
 
-def _clones(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str) -> None:
+def _clones(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str, marker: str = "o") -> None:
     """Simulated points with two standard errors, under the name their sampler deserves."""
     for kind in ("clones", "sampler"):
         if f"{name}_{kind}" in ds:
             part = ds[[f"{name}_{kind}", f"{name}_{kind}_stderr"]].dropna("t")
+            what = kind
+            if _of_a_model(ds):
+                what = "clones of the model" if kind == "clones" else "a sampler of the model"
             axes.errorbar(
-                part.t, part[f"{name}_{kind}"], 2 * part[f"{name}_{kind}_stderr"], fmt="o", ms=3.5, color=colour,
-                mfc="white", capsize=2, lw=1, label=f"{label}, {kind}",
+                part.t, part[f"{name}_{kind}"], 2 * part[f"{name}_{kind}_stderr"], fmt=marker, ms=3.5, color=colour,
+                mfc="white", capsize=2, lw=1, label=f"{label}, {what}",
             )  # fmt: skip
 
 
+def _of_a_model(ds: xr.Dataset) -> bool:
+    """Whether clones moved by a score of their own, so that the identity is another model's."""
+    return ds.attrs.get("score") == "given"
+
+
+def _curve_of_the_model(ds: xr.Dataset) -> str:
+    """Which curve of clones is the model's: that of the classifier, if there is one."""
+    kind = "clones" if "phi_clones" in ds else "sampler"
+    return f"_hard_{kind}" if ds.attrs["labelled_by"] == "classifier" else f"_{kind}"
+
+
+def _identity(ds: xr.Dataset, symbol: str) -> str:
+    """The name of an identity in a legend."""
+    if not _of_a_model(ds):
+        return f"{symbol}, posterior identity"
+    return f"{symbol} of the exact {'empirical ' if 'n' in ds.attrs else ''}score, for reference"
+
+
 def _mark_crossing(axes: Axes, ds: xr.Dataset) -> None:
-    """The crossing of the threshold, where it is speciation that is crossed."""
+    """The crossing of the threshold, where it is speciation that is crossed; that of the model, if there is one."""
+    if _of_a_model(ds):
+        which, colour = _curve_of_the_model(ds), ORANGE if ds.attrs["labelled_by"] == "classifier" else BLUE
+        mark(axes, ds.attrs[f"crossing_time{which}"], "of the model", colour, ":", height=1.08)
+        return
     if ds.attrs.get("verdict") == "speciation":
         mark(axes, ds.attrs["crossing_time"], "crossing", BLUE, ":", height=1.08)
 
@@ -65,9 +92,15 @@ def _finish(axes: Axes, ds: xr.Dataset, title: str, ylabel: str) -> None:
     axes.set_title(title, pad=32)
 
 
+def _legend(axes: Axes, ds: xr.Dataset, **usual: Any) -> None:
+    """A legend where there is room; that of a model has longer names, and goes below the axes."""
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2, "fontsize": 7}
+    axes.legend(**(below if _of_a_model(ds) else usual))
+
+
 def _draw_speciation(axes: Axes, ds: xr.Dataset) -> None:
     if "phi" in ds:
-        _band(axes, ds, "phi", BLUE, r"$\phi$, posterior identity")
+        _band(axes, ds, "phi", BLUE, _identity(ds, r"$\phi$"))
     if "phi_theory" in ds:
         label = "theory" if "of its classes" in ds.phi_theory.attrs["long_name"] else "theory, Gaussian classes"
         axes.plot(ds.t, ds.phi_theory, color="black", lw=1, ls=":", label=label)
@@ -77,8 +110,10 @@ def _draw_speciation(axes: Axes, ds: xr.Dataset) -> None:
     for j in ds.get("level", ()):
         axes.plot(ds.t, ds.phi_level.isel(level=int(j)), lw=1, ls="-.", label=f"level {int(j)}")
     _clones(axes, ds, "phi", BLUE, r"$\phi$")
+    if ds.attrs.get("labelled_by") == "classifier":
+        _clones(axes, ds, "phi_hard", ORANGE, r"$\phi$ by the classifier", "s")
     _finish(axes, ds, "Speciation", r"class agreement $\phi(t)$")
-    threshold = ds.attrs.get("threshold", np.nan)
+    threshold = ds.attrs.get(f"threshold{_curve_of_the_model(ds)}" if _of_a_model(ds) else "threshold", np.nan)
     if np.isfinite(threshold):
         axes.axhline(threshold, color=GREY, lw=0.6)
         axes.text(axes.get_xlim()[1], threshold, f" {threshold:.3f}", color=GREY, va="center", fontsize=7)
@@ -87,7 +122,7 @@ def _draw_speciation(axes: Axes, ds: xr.Dataset) -> None:
 def _draw_collapse(axes: Axes, ds: xr.Dataset) -> None:
     if "excess_entropy" in ds:
         _band(axes, ds, "excess_entropy", ORANGE, r"$f_e/\alpha$, weight entropy")
-        _band(axes, ds, "phi_c", RED, r"$\phi_C$, posterior identity")
+        _band(axes, ds, "phi_c", RED, _identity(ds, r"$\phi_C$"))
     axes.plot(ds.t, ds.excess_entropy_theory, color="black", lw=1, ls=":", label="theory")
     _clones(axes, ds, "phi_c", RED, r"$\phi_C$")
     _finish(axes, ds, "Collapse", r"$f_e(t)/\alpha$ and datum agreement $\phi_C(t)$")
@@ -100,7 +135,7 @@ def speciation(ds: xr.Dataset) -> Figure:
         _draw_speciation(axes, ds)
         mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
         _mark_crossing(axes, ds)
-        axes.legend(loc="upper right")
+        _legend(axes, ds, loc="upper right")
     return figure
 
 
@@ -112,14 +147,14 @@ def collapse(ds: xr.Dataset) -> Figure:
         if "collapse_time" in ds:
             mark(axes, float(ds.collapse_time[0, 0]), "$t_C$", RED)
         mark(axes, ds.attrs["collapse_time_theory"], "theory", GREY, ":", height=1.07)
-        axes.legend(loc="center right")
+        _legend(axes, ds, loc="center right")
     return figure
 
 
 def regimes(ds: xr.Dataset) -> Figure:
     """Both transitions side by side, the three regimes shaded where they exist."""
     with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, 2, figsize=(9.2, 3.4), sharex=True)
+        figure, panels = plt.subplots(1, 2, figsize=(9.2, 4.4 if _of_a_model(ds) else 3.4), sharex=True)
         _draw_speciation(panels[0], ds)
         _draw_collapse(panels[1], ds)
         for axes in panels:
@@ -127,8 +162,8 @@ def regimes(ds: xr.Dataset) -> Figure:
             mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
             mark(axes, ds.attrs.get("t_C", np.nan), "$t_C$", RED)
         # Below the curves, which tend to sum_k w_k^2, and above the names of the regimes.
-        panels[0].legend(loc="lower right", bbox_to_anchor=(1.0, 0.1), fontsize=7)
-        panels[1].legend(loc="center right")
+        _legend(panels[0], ds, loc="lower right", bbox_to_anchor=(1.0, 0.1), fontsize=7)
+        _legend(panels[1], ds, loc="center right")
         _mark_crossing(panels[0], ds)
         if not ds.attrs.get("has_regime_two", 0) and "regimes" in ds.attrs:
             figure.text(0.5, -0.04, f"Regimes: {ds.attrs['regimes']}", ha="center", color=GREY)

@@ -117,11 +117,12 @@ def run_halved(
     mix: Float[Array, "pairs 2"],
     z: State,
     draw: Callable[[Array], Draws],
+    coarse_z: State | None = None,
 ) -> tuple[State, State]:
     """The last states on a grid and on every second knot of it, along one Brownian path.
 
     A step of the halved grid takes `mix[i, 0] n + mix[i, 1] n'` of the noises of the two steps it spans, so that
-    the noise is drawn once.
+    the noise is drawn once. It starts from `coarse_z`, where an earlier halved grid has ended; by default from z.
     """
 
     def body(carries, indexed):
@@ -138,7 +139,7 @@ def run_halved(
         return (fine, sampler.step(whole, half, weights[0] * first + weights[1] * second)), None
 
     pairs = jax.tree.map(lambda leaf: leaf.reshape(-1, 2, *leaf.shape[1:]), rows)
-    start = (sampler.init(z), sampler.init(z))
+    start = (sampler.init(z), sampler.init(z if coarse_z is None else coarse_z))
     (fine, half), _ = jax.lax.scan(body, start, (jnp.arange(len(mix)), pairs, coarse, mix))
     return sampler.state(fine), sampler.state(half)
 

@@ -60,6 +60,26 @@ def test_speciation_figure_draws_every_curve_of_the_run():
     np.testing.assert_array_equal(curve.get_ydata(), ds.phi)
 
 
+def test_figures_of_a_model_call_the_identity_a_reference(run):
+    """Clones of another score: the same curves, lowered, under the name of the model."""
+    clones = {}
+    for name in ("phi", "phi_hard", "phi_c"):
+        clones |= {f"{name}_clones": 0.9 * run[name.replace("_hard", "")], f"{name}_clones_stderr": run.phi_stderr}
+    model = run.assign(clones).assign_attrs(
+        score="given", labelled_by="classifier", crossing_time_hard_clones=1.3, threshold_hard_clones=0.78
+    )
+    left, right = dp.plots.regimes(model).axes
+    assert r"$\phi$ of the exact empirical score, for reference" in legend(left)
+    assert {r"$\phi$, clones of the model", r"$\phi$ by the classifier, clones of the model"} <= set(legend(left))
+    assert {r"$\phi_C$ of the exact empirical score, for reference", r"$\phi_C$, clones of the model"} <= set(
+        legend(right)
+    )
+    lines = [line.get_xdata()[0] for line in left.lines if len(set(line.get_xdata())) == 1]
+    assert 1.3 in lines
+    assert run.attrs["crossing_time"] not in lines
+    assert " 0.780" in [text.get_text() for text in left.texts]
+
+
 def test_collapse_and_diagram_figures_mark_their_times(run):
     axes = dp.plots.collapse(run).axes[0]
     assert "$t_C$" in [t.get_text() for t in axes.texts]

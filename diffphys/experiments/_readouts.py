@@ -1,0 +1,99 @@
+"""What clones say when they stop: their classes, and the data nearest to them."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._types import Data, Denoiser, Scalar
+from ..samplers import AbstractSampler
+from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
+
+Classifier = Callable[[Data, Scalar], Float[Array, " k"]]
+"""`classify(a, v)`: log-probabilities of the classes of an estimate `a`, made at noise variance v."""
+
+
+class LabelAgreement(eqx.Module):
+    r"""What clones say of their classes: $\sum_k P(k|z_A) P(k|z_B)$ over all pairs, latent and by hard labels."""
+
+    log_posterior: Callable[[Array, Scalar], Float[Array, " k"]]
+
+    def __call__(self, ys: Float[Array, "c d"], variance: Scalar) -> dict[str, Array]:
+        posteriors = jnp.exp(jax.vmap(self.log_posterior, in_axes=(0, None))(ys, variance))
+        hard = jax.nn.one_hot(jnp.argmax(posteriors, axis=1), posteriors.shape[1], dtype=posteriors.dtype)
+        return {
+            "phi": _pair_agreement(posteriors),
+            "phi_hard": _pair_agreement(hard),
+            "label_weight": jnp.mean(posteriors, axis=0),
+            "label_weight_hard": jnp.mean(hard, axis=0),
+        }
+
+
+def _pair_agreement(rows: Float[Array, "c k"]) -> Float[Array, ""]:
+    """The mean inner product of two different rows."""
+    count = rows.shape[0]
+    return (jnp.sum(jnp.sum(rows, axis=0) ** 2) - jnp.sum(rows**2)) / (count * (count - 1))
+
+
+class Classified(eqx.Module):
+    """The classes that a classifier sees in what a denoiser makes of a noisy observation."""
+
+    denoise: Denoiser
+    classify: Classifier
+
+    def __call__(self, y: Data, variance: Scalar) -> Float[Array, " k"]:
+        return jax.nn.log_softmax(self.classify(self.denoise(y, variance), variance))
+
+
+def label_reading(
+    target: AbstractLabelledTarget, denoise: Denoiser, classify: Classifier | None
+) -> Callable[[Data, Scalar], Float[Array, " k"]]:
+    """How an end is given its label: by the posterior of the target, or by a classifier of the denoised end.
+
+    Raises:
+        ValueError: if the classifier has not one number a label of the target.
+    """
+    if classify is None:
+        return target.label_log_posterior
+    reading = Classified(denoise, classify)
+    dtype = jax.eval_shape(target.sample, jax.random.key(0)).dtype
+    found = eqx.filter_eval_shape(classify, jax.ShapeDtypeStruct((target.dim,), dtype), jax.ShapeDtypeStruct((), dtype))
+    if getattr(found, "shape", None) != (target.num_labels,):
+        raise ValueError(
+            f"`classify` needs log-probabilities of the {target.num_labels} labels of the target, of shape "
+            f"({target.num_labels},). Got {getattr(found, 'shape', type(found).__name__)}. It is called as "
+            "`classify(a, v)` on one estimate; batches are made by `jax.vmap`."
+        )
+    return reading
+
+
+def has_exact_score(sampler: AbstractSampler, target: AbstractTarget) -> bool:
+    """Whether a sampler moves by the target's own posterior mean, so that the identities are its exact answers."""
+    return bool(eqx.tree_equal(sampler.denoise, target.posterior_mean))
+
+
+class DatumAgreement(eqx.Module):
+    r"""What clones say of the data: $\sum_\mu w_\mu(A)\, w_\mu(B)$ over all pairs, and whether their nearest agree.
+
+    By the exact score the nearest datum is the most likely one. What another score generates is no datum and some
+    noise: a denoiser, where there is one, takes the noise away first, since that alone is not the model's.
+    """
+
+    target: Empirical
+    denoise: Denoiser | None = None
+
+    def __call__(self, ys: Float[Array, "c d"], variance: Scalar) -> dict[str, Array]:
+        first, second = np.triu_indices(ys.shape[0], 1)
+        overlap = jax.vmap(self.target.overlap, in_axes=(0, 0, None))(ys[first], ys[second], variance)
+        ends = ys if self.denoise is None else jax.vmap(self.denoise, in_axes=(0, None))(ys, variance)
+        nearest = jax.vmap(lambda a: self.target.weights_summary(a, variance).argmax)(ends)
+        same = (nearest[first] == nearest[second]).astype(ys.dtype)
+        return {"phi_c": jnp.mean(overlap), "phi_c_hard": jnp.mean(same)}
+
+
+def datum_agreement(data: Empirical, sampler: AbstractSampler) -> DatumAgreement:
+    """The data that clones of this sampler are near."""
+    return DatumAgreement(data, None if has_exact_score(sampler, data) else sampler.denoise)

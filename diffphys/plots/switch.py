@@ -1,0 +1,38 @@
+"""The figure of the switch: what is kept of a class that was guided to for part of the time."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from ._style import GREY, STYLE
+
+
+def switch(ds: xr.Dataset) -> Figure:
+    """The probability of ending in the class that was guided to above t, a curve for each guidance."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(6.4, 3.4))
+        colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, ds.sizes["guidance"]))
+        for i, colour in enumerate(colours):
+            part = ds.isel(guidance=i)
+            axes.errorbar(
+                ds.t, part.kept, 2 * part.kept_stderr, fmt="o-", ms=3.5, mfc="white", capsize=2, lw=1, color=colour,
+                label=f"$w = {float(part.guidance):g}$",
+            )  # fmt: skip
+        for name, style, label in (("phi", "--", "posterior identity"), ("phi_theory", ":", "theory")):
+            if name in ds:
+                reference = ", for reference" if name == "phi" and ds.attrs["score"] == "given" else ""
+                axes.plot(ds.t, ds[name], color="black", lw=1, ls=style, label=rf"$\phi$, {label}{reference}")
+        for level, words in ((ds.attrs["floor"], r"$\sum_k w_k^2$"), (ds.attrs["threshold"], "threshold")):
+            if np.isfinite(level):
+                axes.axhline(level, color=GREY, lw=0.6)
+                axes.text(float(ds.t.max()), level, f" {words}", color=GREY, va="center", fontsize=7)
+        axes.set_xlim(float(ds.t.min()), float(ds.t.max()))
+        axes.set_ylim(max(0.0, ds.attrs["floor"] - 0.12), 1.03)
+        axes.set_xlabel("diffusion time $t$ below which the class is not told")
+        axes.set_ylabel("probability of ending in the class")
+        axes.set_title("Switch")
+        # Beside the axes: curves fill them, and the names of the levels are at their edge.
+        axes.legend(loc="upper left", bbox_to_anchor=(1.16, 1.0), fontsize=7)
+        figure.tight_layout()
+    return figure
