@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -21,16 +20,21 @@ from .configs import TrainingConfig
 from .denoiser import NetworkDenoiser
 from .levels import stratified_levels
 from .objectives import AbstractObjective
+from .preconditioning import GaussianPreconditioning
 
 # Steps between looks at the loss: each waits for the device.
 _LOOK = 20
 
 
 class State(NamedTuple):
-    """Everything that changes; random numbers are not in it, but addressed by the step."""
+    """Everything that changes; random numbers are not in it, but addressed by the step.
 
-    weights: Any
-    average: Any
+    Weights are plain lists of arrays: each level of a flax state costs a call of Python at every step, milliseconds
+    in all, which is longer than a step of a small network takes a GPU.
+    """
+
+    weights: list[Array]
+    average: list[Array]
     optimizer: Any
     losses: Float[Array, " steps"]
 
@@ -72,7 +76,7 @@ class Loop:
                     rows = order.batch(step)
                     labels = np.zeros(batch, np.int32) if self.labels is None else self.labels[rows].astype(np.int32)
                     shown = jax.device_put((self.points[rows], labels), split)
-                    state = self._update(state, np.int32(step), *shown)
+                    state = self._update(state, self.model.preconditioning, np.int32(step), *shown)
                     done = step + 1
                     if done % _LOOK == 0 or done == steps:
                         self._look(state, done, bar)
@@ -103,28 +107,31 @@ class Loop:
         if self.kept is not None and done:
             self.kept.save(done, state.items(), float(recent.mean()))
         if self.on_save is not None:
-            self.on_save(done, self._with(state.average))
+            self.on_save(done, self.with_weights(state.average))
 
-    def _with(self, weights: Any) -> NetworkDenoiser:
-        return eqx.tree_at(lambda tree: tree.weights, self.model, weights)
+    def with_weights(self, weights: list[Array], gaussian: GaussianPreconditioning | None = None) -> NetworkDenoiser:
+        """The denoiser with other weights."""
+        model = self.model
+        gaussian = model.preconditioning if gaussian is None else gaussian
+        tree = jax.tree.unflatten(jax.tree.structure(model.weights), weights)
+        return NetworkDenoiser(model.graph, tree, gaussian, model.shape)
 
     @functools.cached_property
     def _update(self) -> Callable[..., State]:
         """One step: the batch's gradient, clipped and applied, and the average of the weights."""
         training = self.training
 
-        def loss(weights: Any, points: Float[Array, "b d"], labels: Int[Array, " b"], key: Array) -> Any:
-            one = functools.partial(self._one, self._with(weights))
+        def loss(weights: Any, gaussian: Any, points: Array, labels: Array, key: Array) -> Any:
+            one = functools.partial(self._one, self.with_weights(weights, gaussian))
             level_key, key = jr.split(key)
             levels = stratified_levels(level_key, training.batch, jnp.float32)
             keys = jax.vmap(jr.fold_in, (None, 0))(key, jnp.arange(training.batch))
             return jnp.mean(jax.vmap(one)(levels, points, labels, keys))
 
         @functools.partial(jax.jit, donate_argnums=0)
-        def update(state: State, step: Array, points: Array, labels: Array) -> State:
-            value, gradient = jax.value_and_grad(loss)(
-                state.weights, points, labels, jr.fold_in(jr.key(training.seed), step)
-            )
+        def update(state: State, gaussian: GaussianPreconditioning, step: Array, points: Array, labels: Array) -> State:
+            key = jr.fold_in(jr.key(training.seed), step)
+            value, gradient = jax.value_and_grad(loss)(state.weights, gaussian, points, labels, key)
             change, optimizer = self.optimizer.update(gradient, state.optimizer, state.weights)
             weights = optax.apply_updates(state.weights, change)
             # The first weights are soon forgotten.

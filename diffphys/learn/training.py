@@ -110,8 +110,9 @@ def train(
     kept = None
     if checkpoint is not None:
         kept = Checkpoints(checkpoint, everything, _arrays(gaussian), milestones=tuple(milestones), resume=resume)
-    average = jax.tree.map(jnp.copy, model.weights)
-    state = State(model.weights, average, optimizer.init(model.weights), jnp.zeros(training.steps, jnp.float32))
+    weights = jax.tree.leaves(model.weights)
+    average = [jnp.copy(leaf) for leaf in weights]
+    state = State(weights, average, optimizer.init(weights), jnp.zeros(training.steps, jnp.float32))
     mesh = jax.sharding.Mesh(np.array(jax.devices()), ("samples",))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     state = jax.device_put(state, everywhere)
@@ -126,9 +127,8 @@ def train(
     finally:
         if kept is not None:
             kept.close()
-    denoiser = eqx.tree_at(lambda tree: tree.weights, model, state.average)
     history = _history(np.asarray(state.losses), training, training.steps)
-    return TrainedModel(denoiser, history, everything, training.steps)
+    return TrainedModel(loop.with_weights(state.average), history, everything, training.steps)
 
 
 def load(folder: str | os.PathLike[str], step: int | str = "last") -> TrainedModel:
@@ -148,9 +148,10 @@ def load(folder: str | os.PathLike[str], step: int | str = "last") -> TrainedMod
     training = TrainingConfig(**description["training"])
     gaussian = GaussianPreconditioning.of(*[arrays[name] for name in _ARRAYS])
     model = _untrained(network, gaussian, tuple(description["shape"]), training.seed)
-    like = {"average": model.weights, "losses": jnp.zeros(training.steps, jnp.float32)}
+    like = {"average": jax.tree.leaves(model.weights), "losses": jnp.zeros(training.steps, jnp.float32)}
     found, state = restore(folder, {"model": like}, step)
-    denoiser = eqx.tree_at(lambda tree: tree.weights, model, state["model"]["average"])
+    weights = jax.tree.unflatten(jax.tree.structure(model.weights), state["model"]["average"])
+    denoiser = eqx.tree_at(lambda tree: tree.weights, model, weights)
     return TrainedModel(denoiser, _history(np.asarray(state["model"]["losses"]), training, found), description, found)
 
 
