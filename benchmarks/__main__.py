@@ -77,5 +77,25 @@ def nfe(
     compare(chosen, sampler or [], quick, typer.echo, report, out)
 
 
+@app.command()
+def learned(
+    study: Annotated[list[str] | None, typer.Option(help="One study; may be repeated. By default all.")] = None,
+    clones: Annotated[int, typer.Option(help="Cloned trajectories of each experiment.")] = 2000,
+    steps: Annotated[
+        int | None, typer.Option(help="Train a small network this many steps, as a CPU can. By default a wide one.")
+    ] = None,
+    out: Annotated[pathlib.Path, typer.Option(help="Folder of the results.")] = pathlib.Path("learned"),
+) -> None:
+    """Train networks on real images and measure their regimes, as in Figures 4 and 5 of the paper."""
+    from .learned._command import run as run_studies
+    from .learned._studies import STUDIES
+
+    chosen = study or list(STUDIES)
+    unknown = [name for name in chosen if name not in STUDIES]
+    if unknown:
+        raise typer.BadParameter(f"needs some of {', '.join(STUDIES)}. Got {', '.join(unknown)}.", param_hint="--study")
+    run_studies(chosen, out, clones, steps, typer.echo)
+
+
 if __name__ == "__main__":
     app()

@@ -1,0 +1,1 @@
+"""`python -m benchmarks learned`: networks trained on real images, and their regimes beside theory."""
