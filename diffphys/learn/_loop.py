@@ -133,10 +133,10 @@ class Loop:
             key = jr.fold_in(jr.key(training.seed), step)
             value, gradient = jax.value_and_grad(loss)(state.weights, gaussian, points, labels, key)
             change, optimizer = self.optimizer.update(gradient, state.optimizer, state.weights)
-            weights = optax.apply_updates(state.weights, change)
+            weights: Any = optax.apply_updates(state.weights, change)
             # The first weights are soon forgotten.
             keep = jnp.minimum(training.ema, (1 + step) / (10 + step)).astype(jnp.float32)
-            average = optax.incremental_update(weights, state.average, 1 - keep)
+            average: Any = optax.incremental_update(weights, state.average, 1 - keep)
             return State(weights, average, optimizer, state.losses.at[step].set(value.astype(state.losses.dtype)))
 
         return update

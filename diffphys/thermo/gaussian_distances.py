@@ -148,7 +148,9 @@ def _tail(form: _Form, level: float) -> float:
     def height(s: float) -> float:
         return float(form.log_moment(np.array(side * s)) - side * s * level - np.log(s))
 
-    top = minimize_scalar(height, bounds=(0.0, end), method="bounded", options={"xatol": 1e-3 * min(end, 1 / spread)}).x
+    options = {"xatol": 1e-3 * min(end, 1 / spread)}
+    found: Any = minimize_scalar(height, bounds=(0.0, end), method="bounded", options=options)
+    top = found.x
     width = min(top, 1 / spread, end - top) if most > 0 else min(top, 1 / spread)
     bend, reach = _contour(form, level, side * top, width)
     total, previous, step = 0.0, np.inf, 0.25
