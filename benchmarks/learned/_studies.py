@@ -28,7 +28,7 @@ class Study:
 
     title: str
     data: dict[str, Any]
-    network: learn.UNetConfig
+    network: learn.UNetConfig | learn.MLPConfig
     training: learn.TrainingConfig
     speciation: Times = ()
     collapse: Times = ()
@@ -65,8 +65,11 @@ STUDIES = {
 
 
 def small(study: Study, steps: int) -> Study:
-    """The study for a CPU, or to see that it works: a small network, few steps."""
-    size = learn.UNetConfig(32, (1, 2), patch=2)
+    """The study for a CPU, or to see that it works: a small network, few steps.
+
+    Few images are learned by heart by a network of vectors, which is far cheaper than one of images.
+    """
+    size = learn.MLPConfig(512, 4) if study.held_out else learn.UNetConfig(32, (1, 2), patch=2)
     plan = {"steps": steps, "batch": min(128, study.training.batch), "save_every": max(1, steps // 4)}
     training = dataclasses.replace(study.training, learning_rate=2e-3, **plan)
     return dataclasses.replace(study, network=size, training=training)
