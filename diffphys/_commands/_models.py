@@ -168,7 +168,7 @@ def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]
     spec: Any = importlib.util.spec_from_file_location(file.stem, file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    denoise = getattr(module, name, None)
+    denoise: Any = getattr(module, name, None)
     if not callable(denoise):
         raise ValueError(f"--model needs a denoiser, a function of (y, v), called {name!r} in {file}. Got {denoise!r}.")
     if options["data"] is None:

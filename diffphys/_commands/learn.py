@@ -72,7 +72,7 @@ def run_sample(**options: Any) -> None:
     )  # fmt: skip
     values = made.values + model.mean
     name = "images" if len(model.shape) > 1 else "points"
-    arrays = {name: values.reshape(-1, *model.shape).astype(np.float32)}
+    arrays: dict[str, Any] = {name: values.reshape(-1, *model.shape).astype(np.float32)}
     if label is not None:
         arrays["labels"] = np.full(len(values), label)
     path, writing = out / "samples.npz", out / ".samples.writing"
@@ -125,17 +125,17 @@ def _given(model: Model, options: dict[str, Any]) -> tuple[Any, int | None]:
 
 
 def _pictures(values: np.ndarray, model: Model, loaded: LabelledData | None) -> Figure:
-    """Pictures where samples are; else the samples over the data, or over themselves."""
+    """Pictures where samples are; else the samples over the data, if these are known."""
     if len(model.shape) > 1:
         return plots.image_grid(values, model.shape, value_range=model.value_range)
-    return plots.point_cloud(values, values if loaded is None else loaded.points + loaded.mean)
+    return plots.point_cloud(values, None if loaded is None else loaded.points + loaded.mean)
 
 
 def _errors(trained: TrainedModel, loaded: LabelledData, held: np.ndarray, model: Model, key: Any) -> xr.Dataset:
     """Errors against the best linear denoiser, on the training data and on those kept out."""
     gaussian = trained.denoiser.preconditioning
     low, top = model.variances[0], _TOP * float(gaussian.scale)
-    times = time_of_variance(np.geomspace(low, top, _LEVELS))
+    times = np.asarray(time_of_variance(np.geomspace(low, top, _LEVELS)))
     parts = []
     for i, rows in enumerate((~held, held)):
         if not rows.any():
@@ -146,7 +146,7 @@ def _errors(trained: TrainedModel, loaded: LabelledData, held: np.ndarray, model
             trained.denoiser, loaded.points[chosen], times, key=jax.random.fold_in(key, i), against=gaussian.linear
         )
         parts.append(found.expand_dims(part=[("training", "held out")[i]]).assign(samples=("part", [len(chosen)])))
-    joined = xr.concat(parts, "part", coords="minimal", data_vars="all", compat="override", join="exact",
+    joined: Any = xr.concat(parts, "part", coords="minimal", data_vars="all", compat="override", join="exact",
                        combine_attrs="override")  # fmt: skip
     del joined.attrs["samples"]
     return joined

@@ -15,6 +15,8 @@ from .._config import canonical, differences
 
 # What the folder of a model holds.
 _DESCRIPTION, _GAUSSIAN, _STEPS = "model.json", "preconditioning.npz", "checkpoints"
+# The parts of a state.
+_ITEMS = ("model", "rest")
 
 
 class Checkpoints:
@@ -136,7 +138,9 @@ def _manager(folder: pathlib.Path, milestones: tuple[int, ...], *, create: bool 
         ),
         create=create,
     )
-    return ocp.CheckpointManager(folder / _STEPS, options=options)
+    # Named, so that shapes can be read without the arrays.
+    handlers = {name: ocp.StandardCheckpointHandler() for name in _ITEMS}
+    return ocp.CheckpointManager(folder / _STEPS, options=options, item_handlers=handlers)
 
 
 def _restore(manager: Any, folder: pathlib.Path, like: Any, step: int | None) -> Any:
@@ -144,13 +148,24 @@ def _restore(manager: Any, folder: pathlib.Path, like: Any, step: int | None) ->
         name: ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, item))
         for name, item in like.items()
     }
-    try:
-        return manager.restore(step, args=ocp.args.Composite(**parts))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"`checkpoint` needs states of the network that `{folder / _DESCRIPTION}` describes. Got those of another "
-            f"architecture: {str(error).splitlines()[0][:300]}"
-        ) from None
+    _refuse_another_architecture(manager.item_metadata(step), folder, like)
+    return manager.restore(step, args=ocp.args.Composite(**parts))
+
+
+def _refuse_another_architecture(found: Any, folder: pathlib.Path, like: Any) -> None:
+    """Compares names and shapes before anything is read: orbax would leave failed tasks behind."""
+    for part, tree in like.items():
+        theirs, ours = (
+            {name: tuple(leaf.shape) for name, leaf in ocp.tree.to_flat_dict(nested, sep=".").items()}
+            for nested in (found[part].tree, ocp.tree.serialize_tree(tree, keep_empty_nodes=False))
+        )
+        changes = differences(theirs, ours)
+        if changes:
+            listed = "; ".join(f"{name}: {there} there, {here} expected" for name, there, here in changes[:3])
+            raise ValueError(
+                f"`checkpoint` needs states of the network that `{folder / _DESCRIPTION}` describes. Got those of "
+                f"another architecture, in {len(changes)} of its arrays: {listed}. Restore the folder, or train again."
+            )
 
 
 def _steps_in(folder: pathlib.Path) -> list[int]:

@@ -94,7 +94,7 @@ def _page(pictures: np.ndarray, columns: int, labels: list[str] | None, title: s
 
 def point_cloud(
     samples: Float[Array | np.ndarray, "n d"],
-    data: Float[Array | np.ndarray, "m d"],
+    data: Float[Array | np.ndarray, "m d"] | None = None,
     *,
     title: str | None = None,
 ) -> Figure:
@@ -102,30 +102,34 @@ def point_cloud(
 
     Args:
         samples: flat samples.
-        data: the data, in the same units.
+        data: the data, in the same units; without them the samples are drawn alone, in a plane of their own.
         title: of the figure.
 
     Raises:
         ValueError: for vectors of other lengths, or fewer than two data.
     """
-    made, given = np.asarray(samples, np.float64), np.asarray(data, np.float64)
+    made = np.asarray(samples, np.float64)
+    given = made if data is None else np.asarray(data, np.float64)
     if made.ndim != 2 or given.ndim != 2 or made.shape[1] != given.shape[1] or len(given) < 2:
         raise ValueError(
-            f"`point_cloud` needs samples and two or more data of one dimension. Got {made.shape} and {given.shape}."
+            "`point_cloud` needs samples and data of one dimension, two or more of the last. "
+            f"Got {made.shape} and {given.shape}."
         )
     centre = given.mean(0)
     _, stds, directions = np.linalg.svd(given - centre, full_matrices=False)
     share = stds**2 / np.sum(stds**2)
+    clouds = ({} if data is None else {"data": (given, GREY, 2.0)}) | {"samples": (made, BLUE, 3.5)}
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.2, 3.6))
-        for points, colour, label, size in ((given, GREY, "data", 2.0), (made, BLUE, "samples", 3.5)):
+        for label, (points, colour, size) in clouds.items():
             along = (points - centre) @ directions[:2].T
             along = np.pad(along, [(0, 0), (0, 2 - along.shape[1])])
             axes.plot(along[:, 0], along[:, 1], "o", ms=size, mew=0, alpha=0.6, color=colour, label=label)
         axes.set_xlabel(f"first principal direction ({share[0]:.0%} of the variance)")
         if len(share) > 1:
             axes.set_ylabel(f"second principal direction ({share[1]:.0%})")
-        axes.set_title("Samples and data" if title is None else title)
+        if title is not None:
+            axes.set_title(title)
         axes.legend(markerscale=1.5)
         figure.tight_layout()
     return figure
