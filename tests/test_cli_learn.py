@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 
 import jax
 import matplotlib
@@ -74,10 +75,12 @@ def test_train_leaves_a_model_its_history_samples_and_a_table_of_errors(digits):
 def test_a_model_knows_its_data_and_their_classes(digits):
     model = opened(digits[0])
     assert (model.shape, model.classes, model.value_range) == ((8, 8), ("0", "1"), (-1.0, 1.0))
-    again, wanted = _models.data_of(model), dp.load("digits", classes=[0, 1], per_class=20, scale=(-1, 1))
-    np.testing.assert_array_equal(again.points, wanted.points)
-    np.testing.assert_array_equal(model.mean, wanted.mean)
-    spectrum = dp.thermo.covariance_spectrum(wanted.points[~_models.kept_out(wanted.labels, 5, 0)])
+    again, whole = _models.data_of(model), dp.load("digits", classes=[0, 1], per_class=20, scale=(-1, 1))
+    rows = ~_models.kept_out(whole.labels, 5, 0)
+    np.testing.assert_array_equal(again.points, whole.points[rows])
+    np.testing.assert_array_equal(again.labels, whole.labels[rows])
+    np.testing.assert_array_equal(model.mean, whole.mean)
+    spectrum = dp.thermo.covariance_spectrum(again.points)
     np.testing.assert_allclose(model.variances[1], 400 * spectrum[0] * 29 / 30, rtol=1e-5)
     np.testing.assert_allclose(model.variances[0], 1e-3 * spectrum.sum() * 29 / 30 / 64, rtol=1e-3)
 
@@ -132,7 +135,7 @@ def test_guidance_goes_from_all_data_to_the_class_and_a_step_is_kept(digits, tmp
     assert np.abs(made["old"]["images"] - made["all"]["images"]).max() > 1e-6
 
 
-LAW = dp.Gaussian(np.zeros(2, np.float32), np.array([4.0, 0.25], np.float32))
+LAW = dp.Gaussian(np.zeros(20, np.float32), np.tile(np.array([4.0, 0.25], np.float32), 10))
 SAMPLERS = [*_sampling.OVERDAMPED, *_sampling.PHASE_SPACE]
 QUICK = ("dpm-solver-multistep", "bridge", "oba")
 
@@ -144,16 +147,19 @@ def test_every_sampler_that_can_be_named_is_there():
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in SAMPLERS])
 def test_every_sampler_draws_the_law_of_its_denoiser(name):
     made = _sampling.generate(
-        LAW.posterior_mean, name, (1e-3, 1600.0), key=jax.random.key(0), number=3000, dim=2, steps=150, progress=False
+        LAW.posterior_mean, name, (1e-3, 1600.0), key=jax.random.key(0), number=300, dim=20, steps=150, progress=False
     )
-    assert made.values.shape == (3000, 2)
-    # Errors of first order in the steps, of a few per cent, beside those of 3000 draws.
-    np.testing.assert_allclose(made.values.std(0), [2.0, 0.5], rtol=0.1)
-    assert np.all(np.abs(made.values.mean(0)) < 4 * np.array([2.0, 0.5]) / 3000**0.5)
+    pairs = made.values.reshape(-1, 2)
+    # Errors of first order in the steps, of a few per cent, beside those of 3000 draws. Corrections by Langevin steps
+    # of a length that is not small widen the law.
+    np.testing.assert_allclose(pairs.std(0), [2.0, 0.5], rtol=0.2 if name == "predictor-corrector" else 0.1)
+    assert np.all(np.abs(pairs.mean(0)) < 4 * np.array([2.0, 0.5]) / 3000**0.5)
 
 
-def test_a_denoiser_in_a_file_is_sampled(tmp_path):
-    (tmp_path / "mine.py").write_text("shrink = lambda y, v: y / (1 + v)\nshort = lambda y, v: y[1:]\n")
+def test_a_denoiser_in_a_file_is_sampled(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "beside.py").write_text("def shrink(y, v):\n    return y / (1 + v)\n")
+    (tmp_path / "mine.py").write_text("from beside import shrink\n\nshort = lambda y, v: y[1:]\n")
     result = run("sample", "--model", f"{tmp_path / 'mine.py'}:shrink", "--dim", 3, "--number", 500, "--out", tmp_path)
     assert result.exit_code == 0, result.output
     assert np.load(tmp_path / "samples.npz")["points"].std() == pytest.approx(1, abs=0.05)
@@ -219,7 +225,7 @@ def test_an_interrupted_training_is_resumed_to_the_same_bits(gaussian, tmp_path,
 
 @pytest.mark.slow
 def test_a_unet_learns_digits_better_than_a_linear_denoiser(tmp_path):
-    job = ["--channels", 8, "--multipliers", "1,2", "--attention", 4, "--patch", 2, "--dropout", 0.1, "--steps", 400]
+    job = ["--channels", 8, "--multipliers", "1,2", "--attention", 4, "--patch", 2, "--steps", 400]
     result = run("train", *job, "--batch", 64, "--held-out", 40, "--compute", "bfloat16", "--out", tmp_path)
     assert result.exit_code == 0, result.output
     ds = dp.results.load(tmp_path / "errors.nc").sel(part="held out")
@@ -260,6 +266,7 @@ def test_a_checkpoint_of_another_architecture_is_named(gaussian, tmp_path):
         (["--attention", "7"], "--attention needs a U-Net"),
         (["--network", "unet"], "`UNet` needs images"),
         (["--milestones", "a"], "--milestones needs numbers"),
+        (["--milestones", "7"], "--milestones needs multiples of --save-every, 500. Got 7"),
         (["--channels", "0"], "`MLPConfig` needs `width` of at least 1"),
         (["--dropout", "1"], "`MLPConfig` needs `dropout` in [0, 1)"),
         (["--steps", "0"], "`TrainingConfig` needs `steps` of at least 1"),

@@ -1,9 +1,11 @@
 """Models that a command is given: a folder that `train` left, or a denoiser in a Python file."""
 
+import dataclasses
 import importlib.util
 import math
 import pathlib
-from typing import Any, NamedTuple
+import sys
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +37,8 @@ class Model(NamedTuple):
     variances: tuple[float, float]
     """The lowest and the highest noise variance between which it denoises."""
     data: dict[str, Any] | None
-    """The `settings` of `load`, `classes`, `shape` and `held_out` of the data it was trained on, if known."""
+    """Of those it was trained on, if known: the `settings` of `load`, `classes`, `shape`, and how many of each class
+    were `held_out`, by which `seed`."""
     words: str
     """What it is."""
 
@@ -56,7 +59,7 @@ class Model(NamedTuple):
         return None if scale is None else (scale[0], scale[1])
 
 
-def describe_data(loaded: LabelledData, held_out: int) -> dict[str, Any]:
+def describe_data(loaded: LabelledData, held_out: int, seed: int) -> dict[str, Any]:
     """What a model's folder tells of its data: enough to load them again and to know that they are the same."""
     settings = dict(loaded.settings)
     if settings["source"] not in NAMES:
@@ -64,7 +67,7 @@ def describe_data(loaded: LabelledData, held_out: int) -> dict[str, Any]:
         settings["source"] = str(pathlib.Path(settings["source"]).absolute())
     return {
         "name": loaded.name, "settings": settings, "classes": list(loaded.classes),
-        "shape": list(loaded.shape), "held_out": held_out,
+        "shape": list(loaded.shape), "held_out": held_out, "seed": seed,
     }  # fmt: skip
 
 
@@ -97,7 +100,7 @@ def open_model(text: str, options: dict[str, Any], step: str = "last") -> Model:
 
 
 def data_of(model: Model) -> LabelledData:
-    """The data that a model was trained on, loaded again.
+    """The data that a model was trained on, loaded again, without those that were kept out.
 
     Raises:
         ValueError: if the model does not know, or the source has other data by now.
@@ -113,7 +116,8 @@ def data_of(model: Model) -> LabelledData:
             f"--model needs the data it was trained on. Got other values in {loaded.settings['source']} now "
             f"(SHA-256 {loaded.settings['sha256'][:12]} for {expected[:12]}). Restore them, or train again."
         )
-    return loaded
+    rows = ~kept_out(loaded.labels, model.data["held_out"], model.data["seed"])
+    return dataclasses.replace(loaded, points=loaded.points[rows], labels=loaded.labels[rows])
 
 
 def kept_out(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
@@ -167,6 +171,8 @@ def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]
         raise ValueError(f"--model {text} needs --data or --dim, which tell the shape of a sample. Got neither.")
     spec: Any = importlib.util.spec_from_file_location(file.stem, file)
     module = importlib.util.module_from_spec(spec)
+    # What lies beside the file can be imported, as when it is run.
+    sys.path.insert(0, str(file.parent.absolute()))
     spec.loader.exec_module(module)
     denoise: Any = getattr(module, name, None)
     if not callable(denoise):
@@ -178,11 +184,11 @@ def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]
         if options["dim"] is not None:
             raise ValueError("Give --data or --dim, not both.")
         loaded = load_data(options)
-        shape, mean, data = loaded.shape, loaded.mean, describe_data(loaded, 0)
+        shape, mean, data = loaded.shape, loaded.mean, describe_data(loaded, 0, 0)
         spectrum = thermo.covariance_spectrum(loaded.points)
         variances = noise_range(float(spectrum[0]), float(spectrum.sum()) / math.prod(shape))
     dim = math.prod(shape)
     found = jax.eval_shape(denoise, jax.ShapeDtypeStruct((dim,), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32))
     if getattr(found, "shape", None) != (dim,):
         raise ValueError(f"--model needs a denoiser of {dim} numbers. Got one that returns {found} in {text}.")
-    return Model(denoise, shape, mean, variances, data, text)
+    return Model(cast(Denoiser, denoise), shape, mean, variances, data, text)

@@ -35,11 +35,11 @@ def run_train(**options: Any) -> None:
         steps=options["steps"], batch=options["batch"], learning_rate=options["learning_rate"], ema=options["ema"],
         save_every=options["save_every"], seed=options["seed"],
     )  # fmt: skip
-    milestones = [] if options["milestones"] is None else whole_numbers("--milestones", options["milestones"])
+    milestones = _milestones(options)
     trained = train(
         loaded.points[~held], network, training, shape=shape,
         labels=loaded.labels[~held] if options["conditional"] else None, checkpoint=out, resume=options["resume"],
-        milestones=milestones, description={"data": describe_data(loaded, options["held_out"])},
+        milestones=milestones, description={"data": describe_data(loaded, options["held_out"], options["seed"])},
         # With the first state: by then the folder is known to be that of no other model.
         on_save=lambda *_: save_mean(loaded, out),
     )  # fmt: skip
@@ -83,6 +83,17 @@ def run_sample(**options: Any) -> None:
     typer.echo(f"{model.words}: {len(values)} samples by {options['sampler'].value}, {made.evaluations} evaluations "
                f"of the denoiser each, {made.rate:.3g} samples/s")  # fmt: skip
     typer.echo(f"Saved {path} and {out / 'samples.png'}")
+
+
+def _milestones(options: dict[str, Any]) -> list[int]:
+    """The steps whose checkpoints are kept, which must be steps that have one."""
+    if options["milestones"] is None:
+        return []
+    steps, every = whole_numbers("--milestones", options["milestones"]), options["save_every"]
+    missed = [step for step in steps if step % every and step != options["steps"]]
+    if missed:
+        raise ValueError(f"--milestones needs multiples of --save-every, {every}. Got {missed[0]}.")
+    return steps
 
 
 def _network(options: dict[str, Any], loaded: LabelledData) -> tuple[MLPConfig | UNetConfig, tuple[int, ...]]:

@@ -155,10 +155,10 @@ def _restore(manager: Any, folder: pathlib.Path, like: Any, step: int | None) ->
 def _refuse_another_architecture(found: Any, folder: pathlib.Path, like: Any) -> None:
     """Compares names and shapes before anything is read: orbax would leave failed tasks behind."""
     for part, tree in like.items():
-        theirs, ours = (
-            {name: tuple(leaf.shape) for name, leaf in ocp.tree.to_flat_dict(nested, sep=".").items()}
-            for nested in (found[part].tree, ocp.tree.serialize_tree(tree, keep_empty_nodes=False))
-        )
+        stored = ocp.tree.to_flat_dict(found[part].tree, sep=".")
+        theirs = {name: tuple(leaf.shape) for name, leaf in stored.items() if hasattr(leaf, "shape")}
+        leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+        ours = {".".join(ocp.tree.str_keypath(path)): np.shape(leaf) for path, leaf in leaves}
         changes = differences(theirs, ours)
         if changes:
             listed = "; ".join(f"{name}: {there} there, {here} expected" for name, there, here in changes[:3])
