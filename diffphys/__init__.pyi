@@ -6,6 +6,7 @@ from .experiments import (
     critical_steps as critical_steps,
     curie_weiss as curie_weiss,
     default_times as default_times,
+    denoising_errors as denoising_errors,
     diagram as diagram,
     error_bound as error_bound,
     frechet_distance as frechet_distance,

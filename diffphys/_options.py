@@ -47,14 +47,57 @@ class SamplerName(enum.StrEnum):
     REVERSE_SDE = "reverse-sde"
 
 
-_DATA, _MODEL, _MAGNET, _RUN, _OUT = "Data", "Model, instead of data", "Magnet", "Run", "Output"
+class Network(enum.StrEnum):
+    """Kinds of networks."""
+
+    UNET = "unet"
+    MLP = "mlp"
+
+
+class Compute(enum.StrEnum):
+    """Types that the layers of a network compute in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class Generator(enum.StrEnum):
+    """Samplers that need a process and a denoiser only; the last eight run in phase space."""
+
+    ANNEALED_LANGEVIN = "annealed-langevin"
+    BRIDGE = "bridge"
+    DDIM = "ddim"
+    DEIS = "deis"
+    DPM_SOLVER2 = "dpm-solver2"
+    DPM_SOLVER_MULTISTEP = "dpm-solver-multistep"
+    EDM = "edm"
+    EXPONENTIAL_SDE = "exponential-sde"
+    FLOW_ADAMS = "flow-adams"
+    PNDM = "pndm"
+    PREDICTOR_CORRECTOR = "predictor-corrector"
+    PROBABILITY_FLOW = "probability-flow"
+    REVERSE_SDE = "reverse-sde"
+    SA_SOLVER = "sa-solver"
+    SEEDS2 = "seeds2"
+    UNIPC = "unipc"
+    CONJUGATE = "conjugate"
+    CONJUGATE_SYMPLECTIC_EULER = "conjugate-symplectic-euler"
+    CONJUGATE_VELOCITY_VERLET = "conjugate-velocity-verlet"
+    OBA = "oba"
+    OBAB = "obab"
+    SSCS = "sscs"
+    SYMPLECTIC_EULER = "symplectic-euler"
+    VELOCITY_VERLET = "velocity-verlet"
+
+
+_DATA, _MODEL, _MAGNET, _NETWORK, _RUN, _OUT = "Data", "Model, instead of data", "Magnet", "Network", "Run", "Output"
 
 Data = Annotated[
     str | None,
     typer.Option(
         help="digits, mnist, fashion-mnist, cifar10, or a file: .npy, .npz, IDX(.gz), .nc, .h5, a folder of images. "
-        "Named sets are sought in $DIFFPHYS_DATA first. [default: digits; in gaussian-regimes and thermo, a model]",
-        rich_help_panel=_DATA, show_default=False,
+        "Named sets are sought in $DIFFPHYS_DATA first.",
+        rich_help_panel=_DATA, show_default="digits; in gaussian-regimes and thermo, a model",
     ),
 ]  # fmt: skip
 ArrayName = Annotated[
@@ -62,8 +105,8 @@ ArrayName = Annotated[
 ]
 Classes = Annotated[
     str | None,
-    typer.Option(metavar="A,B", help="Classes to keep. [default: 0,1 of the digits; else all]", rich_help_panel=_DATA,
-                 show_default=False),
+    typer.Option(metavar="A,B", help="Classes to keep.", rich_help_panel=_DATA,
+                 show_default="0,1 of the digits; else all"),
 ]  # fmt: skip
 PerClass = Annotated[int | None, typer.Option(help="First so many of each class.", rich_help_panel=_DATA)]
 Channel = Annotated[
@@ -72,8 +115,8 @@ Channel = Annotated[
 Pad = Annotated[int | None, typer.Option(help="Side to pad images to, with zeros.", rich_help_panel=_DATA)]
 Scale = Annotated[
     str | None,
-    typer.Option(metavar="LOW,HIGH", rich_help_panel=_DATA, show_default=False,
-                 help="Range that pixel values are mapped to, or none. [default: 0,1; -1,1 without --data]"),
+    typer.Option(metavar="LOW,HIGH", rich_help_panel=_DATA, show_default="0,1; -1,1 without --data",
+                 help="Range that pixel values are mapped to, or none."),
 ]  # fmt: skip
 Target = Annotated[Model | None, typer.Option(help="A solvable model.", rich_help_panel=_MODEL)]
 Dim = Annotated[int, typer.Option(help="Its dimension d.", rich_help_panel=_MODEL)]
@@ -84,15 +127,15 @@ Weight = Annotated[float, typer.Option(help="Weight of the first class.", rich_h
 Size = Annotated[int, typer.Option(help="Data drawn from it, for collapse.", rich_help_panel=_MODEL)]
 ThermoModelOption = Annotated[
     ThermoModel | None,
-    typer.Option("--model", help="A model. [default: two-deltas]", rich_help_panel=_MODEL, show_default=False),
+    typer.Option("--model", help="A model.", rich_help_panel=_MODEL, show_default="two-deltas"),
 ]
 Beta = Annotated[
     float, typer.Option(help="Inverse temperature of its spins, or their coupling.", rich_help_panel=_MODEL)
 ]
 Variances = Annotated[
     str | None,
-    typer.Option(metavar="LOW,HIGH", rich_help_panel=_RUN, show_default=False,
-                 help="Noise variances between which branches are followed. [default: about the critical one]"),
+    typer.Option(metavar="LOW,HIGH", rich_help_panel=_RUN, show_default="about the critical one",
+                 help="Noise variances between which branches are followed."),
 ]  # fmt: skip
 Spectrum = Annotated[
     str, typer.Option(metavar="LOW,HIGH", rich_help_panel=_MODEL,
@@ -100,8 +143,8 @@ Spectrum = Annotated[
 ]  # fmt: skip
 Counts = Annotated[
     str | None,
-    typer.Option(metavar="P1,P2,...", rich_help_panel=_RUN, show_default=False,
-                 help="Numbers of data. [default: 15 from N / 8 to 8 N^2]"),
+    typer.Option(metavar="P1,P2,...", rich_help_panel=_RUN, show_default="15 from N / 8 to 8 N^2",
+                 help="Numbers of data."),
 ]  # fmt: skip
 Spins = Annotated[int, typer.Option("--dim", help="Number of spins N.", rich_help_panel=_MAGNET)]
 InverseTemperature = Annotated[
@@ -121,8 +164,8 @@ ClonesOfData = Annotated[int, typer.Option("--clones", help="Clone pairs at each
                                            rich_help_panel=_RUN)]  # fmt: skip
 Times = Annotated[
     str | None,
-    typer.Option(metavar="T1,T2,...", rich_help_panel=_RUN, show_default=False,
-                 help="Diffusion times, or one whole number: how many. [default: chosen from the spectrum]"),
+    typer.Option(metavar="T1,T2,...", rich_help_panel=_RUN, show_default="chosen from the spectrum",
+                 help="Diffusion times, or one whole number: how many."),
 ]  # fmt: skip
 EstimatorOption = Annotated[Estimator, typer.Option("--estimator", help="Which curves.", rich_help_panel=_RUN)]
 SamplerOption = Annotated[SamplerName, typer.Option("--sampler", help="How clones move.", rich_help_panel=_RUN)]
@@ -144,3 +187,94 @@ Trajectories = Annotated[
 ]
 Out = Annotated[pathlib.Path, typer.Option(help="Folder of the results.", rich_help_panel=_OUT)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.", rich_help_panel=_OUT)]
+NetworkOption = Annotated[
+    Network | None,
+    typer.Option("--network", help="Kind of network.", show_default="unet of images, mlp of vectors",
+                 rich_help_panel=_NETWORK),
+]  # fmt: skip
+Channels = Annotated[
+    int | None,
+    typer.Option(help="Channels at the highest resolution of a U-Net [32]; width of an MLP [128].",
+                 rich_help_panel=_NETWORK),
+]  # fmt: skip
+Multipliers = Annotated[
+    str | None,
+    typer.Option(metavar="M1,M2,...", help="Of the channels of a U-Net, one a resolution, each half the one before.",
+                 show_default="1,2,2", rich_help_panel=_NETWORK),
+]  # fmt: skip
+Blocks = Annotated[
+    int | None,
+    typer.Option(help="Residual blocks, a resolution of a U-Net [1]; of an MLP [3].", rich_help_panel=_NETWORK),
+]
+Attention = Annotated[
+    str | None,
+    typer.Option(metavar="S1,S2,...", help="Sides of the maps at which a U-Net attends to the whole map.",
+                 rich_help_panel=_NETWORK),
+]  # fmt: skip
+Patch = Annotated[
+    int | None,
+    typer.Option(help="Side of the squares of pixels that a U-Net takes as one [1].", rich_help_panel=_NETWORK),
+]
+Dropout = Annotated[float, typer.Option(help="Share of features dropped in training.", rich_help_panel=_NETWORK)]
+Conditional = Annotated[
+    bool, typer.Option("--conditional", help="Train with the labels, hidden for a tenth of the samples.",
+                       rich_help_panel=_NETWORK),
+]  # fmt: skip
+ComputeOption = Annotated[
+    Compute, typer.Option("--compute", help="Type that layers compute in.", rich_help_panel=_NETWORK)
+]
+Updates = Annotated[int, typer.Option("--steps", help="Updates of the weights.", rich_help_panel=_RUN)]
+Batch = Annotated[int, typer.Option(help="Samples an update, over all devices.", rich_help_panel=_RUN)]
+LearningRate = Annotated[float, typer.Option(help="Of Adam; it falls to 0 along a cosine.", rich_help_panel=_RUN)]
+Average = Annotated[
+    float, typer.Option("--ema", help="Decay a step of the average of the weights, which is what denoises.",
+                        rich_help_panel=_RUN),
+]  # fmt: skip
+SaveEvery = Annotated[int, typer.Option(help="Steps between checkpoints.", rich_help_panel=_RUN)]
+Milestones = Annotated[
+    str | None,
+    typer.Option(metavar="N1,N2,...", help="Steps whose checkpoints are kept beside the last and the best; multiples "
+                 "of --save-every.", rich_help_panel=_RUN),
+]  # fmt: skip
+HeldOut = Annotated[
+    int,
+    typer.Option(help="Data of each class kept out of training, for the table of errors. None by default: how many "
+                      "are trained on is what collapse depends on.", rich_help_panel=_RUN),
+]  # fmt: skip
+ModelFolder = Annotated[
+    pathlib.Path, typer.Option("--out", help="Folder of the model and of its results.", rich_help_panel=_OUT)
+]
+TrainedModel = Annotated[
+    str,
+    typer.Option("--model", metavar="DIR|FILE.py:NAME", rich_help_panel=_MODEL,
+                 help="A folder that train left, or a function (y, v) -> estimate of a, of one flat centred sample, in "
+                 "a Python file, which is run."),
+]  # fmt: skip
+ModelData = Annotated[
+    str | None,
+    typer.Option("--data", help="The data of FILE.py:NAME, as in train: they tell the shape of a sample, the mean and "
+                 "the range of noise.", rich_help_panel=_DATA),
+]  # fmt: skip
+ModelDim = Annotated[
+    int | None,
+    typer.Option("--dim", help="Numbers of a sample of FILE.py:NAME, for data of mean 0 and variance about 1 whose "
+                 "shape no --data tells.", rich_help_panel=_MODEL),
+]  # fmt: skip
+KeptStep = Annotated[
+    str, typer.Option("--step", metavar="last|best|N", help="Which of its checkpoints.", rich_help_panel=_MODEL)
+]
+GeneratorOption = Annotated[
+    Generator,
+    typer.Option("--sampler", rich_help_panel=_RUN,
+                 help="How samples are drawn; the last eight in phase space. Noise levels are spaced as in EDM."),
+]  # fmt: skip
+SamplerSteps = Annotated[int, typer.Option("--steps", help="Steps of a trajectory.", rich_help_panel=_RUN)]
+Number = Annotated[int, typer.Option(help="Samples to draw.", rich_help_panel=_RUN)]
+Label = Annotated[
+    str | None, typer.Option(help="The class to draw, by name, of a model with labels.", rich_help_panel=_RUN)
+]
+Guidance = Annotated[
+    float | None,
+    typer.Option(metavar="W", help="Classifier-free guidance: 0 ignores the label, 1 is its denoiser, more "
+                 "exaggerates it.", show_default="1", rich_help_panel=_RUN),
+]  # fmt: skip

@@ -22,7 +22,7 @@ app = typer.Typer(
 
 @contextlib.contextmanager
 def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
-    """Errors of use become one line and status 2; an interrupt says how to resume, status 130."""
+    """Errors of use become one line and status 2; an interrupt says how to resume from `out`, if so, status 130."""
     # A terminated run stops as an interrupted one does: between chunks, with its journal whole.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -32,7 +32,8 @@ def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
         typer.echo(f"diffphys: {error}{notes}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        typer.echo(f"\ndiffphys: interrupted. Run the same command with --resume to go on from {out}.", err=True)
+        hint = "" if out is None else f" Run the same command with --resume to go on from {out}."
+        typer.echo(f"\ndiffphys: interrupted.{hint}", err=True)
         raise typer.Exit(130) from None
 
 
@@ -153,6 +154,41 @@ def curie_weiss(
         from ._commands.curie_weiss import run
 
         run(**options)
+
+
+@app.command()
+def train(
+    data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
+    channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, network: o.NetworkOption = None,
+    channels: o.Channels = None, multipliers: o.Multipliers = None, blocks: o.Blocks = None,
+    attention: o.Attention = None, patch: o.Patch = None, dropout: o.Dropout = 0.0, conditional: o.Conditional = False,
+    compute: o.ComputeOption = o.Compute.FLOAT32, steps: o.Updates = 2000, batch: o.Batch = 128,
+    learning_rate: o.LearningRate = 1e-3, ema: o.Average = 0.999, save_every: o.SaveEvery = 500,
+    milestones: o.Milestones = None, held_out: o.HeldOut = 0, seed: o.Seed = 0,
+    out: o.ModelFolder = pathlib.Path("diffphys-model"), resume: o.Resume = False,
+) -> None:  # fmt: skip
+    """Train a network as a denoiser of data: a model to sample from and to measure."""
+    options = dict(locals())
+    with _errors(out):
+        from ._commands.learn import run_train
+
+        run_train(**options)
+
+
+@app.command()
+def sample(
+    model: o.TrainedModel, step: o.KeptStep = "last", dim: o.ModelDim = None, data: o.ModelData = None,
+    array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None, channel: o.Channel = None,
+    pad: o.Pad = None, scale: o.Scale = None, sampler: o.GeneratorOption = o.Generator.DPM_SOLVER_MULTISTEP,
+    steps: o.SamplerSteps = 32, number: o.Number = 64, label: o.Label = None, guidance: o.Guidance = None,
+    seed: o.Seed = 0, chunk: o.Chunk = None, out: o.Out = pathlib.Path("diffphys-out"),
+) -> None:  # fmt: skip
+    """Draw samples of a model, with any sampler."""
+    options = dict(locals())
+    with _errors():
+        from ._commands.learn import run_sample
+
+        run_sample(**options)
 
 
 @app.command()

@@ -98,11 +98,16 @@ def leave(ds: xr.Dataset, path: pathlib.Path, figure: Any, words: list[str]) -> 
     """Saves the results and their figure, and prints the summary."""
     save(ds, path)
     picture = path.with_suffix(".png")
+    draw(figure, picture)
+    typer.echo("\n".join(words))
+    typer.echo(f"Saved {path} and {picture}")
+
+
+def draw(figure: Any, picture: pathlib.Path) -> None:
+    """Saves a figure, whole or not at all."""
     writing = picture.with_name(f".{picture.stem}.writing.png")
     figure.savefig(writing, dpi=200)
     writing.replace(picture)
-    typer.echo("\n".join(words))
-    typer.echo(f"Saved {path} and {picture}")
 
 
 def time_words(name: str, time: float, words: str, low: float = np.nan, high: float = np.nan) -> str:

@@ -4,6 +4,7 @@ from .capacity import retrieval_curve as retrieval_curve
 from .collapse import collapse as collapse
 from .critical_steps import critical_steps as critical_steps
 from .curie_weiss import curie_weiss as curie_weiss
+from .denoising_errors import denoising_errors as denoising_errors
 from .diagram import diagram as diagram
 from .error_bound import error_bound as error_bound
 from .frechet import frechet_distance as frechet_distance

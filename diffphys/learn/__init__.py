@@ -22,6 +22,7 @@ from .continuous import (
 )
 from .denoiser import NetworkDenoiser as NetworkDenoiser
 from .frameworks import linen_network as linen_network, nnx_network as nnx_network
+from .guidance import ClassifierFreeGuidance as ClassifierFreeGuidance
 from .levels import (
     AbstractContinuousLevels as AbstractContinuousLevels,
     AbstractLevels as AbstractLevels,

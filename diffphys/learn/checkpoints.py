@@ -15,6 +15,8 @@ from .._config import canonical, differences
 
 # What the folder of a model holds.
 _DESCRIPTION, _GAUSSIAN, _STEPS = "model.json", "preconditioning.npz", "checkpoints"
+# The parts of a state.
+_ITEMS = ("model", "rest")
 
 
 class Checkpoints:
@@ -136,7 +138,7 @@ def _manager(folder: pathlib.Path, milestones: tuple[int, ...], *, create: bool 
         ),
         create=create,
     )
-    handlers = {name: ocp.StandardCheckpointHandler() for name in ("model", "rest")}
+    handlers = {name: ocp.StandardCheckpointHandler() for name in _ITEMS}
     return ocp.CheckpointManager(folder / _STEPS, options=options, item_handlers=handlers)
 
 

@@ -3,6 +3,7 @@
 from ._style import BLUE as BLUE, GREEN as GREEN, GREY as GREY, ORANGE as ORANGE, PURPLE as PURPLE, RED as RED
 from .curie_weiss import curie_weiss as curie_weiss
 from .gaussian import error_bound as error_bound, gaussian_regimes as gaussian_regimes
+from .images import image_grid as image_grid, point_cloud as point_cloud, training_history as training_history
 from .knowledge import (
     gaussian_start as gaussian_start,
     information as information,

@@ -1,0 +1,194 @@
+"""Models that a command is given: a folder that `train` left, or a denoiser in a Python file."""
+
+import dataclasses
+import importlib.util
+import math
+import pathlib
+import sys
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from .. import thermo
+from .._types import Denoiser
+from ..data import LabelledData, load
+from ..data._named import NAMES
+from ._shared import load_data, refuse_data_options
+
+# In the folder of a model: what was subtracted from its data.
+_MEAN = "data.npz"
+# Noise variances that a model is trained and sampled between: the highest in units of the largest eigenvalue of the
+# covariance, the lowest in those of the mean one.
+_HIGHEST, _LOWEST = 400.0, 1e-3
+
+
+class Model(NamedTuple):
+    """A denoiser, and what a command has to know of its data."""
+
+    denoiser: Denoiser
+    """Of centred data."""
+    shape: tuple[int, ...]
+    """Of a sample as a user sees it: a picture where the network may see a vector."""
+    mean: Float[np.ndarray, " d"]
+    """What was subtracted from the data."""
+    variances: tuple[float, float]
+    """The lowest and the highest noise variance between which it denoises."""
+    data: dict[str, Any] | None
+    """Of those it was trained on, if known: the `settings` of `load`, `classes`, `shape`, and how many of each class
+    were `held_out`, by which `seed`."""
+    words: str
+    """What it is."""
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a sample."""
+        return math.prod(self.shape)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of its classes."""
+        return () if self.data is None else tuple(self.data["classes"])
+
+    @property
+    def value_range(self) -> tuple[float, float] | None:
+        """The values of black and white, if known."""
+        scale = None if self.data is None else self.data["settings"]["scale"]
+        return None if scale is None else (scale[0], scale[1])
+
+
+def describe_data(loaded: LabelledData, held_out: int, seed: int) -> dict[str, Any]:
+    """What a model's folder tells of its data: enough to load them again and to know that they are the same."""
+    settings = dict(loaded.settings)
+    if settings["source"] not in NAMES:
+        # The model may be asked for them in another working folder.
+        settings["source"] = str(pathlib.Path(settings["source"]).absolute())
+    return {
+        "name": loaded.name, "settings": settings, "classes": list(loaded.classes),
+        "shape": list(loaded.shape), "held_out": held_out, "seed": seed,
+    }  # fmt: skip
+
+
+def save_mean(loaded: LabelledData, folder: pathlib.Path) -> None:
+    """Keeps what was subtracted from the data beside their model."""
+    writing = folder / f".{_MEAN}.writing"
+    with writing.open("wb") as stream:
+        np.savez(stream, mean=loaded.mean)
+    writing.replace(folder / _MEAN)
+
+
+def open_model(text: str, options: dict[str, Any], step: str = "last") -> Model:
+    """The model that `--model` names: DIR, or FILE.py:NAME with the options of data or `dim` for its shape.
+
+    Raises:
+        ValueError: if there is none, it is damaged, or its shape is not known.
+    """
+    file, _, name = text.rpartition(":")
+    if file.endswith(".py"):
+        if step != "last":
+            raise ValueError(f"--step needs a model in a folder. Got {step} with {text}. Leave it out.")
+        return _from_file(text, pathlib.Path(file), name, options)
+    if text.endswith(".py"):
+        raise ValueError(f"--model needs the name of a denoiser in the file, FILE.py:NAME. Got {text!r}.")
+    for option in ("data", "dim"):
+        if options.get(option) is not None:
+            raise ValueError(f"--{option} is for a model in a file; one in a folder knows it. Got both. Leave it out.")
+    refuse_data_options(options, f"the model {text}")
+    return _from_folder(text, step)
+
+
+def data_of(model: Model) -> LabelledData:
+    """The data that a model was trained on, loaded again, without those that were kept out.
+
+    Raises:
+        ValueError: if the model does not know, or the source has other data by now.
+        OSError: if it is gone.
+    """
+    if model.data is None:
+        raise ValueError(f"--model needs to know its data. Got {model.words}, which does not. Give --data.")
+    settings = dict(model.data["settings"])
+    expected = settings.pop("sha256")
+    loaded = load(settings.pop("source"), **settings)
+    if loaded.settings["sha256"] != expected:
+        raise ValueError(
+            f"--model needs the data it was trained on. Got other values in {loaded.settings['source']} now "
+            f"(SHA-256 {loaded.settings['sha256'][:12]} for {expected[:12]}). Restore them, or train again."
+        )
+    rows = ~kept_out(loaded.labels, model.data["held_out"], model.data["seed"])
+    return dataclasses.replace(loaded, points=loaded.points[rows], labels=loaded.labels[rows])
+
+
+def kept_out(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Which data are kept out of training: so many of each class, drawn by the seed alone.
+
+    Raises:
+        ValueError: if a class would have nothing left.
+    """
+    counts = np.bincount(labels)
+    if not 0 <= number < counts.min():
+        raise ValueError(f"--held-out needs a number below that of the smallest class, {counts.min()}. Got {number}.")
+    generator = np.random.Generator(np.random.Philox(key=[seed, 1]))
+    chosen = np.zeros(len(labels), bool)
+    for k in range(len(counts)):
+        chosen[generator.permutation(np.flatnonzero(labels == k))[:number]] = True
+    return chosen
+
+
+def _from_folder(text: str, step: str) -> Model:
+    from ..learn import load as load_trained
+
+    if step not in ("last", "best") and not step.isdigit():
+        raise ValueError(f"--step needs last, best or a number. Got {step!r}.")
+    trained = load_trained(text, int(step) if step.isdigit() else step)
+    data = trained.description.get("data")
+    shape = tuple(trained.description["shape"] if data is None else data["shape"])
+    mean = np.zeros(math.prod(shape))
+    if data is not None:
+        try:
+            with np.load(pathlib.Path(text) / _MEAN, allow_pickle=False) as file:
+                mean = file["mean"]
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"--model needs a whole model. Got {text} without a sound {_MEAN}: {error}.") from None
+    gaussian = trained.denoiser.preconditioning
+    largest = float(gaussian.scale)
+    # At such noise the linear denoiser is the mean of the data, and its error their variance.
+    variances = noise_range(largest, float(gaussian.linear_error(1e9 * largest)))
+    words = f"{text}, {trained.description['network']['kind'].removesuffix('Config')} after {trained.step} steps"
+    return Model(trained.denoiser, shape, mean, variances, data, words)
+
+
+def noise_range(largest: float, average: float) -> tuple[float, float]:
+    """The lowest and the highest noise variance, for the largest and the mean eigenvalue of the data."""
+    return _LOWEST * average, _HIGHEST * largest
+
+
+def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]) -> Model:
+    if not file.is_file():
+        raise ValueError(f"--model needs an existing file. Got {file}. Check the path.")
+    if options["data"] is None and options["dim"] is None:
+        raise ValueError(f"--model {text} needs --data or --dim, which tell the shape of a sample. Got neither.")
+    spec: Any = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    # What lies beside the file can be imported, as when it is run.
+    sys.path.insert(0, str(file.parent.absolute()))
+    spec.loader.exec_module(module)
+    denoise: Any = getattr(module, name, None)
+    if not callable(denoise):
+        raise ValueError(f"--model needs a denoiser, a function of (y, v), called {name!r} in {file}. Got {denoise!r}.")
+    if options["data"] is None:
+        refuse_data_options(options, "--dim")
+        shape, mean, data, variances = (options["dim"],), np.zeros(options["dim"]), None, noise_range(1.0, 1.0)
+    else:
+        if options["dim"] is not None:
+            raise ValueError("Give --data or --dim, not both.")
+        loaded = load_data(options)
+        shape, mean, data = loaded.shape, loaded.mean, describe_data(loaded, 0, 0)
+        spectrum = thermo.covariance_spectrum(loaded.points)
+        variances = noise_range(float(spectrum[0]), float(spectrum.sum()) / math.prod(shape))
+    dim = math.prod(shape)
+    found = jax.eval_shape(denoise, jax.ShapeDtypeStruct((dim,), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32))
+    if getattr(found, "shape", None) != (dim,):
+        raise ValueError(f"--model needs a denoiser of {dim} numbers. Got one that returns {found} in {text}.")
+    return Model(cast(Denoiser, denoise), shape, mean, variances, data, text)
