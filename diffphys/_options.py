@@ -250,6 +250,11 @@ TrainedModel = Annotated[
                  help="A folder that train left, or a function (y, v) -> estimate of a, of one flat centred sample, in "
                  "a Python file, which is run."),
 ]  # fmt: skip
+ModelToMeasure = Annotated[
+    str | None,
+    typer.Option("--model", metavar="DIR|FILE.py:NAME", rich_help_panel=_MODEL,
+                 help="A model, as sample takes it: its regimes, late starts, and what it knows of data held out."),
+]  # fmt: skip
 ModelData = Annotated[
     str | None,
     typer.Option("--data", help="The data of FILE.py:NAME, as in train: they tell the shape of a sample, the mean and "

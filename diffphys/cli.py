@@ -80,19 +80,24 @@ def collapse(
 def regimes(
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 256,
-    mean: o.Mean = 1.0, variance: o.Variance = 1.0,
+    mean: o.Mean = 1.0, variance: o.Variance = 1.0, model: o.ModelToMeasure = None, step: o.KeptStep = "last",
     weight: o.Weight = 0.5, size: o.Size = 20_000, clones: o.ClonesOfData = 1000, times: o.Times = None,
     estimator: o.EstimatorOption = o.Estimator.ALL, sampler: o.SamplerOption = o.SamplerName.BRIDGE,
     samples: o.Samples = 2000, steps: o.Steps = 64, temperature: o.Temperature = 1.0, seed: o.Seed = 0,
     precision: o.PrecisionOption = o.Precision.FLOAT32, chunk: o.Chunk = None,
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
-    """Both transitions of one data set, and the three regimes between them."""
+    """Both transitions of one data set, or of a model of it, and the three regimes between them."""
     options = dict(locals())
     with _errors(out):
-        from ._commands import regimes as command
+        if model is not None:
+            from ._commands import learned
 
-        command.run("regimes", **options)
+            learned.run(**options)
+        else:
+            from ._commands import regimes as command
+
+            command.run("regimes", **options)
 
 
 @app.command()

@@ -25,14 +25,14 @@ def run(command: str, **options: Any) -> None:
     out = folder(options["out"])
     target, law, described = _target(command, options)
     process = OrnsteinUhlenbeck(options["temperature"])
-    times = _times(options["times"], target, process)
+    times = times_of(options["times"], target, process)
     estimator = options["estimator"].value
     sampler = {"bridge": Bridge, "reverse-sde": ReverseSDE}[options["sampler"].value](process, target.posterior_mean)
     settings: dict[str, Any] = {
         "key": jax.random.key(options["seed"]),
         "samples": options["samples"] if estimator in ("posterior", "all") else None,
         "clones": options["clones"] if estimator in ("clones", "all") else None,
-        "clone_times": None if command == "speciation" else _spaced(times, _CLONE_TIMES),
+        "clone_times": None if command == "speciation" else clone_times(times),
         "sampler": sampler, "steps": options["steps"], "grid": log_snr_grid, "chunk": options["chunk"],
         "checkpoint": checkpoint(out, command, options["resume"]),
     }  # fmt: skip
@@ -45,7 +45,7 @@ def run(command: str, **options: Any) -> None:
     ds = getattr(experiments, command)(target, process, times, **settings)
     ds = ds.assign_attrs(described)
     leave(ds, out / f"{command}.nc", getattr(plots, command)(ds), {"speciation": _speciation_words,
-           "collapse": _collapse_words, "regimes": _regimes_words}[command](ds))  # fmt: skip
+           "collapse": _collapse_words, "regimes": regimes_words}[command](ds))  # fmt: skip
     shutil.rmtree(settings["checkpoint"], ignore_errors=True)
 
 
@@ -97,7 +97,7 @@ def _target(command: str, options: dict[str, Any]) -> tuple[AbstractLabelledTarg
     return target, None, settings | {"data": f"{loaded.name}: {per_class}; d = {target.dim}"}
 
 
-def _times(text: str | None, target: AbstractLabelledTarget, process: OrnsteinUhlenbeck) -> np.ndarray:
+def times_of(text: str | None, target: AbstractLabelledTarget, process: OrnsteinUhlenbeck) -> np.ndarray:
     """The times asked for, or as many as asked for, or the default ones."""
     if text is None or text.strip().isdigit():
         return default_times(target, process, *([] if text is None else [int(text)]))
@@ -107,9 +107,9 @@ def _times(text: str | None, target: AbstractLabelledTarget, process: OrnsteinUh
         raise ValueError(f"--times needs numbers, T1,T2,..., or one whole number. Got {text!r}.") from None
 
 
-def _spaced(times: np.ndarray, number: int) -> np.ndarray:
-    """About so many of the times, evenly."""
-    return times[np.unique(np.linspace(0, len(times) - 1, number + 1).round().astype(int)[1:])]
+def clone_times(times: np.ndarray) -> np.ndarray:
+    """Those of the times at which clones of a data set are run, evenly."""
+    return times[np.unique(np.linspace(0, len(times) - 1, _CLONE_TIMES + 1).round().astype(int)[1:])]
 
 
 def _speciation_words(ds: xr.Dataset) -> list[str]:
@@ -179,7 +179,7 @@ def _collapse_words(ds: xr.Dataset) -> list[str]:
     return lines + _clone_words(ds, "phi_c")
 
 
-def _regimes_words(ds: xr.Dataset) -> list[str]:
+def regimes_words(ds: xr.Dataset) -> list[str]:
     """The summary of both."""
     last = [f"{'regimes':18} {ds.attrs['regimes']}"] if "regimes" in ds.attrs else []
     return _speciation_words(ds) + _collapse_words(ds)[1:] + last

@@ -1,0 +1,115 @@
+"""The regimes of a model: of its clones, of its errors, and of what few steps make of a late start."""
+
+import pathlib
+import shutil
+from typing import Any
+
+import jax
+import numpy as np
+import typer
+
+from .. import experiments, plots
+from ..data import LabelledData
+from ..learn import train_classifier
+from ..learn.checkpoints import describe
+from ..processes import OrnsteinUhlenbeck
+from ..samplers import Bridge, ReverseSDE
+from ..targets import Empirical
+from ._models import Model, data_of, kept_out, open_model
+from ._shared import checkpoint, folder, leave, set_precision, time_words
+from .regimes import clone_times, regimes_words, times_of
+
+# Late starts: of how many times, how many repeats, and with what share of the clones.
+_STARTS, _REPEATS, _SHARE = 8, 4, 4
+# The most data whose errors are measured.
+_MOST = 1000
+
+
+def run(**options: Any) -> None:
+    """Runs `regimes` of a model and leaves its regimes, its late starts, and what it knows of data it has not seen."""
+    if options["target"] is not None:
+        raise ValueError("Give --model or --target, not both.")
+    if options["temperature"] != 1.0:
+        raise ValueError(f"--temperature needs to be 1 with --model. Got {options['temperature']}. Leave it out.")
+    set_precision(options["precision"].value)
+    out, named = folder(options["out"]), options | {"dim": None}
+    model = open_model(options["model"], named, options["step"])
+    loaded, held = _data(model, pathlib.Path(options["model"]))
+    dtype = np.dtype(options["precision"].value)
+    points, labels = loaded.points[~held].astype(dtype), loaded.labels[~held]
+    target, process = Empirical(points, labels), OrnsteinUhlenbeck()
+    top = process.time_of_variance(model.variances[1])
+    times = times_of(options["times"], target, process)
+    times = times[times < top]
+    classify = None
+    if len(loaded.classes) > 1:
+        classify = train_classifier(loaded.points, loaded.labels, shape=loaded.shape)
+    keys = jax.random.split(jax.random.key(options["seed"]), 3)
+    kept = checkpoint(out, "model-regimes", options["resume"])
+    make = {"bridge": Bridge, "reverse-sde": ReverseSDE}[options["sampler"].value]
+    estimator = options["estimator"].value
+    ds = experiments.regimes(
+        target, process, times, key=keys[0], samples=options["samples"] if estimator in ("posterior", "all") else None,
+        clones=options["clones"] if estimator in ("clones", "all") else None, clone_times=clone_times(times),
+        sampler=make(process, model.denoiser), steps=options["steps"], trunk_from=top, classify=classify,
+        chunk=options["chunk"], checkpoint=kept,
+    )  # fmt: skip
+    words = [model.words, *([] if classify is None else [f"{'classifier':18} {classify.accuracy:.4f} right"])]
+    ds = ds.assign_attrs(model=options["model"], data=f"{loaded.name}: {len(points)} data, d = {model.dim}")
+    leave(ds, out / "regimes.nc", plots.regimes(ds), words + regimes_words(ds))
+    if estimator in ("clones", "all"):
+        _late_start(model, classify, points, times, keys[1], options, kept, out)
+    if held.any():
+        _information(model, loaded.points[held].astype(dtype), points, times, keys[2], options, kept, out)
+    else:
+        typer.echo("No data were held out: what it knows of new data is not told. Train with --held-out for that.")
+    shutil.rmtree(kept, ignore_errors=True)
+
+
+def _data(model: Model, place: pathlib.Path) -> tuple[LabelledData, np.ndarray]:
+    """The data of the model, and which of them it was not trained on."""
+    loaded = data_of(model)
+    number = 0 if model.data is None else model.data["held_out"]
+    seed = describe(place)[0]["training"]["seed"] if number else 0
+    return loaded, kept_out(loaded.labels, number, seed)
+
+
+def _late_start(
+    model: Model, classify: Any, points: np.ndarray, times: np.ndarray, key: Any, options: dict[str, Any],
+    kept: pathlib.Path, out: pathlib.Path,
+) -> None:  # fmt: skip
+    """What few steps make of Gaussian starts, by the Frechet distance of features, or of the samples themselves."""
+    features = None if classify is None else classify.features
+    name = "Frechet distance of the samples" if features is None else "Frechet distance of the classifier's features"
+    chosen = times[np.unique(np.linspace(len(times) // 4, len(times) - 1, _STARTS).round().astype(int))]
+    samples = max(32, options["clones"] // _SHARE)
+    ds = experiments.gaussian_start(
+        points, OrnsteinUhlenbeck(), chosen, key=key, quality={name: experiments.frechet_distance(features, points)},
+        denoise=model.denoiser, samples=samples, repeats=_REPEATS, denoised=True, chunk=min(samples, 256),
+        checkpoint=kept,
+    )  # fmt: skip
+    words = [f"late starts, {samples * _REPEATS} samples at {len(chosen)} times; the {name} bends most at"]
+    for sampler in ds.sampler.values:
+        for steps in ds.steps.values:
+            found = [float(ds[f"bifurcation_time{end}"].sel(start="gaussian", sampler=sampler, steps=steps).squeeze())
+                     for end in ("", "_low", "_high")]  # fmt: skip
+            words.append(time_words(f"{sampler}, {steps} steps", found[0], "", *found[1:]))
+    leave(ds, out / "late-start.nc", plots.gaussian_start(ds), words)
+
+
+def _information(
+    model: Model, held: np.ndarray, points: np.ndarray, times: np.ndarray, key: Any, options: dict[str, Any],
+    kept: pathlib.Path, out: pathlib.Path,
+) -> None:  # fmt: skip
+    """The collapse time of the population by the errors on new data, and the gap to those on the training data."""
+    ds = experiments.information(
+        model.denoiser, held[:_MOST], OrnsteinUhlenbeck(), times, key=key, count=len(points), training=points,
+        chunk=options["chunk"], checkpoint=kept,
+    )  # fmt: skip
+    a = ds.attrs
+    words = [
+        time_words("t_C, population", a["collapse_time"], "at most, by I-MMSE on data held out",
+                   a["collapse_time_low"], a["collapse_time_high"]),
+        time_words("linear denoiser", a["collapse_time_linear"], "the same bound"),
+    ]  # fmt: skip
+    leave(ds, out / "information.nc", plots.information(ds), words)
