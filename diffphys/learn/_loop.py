@@ -54,6 +54,7 @@ class Loop:
     training: TrainingConfig
     mesh: jax.sharding.Mesh
     kept: Checkpoints | None
+    milestones: frozenset[int]
     on_save: Callable[[int, NetworkDenoiser], None] | None
 
     def run(self, state: State, first: int, progress: bool | None) -> State:
@@ -72,38 +73,43 @@ class Loop:
                     rows = order.batch(step)
                     labels = np.zeros(batch, np.int32) if self.labels is None else self.labels[rows].astype(np.int32)
                     shown = jax.device_put((self.points[rows], labels), split)
-                    state = self._update(state, np.int32(step), *shown)
-                    done = step + 1
+                    # In one statement: an interrupt finds the state of the step it is told of.
+                    state, done = self._update(state, self.model.preconditioning, np.int32(step), *shown), step + 1
                     if done % _LOOK == 0 or done == steps:
                         self._look(state, done, bar)
-                    if done % self.training.save_every == 0 or done == steps:
+                    if done % self.training.save_every == 0 or done == steps or done in self.milestones:
                         self._save(state, done)
+                        if self.on_save is not None:
+                            self.on_save(done, self._with(state.average))
             except KeyboardInterrupt as stop:
-                self._save(state, done)
-                if self.kept is not None:
+                if self.kept is not None and done:
+                    self._save(state, done)
                     stop.add_note(f"Step {done} is kept in `{self.kept.folder}`: resume from there.")
                 raise
         return state
 
     def _look(self, state: State, done: int, bar: Any) -> None:
         """Shows the loss of the last steps; stops if it is not finite."""
-        recent = np.asarray(state.losses[max(0, done - _LOOK) : done])
-        if not np.isfinite(recent).all():
-            raise FloatingPointError(
-                f"the loss is not finite at step {done - len(recent) + int(np.argmin(np.isfinite(recent)))}. "
-                "Lower `learning_rate`, or look at the data. The checkpoints before it are kept."
-            )
+        recent = self._recent(state, done, _LOOK)
         bar.set_postfix(loss=f"{recent.mean():.4g}", refresh=False)
         bar.update(done * self.training.batch - bar.n)
 
     def _save(self, state: State, done: int) -> None:
-        recent = np.asarray(state.losses[max(0, done - self.training.save_every) : done])
-        if not np.isfinite(recent).all():
-            return
-        if self.kept is not None and done:
+        recent = self._recent(state, done, self.training.save_every)
+        # What the last update did is in no loss yet.
+        if not all(np.isfinite(leaf).all() for leaf in jax.device_get(jax.tree.leaves(state.weights))):
+            raise FloatingPointError(_not_finite("the weights are", done))
+        if self.kept is not None:
             self.kept.save(done, state.items(), float(recent.mean()))
-        if self.on_save is not None:
-            self.on_save(done, self._with(state.average))
+
+    def _recent(self, state: State, done: int, number: int) -> Float[np.ndarray, " recent"]:
+        """The losses of the last steps, if they are finite."""
+        recent = np.asarray(state.losses[max(0, done - number) : done])
+        if not np.isfinite(recent).all():
+            raise FloatingPointError(
+                _not_finite("the loss is", done - len(recent) + int(np.argmin(np.isfinite(recent))))
+            )
+        return recent
 
     def _with(self, weights: Any) -> NetworkDenoiser:
         return eqx.tree_at(lambda tree: tree.weights, self.model, weights)
@@ -113,17 +119,20 @@ class Loop:
         """One step: the batch's gradient, clipped and applied, and the average of the weights."""
         training = self.training
 
-        def loss(weights: Any, points: Float[Array, "b d"], labels: Int[Array, " b"], key: Array) -> Any:
-            one = functools.partial(self._one, self._with(weights))
+        def loss(weights: Any, gaussian: Any, points: Float[Array, "b d"], labels: Int[Array, " b"], key: Array) -> Any:
+            model = eqx.tree_at(lambda tree: (tree.weights, tree.preconditioning), self.model, (weights, gaussian))
+            one = functools.partial(self._one, model)
             level_key, key = jr.split(key)
             levels = stratified_levels(level_key, training.batch, jnp.float32)
             keys = jax.vmap(jr.fold_in, (None, 0))(key, jnp.arange(training.batch))
             return jnp.mean(jax.vmap(one)(levels, points, labels, keys))
 
-        @functools.partial(jax.jit, donate_argnums=0)
-        def update(state: State, step: Array, points: Array, labels: Array) -> State:
+        # Nothing is donated: an interrupt may lose what a call returns, and `on_save` may keep what it is given.
+        # The Gaussian is an argument: a large basis takes long to compile as a constant.
+        @jax.jit
+        def update(state: State, gaussian: Any, step: Array, points: Array, labels: Array) -> State:
             value, gradient = jax.value_and_grad(loss)(
-                state.weights, points, labels, jr.fold_in(jr.key(training.seed), step)
+                state.weights, gaussian, points, labels, jr.fold_in(jr.key(training.seed), step)
             )
             change, optimizer = self.optimizer.update(gradient, state.optimizer, state.weights)
             weights = optax.apply_updates(state.weights, change)
@@ -141,6 +150,13 @@ class Loop:
             hidden = jr.bernoulli(hide_key, self.training.label_dropout)
             model = model.given(jnp.where(hidden, model.num_labels, label))
         return self.objective(functools.partial(model, key=drop_key), a, level, noise_key)
+
+
+def _not_finite(what: str, step: int) -> str:
+    return (
+        f"{what} not finite at step {step}. Lower `learning_rate`, or look at the data. "
+        "The checkpoints before it are kept."
+    )
 
 
 @dataclasses.dataclass
