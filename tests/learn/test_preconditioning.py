@@ -72,12 +72,12 @@ def test_inputs_have_unit_variance_and_the_weight_makes_the_linear_error_one(var
     shown = jax.vmap(lambda y, linear: gaussian.inputs(y, linear, variance))(y, linear)
     # The largest coordinate dominates: its square has a relative error of sqrt(2 / 40000).
     np.testing.assert_allclose(jnp.mean(shown**2, (0, 1)), 1.0, atol=4 * np.sqrt(2 / 40_000))
-    loss = gaussian.relative_weight(variance) * np.mean(np.sum((np.asarray(linear) - draws) ** 2, 1))
+    loss = float(gaussian.relative_weight(variance)) * np.mean(np.sum((np.asarray(linear) - draws) ** 2, 1))
     np.testing.assert_allclose(loss, 1.0, atol=4 * np.sqrt(2 / 40_000))
 
 
 def test_what_is_left_falls_with_the_square_of_the_noise_as_its_factor_does():
-    target = dp.mixture(np.array([0.8, 0.2]), np.array([[1.0], [-4.0]]), np.array([0.04, 0.04]))
+    target = dp.mixture(np.array([[1.0], [-4.0]]), 0.04, np.array([0.8, 0.2]))
     weights, means = np.array([0.8, 0.2]), np.array([1.0, -4.0])
     mean, variance = weights @ means, 0.04 + weights @ (means - weights @ means) ** 2
     gaussian = GaussianPreconditioning.of(np.array([mean]), np.zeros((1, 0)), np.zeros(0), variance)
