@@ -129,7 +129,7 @@ def gaussian_start(
     law, grids = normal_law(data), {n: [grid(float(t), stop, n) for t in times] for n in steps}
     made = {name: make(process, denoise) for name, make in samplers.items()}
     variables: Variables = {
-        "evaluations": (("sampler", "steps"), np.array([[s.calls(n) for n in steps] for s in made.values()]))
+        "evaluations": (("sampler", "steps"), np.array([[s.calls(n) + denoised for n in steps] for s in made.values()]))
     }
     variables |= _exact(data, process, times, samplers, grids, law, is_own=is_own and not denoised)
     if quality:
@@ -137,8 +137,9 @@ def gaussian_start(
         end = jax.tree.map(lambda leaf: leaf[0], place(process.table(np.array([stop])), dtype))
         generate = partial(_generate, law.placed(dtype), end, key, repeats * samples, chunk, denoised)
         journal = _journal(
-            checkpoint, (law, denoise, seed_of(key)), samplers, grids, quality, samples=samples, denoised=denoised
-        )
+            checkpoint, (law, end, made, seed_of(key)), made, grids, quality, samples=samples, repeats=repeats,
+            chunk=chunk, denoised=denoised,
+        )  # fmt: skip
         found = _qualities(
             generate, made, grids, process, times, quality, dtype=dtype, repeats=repeats, journal=journal,
             progress=progress,
@@ -185,12 +186,12 @@ def _exact(
     return variables
 
 
-def _journal(checkpoint, tree: Any, samplers, grids, quality, *, samples: int, denoised: bool) -> Journal | None:
+def _journal(checkpoint, tree: Any, samplers, grids, quality, **settings: Any) -> Journal | None:
     if checkpoint is None:
         return None
     config = {
-        "inputs": fingerprint(tree), "samplers": list(samplers), "quality": list(quality), "samples": samples,
-        "grids": {str(n): [ts.tolist() for ts in own] for n, own in grids.items()}, "denoised": denoised,
+        "inputs": fingerprint(tree), "samplers": list(samplers), "quality": list(quality),
+        "grids": {str(n): [ts.tolist() for ts in own] for n, own in grids.items()}, **settings,
     }  # fmt: skip
     return Journal(pathlib.Path(checkpoint) / "gaussian-start.npz", config)
 

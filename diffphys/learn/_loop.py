@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -14,13 +15,12 @@ import optax
 from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
-from .._types import Scalar
+from .._types import Data, PRNGKey, Scalar
 from .checkpoints import Checkpoints
 from .configs import TrainingConfig
 from .denoiser import NetworkDenoiser
 from .levels import stratified_levels
 from .objectives import AbstractObjective
-from .preconditioning import GaussianPreconditioning
 
 # Steps between looks at the loss: each waits for the device.
 _LOOK = 20
@@ -58,6 +58,7 @@ class Loop:
     training: TrainingConfig
     mesh: jax.sharding.Mesh
     kept: Checkpoints | None
+    milestones: frozenset[int]
     on_save: Callable[[int, NetworkDenoiser], None] | None
 
     def run(self, state: State, first: int, progress: bool | None) -> State:
@@ -76,78 +77,111 @@ class Loop:
                     rows = order.batch(step)
                     labels = np.zeros(batch, np.int32) if self.labels is None else self.labels[rows].astype(np.int32)
                     shown = jax.device_put((self.points[rows], labels), split)
-                    state = self._update(state, self.model.preconditioning, np.int32(step), *shown)
-                    done = step + 1
+                    # In one statement: an interrupt finds the state of the step it is told of.
+                    state, done = self._updated(state, step, *shown), step + 1
                     if done % _LOOK == 0 or done == steps:
                         self._look(state, done, bar)
-                    if done % self.training.save_every == 0 or done == steps:
+                    if done % self.training.save_every == 0 or done == steps or done in self.milestones:
                         self._save(state, done)
+                        if self.on_save is not None:
+                            self.on_save(done, self.with_weights(state.average))
             except KeyboardInterrupt as stop:
-                self._save(state, done)
-                if self.kept is not None:
+                if self.kept is not None and done:
+                    self._save(state, done)
                     stop.add_note(f"Step {done} is kept in `{self.kept.folder}`: resume from there.")
                 raise
         return state
 
+    def _updated(self, state: State, step: int, points: Array, labels: Array) -> State:
+        training = self.training
+        recipe = _Recipe(self.optimizer, training.batch, training.ema, training.label_dropout)
+        seed = np.uint32(training.seed)
+        return _update(recipe, self.model, self.objective, state, seed, np.int32(step), points, labels)
+
     def _look(self, state: State, done: int, bar: Any) -> None:
         """Shows the loss of the last steps; stops if it is not finite."""
-        recent = np.asarray(state.losses[max(0, done - _LOOK) : done])
-        if not np.isfinite(recent).all():
-            raise FloatingPointError(
-                f"the loss is not finite at step {done - len(recent) + int(np.argmin(np.isfinite(recent)))}. "
-                "Lower `learning_rate`, or look at the data. The checkpoints before it are kept."
-            )
+        recent = self._recent(state, done, _LOOK)
         bar.set_postfix(loss=f"{recent.mean():.4g}", refresh=False)
         bar.update(done * self.training.batch - bar.n)
 
     def _save(self, state: State, done: int) -> None:
-        recent = np.asarray(state.losses[max(0, done - self.training.save_every) : done])
-        if not np.isfinite(recent).all():
-            return
-        if self.kept is not None and done:
+        recent = self._recent(state, done, self.training.save_every)
+        # What the last update did is in no loss yet.
+        if not all(np.isfinite(leaf).all() for leaf in jax.device_get(jax.tree.leaves(state.weights))):
+            raise FloatingPointError(_not_finite("the weights are", done))
+        if self.kept is not None:
             self.kept.save(done, state.items(), float(recent.mean()))
-        if self.on_save is not None:
-            self.on_save(done, self.with_weights(state.average))
 
-    def with_weights(self, weights: list[Array], gaussian: GaussianPreconditioning | None = None) -> NetworkDenoiser:
+    def _recent(self, state: State, done: int, number: int) -> Float[np.ndarray, " recent"]:
+        """The losses of the last steps, if they are finite."""
+        recent = np.asarray(state.losses[max(0, done - number) : done])
+        if not np.isfinite(recent).all():
+            raise FloatingPointError(
+                _not_finite("the loss is", done - len(recent) + int(np.argmin(np.isfinite(recent))))
+            )
+        return recent
+
+    def with_weights(self, weights: list[Array]) -> NetworkDenoiser:
         """The denoiser with other weights."""
-        model = self.model
-        gaussian = model.preconditioning if gaussian is None else gaussian
-        tree = jax.tree.unflatten(jax.tree.structure(model.weights), weights)
-        return NetworkDenoiser(model.graph, tree, gaussian, model.shape)
+        return _with(self.model, weights)
 
-    @functools.cached_property
-    def _update(self) -> Callable[..., State]:
-        """One step: the batch's gradient, clipped and applied, and the average of the weights."""
-        training = self.training
 
-        def loss(weights: Any, gaussian: Any, points: Array, labels: Array, key: Array) -> Any:
-            one = functools.partial(self._one, self.with_weights(weights, gaussian))
-            level_key, key = jr.split(key)
-            levels = stratified_levels(level_key, training.batch, jnp.float32)
-            keys = jax.vmap(jr.fold_in, (None, 0))(key, jnp.arange(training.batch))
-            return jnp.mean(jax.vmap(one)(levels, points, labels, keys))
+def _with(model: NetworkDenoiser, weights: list[Array]) -> NetworkDenoiser:
+    tree = jax.tree.unflatten(jax.tree.structure(model.weights), weights)
+    return NetworkDenoiser(model.graph, tree, model.preconditioning, model.shape)
 
-        @functools.partial(jax.jit, donate_argnums=0)
-        def update(state: State, gaussian: GaussianPreconditioning, step: Array, points: Array, labels: Array) -> State:
-            key = jr.fold_in(jr.key(training.seed), step)
-            value, gradient = jax.value_and_grad(loss)(state.weights, gaussian, points, labels, key)
-            change, optimizer = self.optimizer.update(gradient, state.optimizer, state.weights)
-            weights: Any = optax.apply_updates(state.weights, change)
-            # The first weights are soon forgotten.
-            keep = jnp.minimum(training.ema, (1 + step) / (10 + step)).astype(jnp.float32)
-            average: Any = optax.incremental_update(weights, state.average, 1 - keep)
-            return State(weights, average, optimizer, state.losses.at[step].set(value.astype(state.losses.dtype)))
 
-        return update
+class _Recipe(NamedTuple):
+    """What a step depends on that is not an array: runs that share it share a program."""
 
-    def _one(self, model: NetworkDenoiser, level: Array, a: Array, label: Array, key: Array) -> Scalar:
-        """The objective of one sample; its label is hidden now and then, so that the network learns both laws."""
-        hide_key, drop_key, noise_key = jr.split(key, 3)
-        if model.num_labels:
-            hidden = jr.bernoulli(hide_key, self.training.label_dropout)
-            model = model.given(jnp.where(hidden, model.num_labels, label))
-        return self.objective(functools.partial(model, key=drop_key), a, level, noise_key)
+    optimizer: optax.GradientTransformation
+    batch: int
+    ema: float
+    label_dropout: float
+
+
+# Nothing is donated: an interrupt may lose what a call returns, and `on_save` may keep what it is given.
+# The Gaussian is an argument, with the rest of the model: a large basis takes long to compile as a constant.
+@eqx.filter_jit
+def _update(
+    recipe: _Recipe, model: NetworkDenoiser, objective: AbstractObjective, state: State, seed: Scalar, step: Scalar,
+    points: Float[Array, "b d"], labels: Int[Array, " b"],
+) -> State:  # fmt: skip
+    """One step: the batch's gradient, clipped and applied, and the average of the weights."""
+    level_key, key = jr.split(jr.fold_in(jr.key(seed), step))
+    levels = stratified_levels(level_key, recipe.batch, jnp.float32)
+    keys = jax.vmap(jr.fold_in, (None, 0))(key, jnp.arange(recipe.batch))
+
+    def loss(weights: list[Array]) -> Any:
+        one = functools.partial(_one, recipe, _with(model, weights), objective)
+        return jnp.mean(jax.vmap(one)(levels, points, labels, keys))
+
+    value, gradient = jax.value_and_grad(loss)(state.weights)
+    change, optimizer = recipe.optimizer.update(gradient, state.optimizer, state.weights)
+    weights: Any = optax.apply_updates(state.weights, change)
+    # The first weights are soon forgotten.
+    keep = jnp.minimum(recipe.ema, (1 + step) / (10 + step)).astype(jnp.float32)
+    average: Any = optax.incremental_update(weights, state.average, 1 - keep)
+    return State(weights, average, optimizer, state.losses.at[step].set(value.astype(state.losses.dtype)))
+
+
+def _one(
+    recipe: _Recipe, model: NetworkDenoiser, objective: AbstractObjective, level: Scalar, a: Data, label: Array,
+    key: PRNGKey,
+) -> Scalar:  # fmt: skip
+    """The objective of one sample; its label is hidden now and then, so that the network learns both laws."""
+    hide_key, drop_key, noise_key = jr.split(key, 3)
+    if model.num_labels:
+        hidden = jr.bernoulli(hide_key, recipe.label_dropout)
+        model = model.given(jnp.where(hidden, model.num_labels, label))
+    return objective(functools.partial(model, key=drop_key), a, level, noise_key)
+
+
+def _not_finite(what: str, step: int) -> str:
+    return (
+        f"{what} not finite at step {step}. Lower `learning_rate`, or look at the data. "
+        "The checkpoints before it are kept."
+    )
 
 
 @dataclasses.dataclass

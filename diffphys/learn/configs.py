@@ -16,7 +16,7 @@ class MLPConfig:
         width: of the hidden layers.
         depth: residual blocks.
         dropout: share of hidden units dropped in training.
-        embedding: numbers that tell the noise level.
+        embedding: numbers that tell the noise level, at least 2.
         num_labels: classes it may be conditioned on; 0 for none.
         compute: the type that layers compute in, float32 or bfloat16; parameters are float32.
     """
@@ -29,7 +29,7 @@ class MLPConfig:
     compute: str = "float32"
 
     def __post_init__(self) -> None:
-        _check(self, positive=("width", "depth", "embedding"))
+        _check(self, positive=("width", "depth"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +40,11 @@ class UNetConfig:
         channels: at the highest resolution.
         multipliers: of the channels, one a resolution; each resolution halves the one before.
         blocks: residual blocks a resolution, on the way down; as many and one more on the way up.
-        attention: sides of the feature maps (in patches) at which blocks attend to the whole map.
+        attention: sides of the feature maps (in patches, the shorter one) at which blocks attend to the whole map.
         heads: of an attention.
         patch: side of the squares of pixels that enter as one; 1 for every pixel alone.
         dropout: share of features dropped in training.
-        embedding: numbers that tell the noise level.
+        embedding: numbers that tell the noise level, at least 2.
         num_labels: classes it may be conditioned on; 0 for none.
         compute: the type that layers compute in, float32 or bfloat16; parameters are float32.
     """
@@ -61,7 +61,7 @@ class UNetConfig:
     compute: str = "float32"
 
     def __post_init__(self) -> None:
-        _check(self, positive=("channels", "blocks", "heads", "patch", "embedding"))
+        _check(self, positive=("channels", "blocks", "heads", "patch"))
         if not self.multipliers or min(self.multipliers) < 1:
             raise ValueError(f"`UNetConfig` needs `multipliers` of at least 1. Got {self.multipliers}.")
 
@@ -71,6 +71,8 @@ def _check(config: Any, positive: tuple[str, ...]) -> None:
     for field in positive:
         if getattr(config, field) < 1:
             raise ValueError(f"`{name}` needs `{field}` of at least 1. Got {getattr(config, field)}.")
+    if config.embedding < 2:
+        raise ValueError(f"`{name}` needs `embedding` of at least 2, a cosine and a sine. Got {config.embedding}.")
     if not 0 <= config.dropout < 1:
         raise ValueError(f"`{name}` needs `dropout` in [0, 1). Got {config.dropout}.")
     if config.num_labels < 0:
@@ -111,6 +113,9 @@ class TrainingConfig:
         for name in ("steps", "batch", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`TrainingConfig` needs `{name}` of at least 1. Got {getattr(self, name)}.")
+        for name in ("warmup", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`TrainingConfig` needs `{name}` of at least 0. Got {getattr(self, name)}.")
         for name in ("learning_rate", "clip"):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f"`TrainingConfig` needs a positive `{name}`. Got {getattr(self, name)}.")

@@ -41,14 +41,22 @@ class NetworkDenoiser(eqx.Module):
         """The denoiser of one class, of a network that was trained with labels.
 
         Raises:
-            ValueError: if the network was trained without labels.
+            ValueError: if the network was trained without labels, or has no such label.
         """
         if not self.num_labels:
             raise ValueError(
                 "`NetworkDenoiser.given` needs a network trained with labels. Got one of `num_labels` = 0. "
                 "Train it with `num_labels` in its configuration."
             )
+        if isinstance(label, int) and not 0 <= label < self.num_labels:
+            raise ValueError(
+                f"`NetworkDenoiser.given` needs a label below `num_labels` = {self.num_labels}. Got {label}."
+            )
         return NetworkDenoiser(self.graph, self.weights, self.preconditioning, self.shape, label)
+
+    def conditional(self, y: Data, variance: Scalar, label: Int[Array, ""] | int) -> Data:
+        """The estimate of the clean sample, given its label: what `experiments.switch` takes."""
+        return self.given(label)(y, variance)
 
     @property
     def num_labels(self) -> int:

@@ -200,6 +200,8 @@ class UNet(nnx.Module):
                 halvings.append(_convolution(config, strides=2)(size, size, rngs))
                 skips.append(size)
                 side = -(-side // 2)
+        if not set(config.attention) <= set(sides):
+            raise ValueError(f"`UNet` needs `attention` at sides of its maps, {sides}. Got {config.attention}.")
         self.down, self.halvings = nnx.List(down), nnx.List(halvings)
         self.middle = nnx.List([block(size, size, side), nnx.List([_Block(layer, norm, size, size, config, rngs)])])
         up, doublings = [], []

@@ -53,6 +53,8 @@ class GaussianPreconditioning(eqx.Module):
     def fit(cls, points: Float[Any, "n d"], rank: int | None = None, decay: float = 2.0) -> "GaussianPreconditioning":
         """That of data: their mean, and the leading `rank` eigenvectors of their covariance; all by default.
 
+        Fewer points than `rank` span fewer directions: then all these are kept.
+
         Raises:
             ValueError: for fewer than two points, a rank beyond the dimension, or data that do not vary.
         """
@@ -67,12 +69,8 @@ class GaussianPreconditioning(eqx.Module):
         total = float(np.sum(centred**2)) / len(values)
         if total == 0:
             raise ValueError("`points` needs data that vary. Got the same point throughout.")
-        if rank is None or rank > dim // 4:
-            eigenvalues, basis = np.linalg.eigh(centred.T @ centred / len(values))
-        else:
-            eigenvalues, basis = _leading(centred / np.sqrt(len(values)), rank)
-        kept = dim if rank is None else rank
-        eigenvalues, basis = np.clip(eigenvalues[::-1][:kept], 0, None), basis[:, ::-1][:, :kept]
+        kept = min(dim if rank is None else rank, *values.shape)
+        eigenvalues, basis = _leading(centred / np.sqrt(len(values)), kept)
         rest = max(0.0, total - float(eigenvalues.sum())) / max(1, dim - kept)
         return cls.of(mean, basis, eigenvalues, rest, decay)
 
@@ -110,7 +108,7 @@ class GaussianPreconditioning(eqx.Module):
 
     def linear_error(self, variance: Scalar) -> Scalar:
         """The mean square error a coordinate of the linear denoiser on data of this covariance."""
-        return self._mean(lambda eigenvalue: eigenvalue * variance / (eigenvalue + variance))
+        return self._mean(lambda eigenvalue: eigenvalue * (variance / (eigenvalue + variance)))
 
     def relative_weight(self, variance: Scalar) -> Scalar:
         """The weight of a square error that makes that of the linear denoiser one at every noise level."""
@@ -123,8 +121,9 @@ class GaussianPreconditioning(eqx.Module):
 
     def inputs(self, y: Data, linear: Data, variance: Scalar) -> Float[Array, "d 2"]:
         """What the network is shown: the observation and its linear estimate, each of unit variance."""
+        # Ratios first, here and elsewhere: squares of large data would leave float32.
         total = self._mean(lambda eigenvalue: eigenvalue)
-        signal = self._mean(lambda eigenvalue: eigenvalue**2 / (eigenvalue + variance))
+        signal = self._mean(lambda eigenvalue: eigenvalue * (eigenvalue / (eigenvalue + variance)))
         return jnp.stack([(y - self.mean) / jnp.sqrt(total + variance), (linear - self.mean) / jnp.sqrt(signal)], -1)
 
     def output_scale(self, variance: Scalar) -> Scalar:
@@ -134,8 +133,17 @@ class GaussianPreconditioning(eqx.Module):
 
 
 def _leading(rows: Float[np.ndarray, "n d"], rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """The leading eigenvectors of `rows' rows`, ascending, without making it."""
+    """The leading eigenvalues of `rows' rows`, descending, and its eigenvectors, by the cheapest way."""
+    count, dim = rows.shape
     if rank == 0:
-        return np.zeros(0), np.zeros((rows.shape[1], 0))
-    found: Any = svds(rows, rank, v0=np.ones(min(rows.shape)))
-    return found[1] ** 2, found[2].T
+        return np.zeros(0), np.zeros((dim, 0))
+    if rank <= min(count, dim) // 4:
+        # Not from equal numbers: centred rows have a sum of zero.
+        start = np.random.default_rng(0).normal(size=min(count, dim))
+        found: Any = svds(rows, rank, v0=start)
+        return found[1][::-1] ** 2, found[2][::-1].T
+    if count <= dim:
+        _, singular, right = np.linalg.svd(rows, full_matrices=False)
+        return singular[:rank] ** 2, right[:rank].T
+    eigenvalues, basis = np.linalg.eigh(rows.T @ rows)
+    return np.clip(eigenvalues[::-1][:rank], 0, None), basis[:, ::-1][:, :rank]

@@ -1,6 +1,8 @@
 """Training of a denoiser: every random number addressed by the step, so that a resumed run is the same run."""
 
 import dataclasses
+import functools
+import json
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +16,7 @@ import xarray as xr
 from flax import nnx
 from jaxtyping import Float, Int
 
+from .._config import canonical
 from ..results import dataset
 from ._loop import Loop, State
 from .checkpoints import Checkpoints, describe, restore
@@ -73,13 +76,14 @@ def train(
         training: how it is trained.
         shape: of a sample; that of a vector by default.
         labels: the class of each sample, for a network with labels.
-        objective: another objective.
+        objective: another objective; the folder knows its name alone, so give the same one when you resume.
         optimizer: another optimizer than Adam with the schedule and clipping of `training`; not known by the folder,
             so give the same one when you resume.
         checkpoint: the folder of the model; None keeps nothing on disk.
         resume: whether to go on with the model in the folder.
-        milestones: steps whose checkpoints are kept beside the last and the best.
-        on_save: called with the step and the averaged denoiser at every checkpoint.
+        milestones: steps, numbers from 1 to `steps`, with a checkpoint each that is kept beside the last and the best.
+        on_save: called with the step and the averaged denoiser every `save_every` steps, at milestones and at the
+            end, when the checkpoint is being written; not when the run is interrupted.
         description: what else the folder should tell of the model, plain enough for JSON.
         progress: whether to show a bar with loss and samples a second; by default on a terminal.
 
@@ -87,15 +91,17 @@ def train(
         The averaged denoiser, the history of the loss, and the description.
 
     Raises:
-        ValueError: for points, labels or shapes that do not fit, a batch that the devices cannot share, or the
-            folder of another model.
-        FloatingPointError: if the loss is not finite; nothing is saved then.
+        ValueError: for points, labels or shapes that do not fit, a batch that the devices cannot share, milestones
+            that are no steps, or the folder of another model, of other data or settings.
+        FloatingPointError: if the loss or the weights are not finite; nothing is saved then.
     """
     samples = _checked(points, shape, labels, network)
     if training.batch % jax.device_count():
         raise ValueError(
             f"`batch` needs a multiple of the {jax.device_count()} devices. Got {training.batch}. Round it."
         )
+    if not all(1 <= step <= training.steps for step in milestones):
+        raise ValueError(f"`milestones` needs steps from 1 to {training.steps}. Got {list(milestones)}.")
     shape = samples.shape[1:] if shape is None else tuple(int(side) for side in shape)
     gaussian = GaussianPreconditioning.fit(samples, training.rank)
     model = _untrained(network, gaussian, shape, training.seed)
@@ -104,9 +110,7 @@ def train(
         mean = float(gaussian.linear_error(1e9 * scale))
         objective = DenoisingScoreMatching(LogUniformLevels(1e-3 * mean, 400 * scale), gaussian.relative_weight)
     optimizer = _adam(training) if optimizer is None else optimizer
-    everything = {"network": {"kind": type(network).__name__, **dataclasses.asdict(network)},
-                  "training": dataclasses.asdict(training), "shape": list(shape), "samples": len(samples),
-                  "objective": type(objective).__name__, **(description or {})}  # fmt: skip
+    everything = _described(network, training, shape, objective, samples, labels, description or {})
     kept = None
     if checkpoint is not None:
         kept = Checkpoints(checkpoint, everything, _arrays(gaussian), milestones=tuple(milestones), resume=resume)
@@ -121,7 +125,7 @@ def train(
         first = kept.last
         found = kept.restore(state.items())
         state = State(**found["model"], **found["rest"])
-    loop = Loop(samples, labels, model, objective, optimizer, training, mesh, kept, on_save)
+    loop = Loop(samples, labels, model, objective, optimizer, training, mesh, kept, frozenset(milestones), on_save)
     try:
         state = loop.run(state, first, progress)
     finally:
@@ -156,6 +160,21 @@ def load(folder: str | os.PathLike[str], step: int | str = "last") -> TrainedMod
     return TrainedModel(denoiser, _history(np.asarray(state["model"]["losses"]), training, found), description, found)
 
 
+def _described(
+    network: Any, training: TrainingConfig, shape: tuple[int, ...], objective: Any, points: Any, labels: Any, more: Any
+) -> dict[str, Any]:
+    """What identifies a model, in plain values: the data by their digest."""
+    own = {"network": {"kind": type(network).__name__, **dataclasses.asdict(network)},
+           "training": dataclasses.asdict(training), "shape": list(shape), "samples": len(points),
+           "objective": type(objective).__name__, "data": {"points": points}}  # fmt: skip
+    if labels is not None:
+        own["data"]["labels"] = np.asarray(labels, np.int64)
+    if taken := sorted(set(own) & set(more)):
+        raise ValueError(f"`description` needs names of its own. Got {taken}, which are those of `train`. Rename them.")
+    return json.loads(canonical(own | dict(more)))
+
+
+@functools.lru_cache
 def _adam(training: TrainingConfig) -> optax.GradientTransformation:
     """Adam after clipping; its rate rises linearly, then falls along a cosine."""
     warmup = min(training.warmup, training.steps - 1)

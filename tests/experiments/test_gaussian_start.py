@@ -122,10 +122,12 @@ def test_the_denoised_end_is_the_estimate():
         "quality": {"spread": lambda a: float(a[:, 2].var())}, "steps": (5,), "samples": 1000,
         "repeats": 2, "stop": 0.2, "samplers": BRIDGE,
     }  # fmt: skip
-    noisy, clean = (
-        dp.gaussian_start(target, OU, [1.0], key=jax.random.key(0), denoised=on, **options).quality[0, 0, 0]
-        for on in (False, True)
-    )
+    found = [
+        dp.gaussian_start(target, OU, [1.0], key=jax.random.key(0), denoised=on, **options) for on in (False, True)
+    ]
+    noisy, clean = (ds.quality[0, 0, 0] for ds in found)
+    # At one evaluation more.
+    assert [int(ds.evaluations[0, 0]) for ds in found] == [5, 6]
     # The slope of the estimate, once squared.
     v = np.expm1(0.4)
     np.testing.assert_allclose(clean / noisy, (0.1 / (0.1 + v)) ** 2, rtol=1e-9)
@@ -164,7 +166,7 @@ def test_a_curve_that_bends_most_at_an_end_has_no_bifurcation():
     assert np.all(np.isnan(bifurcation(times[:4], curves[..., :4], 0.0)[0]))
 
 
-def test_a_journal_gives_the_same_numbers(tmp_path):
+def test_a_journal_gives_the_same_numbers_and_of_other_settings_is_refused(tmp_path):
     target = dp.Gaussian(np.full(3, 0.4), SPREAD)
     options = {
         "quality": {"spread": lambda a: float(a.var())}, "steps": (5,), "samples": 1000, "repeats": 2,
@@ -173,6 +175,9 @@ def test_a_journal_gives_the_same_numbers(tmp_path):
     first, again = (dp.gaussian_start(target, OU, [0.5, 1.0], key=jax.random.key(0), **options) for _ in range(2))
     assert (tmp_path / "gaussian-start.npz").exists()
     np.testing.assert_array_equal(first.quality, again.quality)
+    for process, change in ((dp.OrnsteinUhlenbeck(temperature=2.0), {}), (OU, {"repeats": 4})):
+        with pytest.raises(ValueError, match=r"gaussian-start\.npz"):
+            dp.gaussian_start(target, process, [0.5, 1.0], key=jax.random.key(0), **options | change)
 
 
 def test_what_means_nothing_is_refused():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from diffphys.experiments._chunks import fingerprint
 from diffphys.learn.configs import MLPConfig, UNetConfig
 from diffphys.learn.denoiser import NetworkDenoiser
 from diffphys.learn.networks import MLP, UNet
@@ -50,14 +51,18 @@ def test_a_unet_sees_every_pixel_the_level_and_the_label(shape, getkey):
 
 def test_a_patched_unet_puts_every_pixel_back_in_its_place(getkey):
     config = UNetConfig(channels=8, multipliers=(1,), patch=2, embedding=8)
-    network = compiled(UNet((4, 6), 1, config, rngs=nnx.Rngs(0)))
-    # With one convolution that copies the centre of its window, what comes out is what goes in.
+    network, seen = UNet((4, 6), 1, config, rngs=nnx.Rngs(0)), []
+
+    def watch(squares):
+        seen.append(squares)
+        return jnp.concatenate([squares, squares], axis=-1)
+
+    # The last layer has no weights yet: what it adds to the pixels of a square tells where they go.
+    network.first = watch
+    network.last.bias[...] = jnp.arange(4, dtype=jnp.float32)
     x = jr.normal(getkey(), (4, 6, 1), jnp.float32)
-    squares = x.reshape(2, 2, 3, 2, -1).swapaxes(1, 2).reshape(2, 3, -1)
-    np.testing.assert_array_equal(squares[1, 2], x[2:4, 4:6, 0].reshape(-1))
-    back = squares.reshape(2, 3, 2, 2, -1).swapaxes(1, 2).reshape(4, 6)
-    np.testing.assert_array_equal(back, x[..., 0])
-    assert network(x, 0.0).shape == (4, 6)
+    np.testing.assert_array_equal(network(x, 0.0), np.tile([[0, 1], [2, 3]], (2, 3)))
+    np.testing.assert_array_equal(seen[0][1, 2], x[2:4, 4:6, 0].reshape(-1))
 
 
 @pytest.mark.parametrize("kind", ["mlp", "unet"])
@@ -136,18 +141,38 @@ def test_a_denoiser_refuses_other_shapes_and_labels_it_does_not_know(getkey):
     model = NetworkDenoiser.of(plain, denoiser().preconditioning, (3, 4))
     with pytest.raises(ValueError, match="trained with labels"):
         model.given(0)
+    with pytest.raises(ValueError, match="below `num_labels` = 2"):
+        denoiser().given(2)
+
+
+def test_a_denoiser_of_a_label_is_the_conditional_of_the_switch(getkey):
+    y, model = jr.normal(getkey(), (12,)), denoiser()
+    given = eqx.filter_jit(lambda model, y, k: model.conditional(y, 0.7, k))
+    np.testing.assert_allclose(given(model, y, jnp.int32(1)), model.given(1)(y, 0.7), atol=1e-6)
+
+
+def test_a_journal_tells_models_apart_by_their_weights_and_knows_one_again():
+    model = denoiser()
+    other = eqx.tree_at(lambda tree: tree.weights, model, jax.tree.map(lambda leaf: leaf + 1e-6, model.weights))
+    marks = [fingerprint(one) for one in (model, other, model.given(0), model.given(1), model.conditional)]
+    assert len(set(marks)) == 5
+    # Made anew, with other objects in other places.
+    again = NetworkDenoiser.of(nnx.merge(model.graph, model.weights), model.preconditioning, (3, 4))
+    assert fingerprint(again) == marks[0]
 
 
 @pytest.mark.parametrize(
     ("make", "match"),
     [
         (lambda: MLPConfig(width=0), "width"),
+        (lambda: MLPConfig(embedding=1), "embedding"),
         (lambda: MLPConfig(dropout=1.0), "dropout"),
         (lambda: UNetConfig(multipliers=()), "multipliers"),
         (lambda: UNetConfig(compute="float16"), "compute"),
         (lambda: UNetConfig(num_labels=-1), "num_labels"),
         (lambda: UNet((5, 6), 1, UNetConfig(patch=2), rngs=nnx.Rngs(0)), "patch"),
         (lambda: UNet((16,), 1, UNetConfig(), rngs=nnx.Rngs(0)), "images"),
+        (lambda: UNet((4, 5), 1, UNetConfig(8, (1,), attention=(5,)), rngs=nnx.Rngs(0)), r"its maps, \[4\]"),
         (lambda: MLP((4, 4), 1, MLPConfig(), rngs=nnx.Rngs(0)), "vectors"),
         (lambda: UNet((4, 4), 1, UNetConfig(8, (1,), attention=(4,), heads=3), rngs=nnx.Rngs(0)), "heads"),
     ],

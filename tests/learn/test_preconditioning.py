@@ -30,10 +30,32 @@ def test_a_low_rank_has_the_trace_of_the_covariance_and_its_leading_directions()
     np.testing.assert_allclose(low.linear_error(1e9), whole.linear_error(1e9), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("count", "rank"), [(8, None), (8, 12), (30, 5)])
+def test_fewer_points_than_dimensions_span_a_gaussian_too(count, rank):
+    points = RNG.normal(size=(count, 40)) * np.linspace(3, 0.1, 40)
+    gaussian = GaussianPreconditioning.fit(points, rank)
+    exact = np.sort(np.linalg.eigvalsh(np.cov(points.T, bias=True)))[::-1]
+    np.testing.assert_allclose(gaussian.eigenvalues, exact[: gaussian.eigenvalues.size], rtol=1e-5, atol=1e-6)
+    assert gaussian.eigenvalues.size == min(count, rank or 40)
+    np.testing.assert_allclose(gaussian.linear_error(1e9), exact.mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_data_in_any_unit_are_preconditioned_alike(unit):
+    ours, theirs = GaussianPreconditioning.fit(POINTS), GaussianPreconditioning.fit(POINTS * unit)
+    y, variance = jnp.asarray(POINTS[0], jnp.float32), np.float32(2.0)
+    scaled, power = np.float32(unit) * y, np.float32(unit) ** 2 * variance
+    linear = ours.linear(y, variance)
+    np.testing.assert_allclose(theirs.linear(scaled, power), np.float32(unit) * linear, rtol=1e-4)
+    shown = theirs.inputs(scaled, np.float32(unit) * linear, power)
+    np.testing.assert_allclose(shown, ours.inputs(y, linear, variance), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(theirs.output_scale(power), np.float32(unit) * ours.output_scale(variance), rtol=1e-4)
+
+
 def test_an_isotropic_gaussian_without_decay_is_that_of_edm():
     data_std, std = 0.5, 1.7
     gaussian = GaussianPreconditioning.isotropic(4, data_std**2, decay=0.0)
-    total = np.sqrt(data_std**2 + std**2)
+    total = float(np.sqrt(data_std**2 + std**2))
     y = jnp.asarray(RNG.normal(size=4), jnp.float32)
     linear = gaussian.linear(y, std**2)
     np.testing.assert_allclose(linear, y * data_std**2 / total**2, rtol=1e-6)
@@ -50,12 +72,12 @@ def test_inputs_have_unit_variance_and_the_weight_makes_the_linear_error_one(var
     shown = jax.vmap(lambda y, linear: gaussian.inputs(y, linear, variance))(y, linear)
     # The largest coordinate dominates: its square has a relative error of sqrt(2 / 40000).
     np.testing.assert_allclose(jnp.mean(shown**2, (0, 1)), 1.0, atol=4 * np.sqrt(2 / 40_000))
-    loss = gaussian.relative_weight(variance) * jnp.mean(jnp.sum((linear - draws) ** 2, 1))
+    loss = float(gaussian.relative_weight(variance)) * np.mean(np.sum((np.asarray(linear) - draws) ** 2, 1))
     np.testing.assert_allclose(loss, 1.0, atol=4 * np.sqrt(2 / 40_000))
 
 
 def test_what_is_left_falls_with_the_square_of_the_noise_as_its_factor_does():
-    target = dp.mixture(np.array([0.8, 0.2]), np.array([[1.0], [-4.0]]), np.array([0.04, 0.04]))
+    target = dp.mixture(np.array([[1.0], [-4.0]]), 0.04, np.array([0.8, 0.2]))
     weights, means = np.array([0.8, 0.2]), np.array([1.0, -4.0])
     mean, variance = weights @ means, 0.04 + weights @ (means - weights @ means) ** 2
     gaussian = GaussianPreconditioning.of(np.array([mean]), np.zeros((1, 0)), np.zeros(0), variance)

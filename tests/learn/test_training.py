@@ -17,7 +17,7 @@ import pytest
 
 import diffphys as dp
 from diffphys.learn import MLPConfig, TrainingConfig, UNetConfig, load, train
-from diffphys.learn._loop import _Order
+from diffphys.learn._loop import Loop, _Order
 
 SIZE = MLPConfig(width=16, depth=1, embedding=8, dropout=0.1, num_labels=2)
 PLAN = TrainingConfig(steps=30, batch=16, warmup=5, save_every=10, learning_rate=1e-2)
@@ -84,30 +84,52 @@ def test_an_interrupt_keeps_the_step_it_was_at(tmp_path, monkeypatch):
     assert same(run(tmp_path, resume=True).denoiser, whole().denoiser)
 
 
+@pytest.mark.parametrize("step", [0, 4])
+def test_an_interrupt_that_loses_an_update_keeps_the_step_before(step, tmp_path, monkeypatch):
+    update = Loop._updated
+
+    def losing(self, state, now, *shown):
+        moved = update(self, state, now, *shown)
+        if now == step:
+            raise KeyboardInterrupt
+        return moved
+
+    monkeypatch.setattr(Loop, "_updated", losing)
+    seen = []
+    with pytest.raises(KeyboardInterrupt) as stop:
+        run(tmp_path, on_save=lambda *saved: seen.append(saved))
+    assert seen == []
+    if not step:
+        assert not hasattr(stop.value, "__notes__")
+        with pytest.raises(ValueError, match="without a finished checkpoint"):
+            load(tmp_path)
+    else:
+        assert "Step 4 is kept" in stop.value.__notes__[0]
+        assert load(tmp_path).step == 4
+
+
 def test_a_model_is_loaded_as_it_was_and_the_best_and_the_milestones_are_kept(tmp_path):
     seen = {}
-    model = run(
-        tmp_path,
-        milestones=(10,),
-        on_save=lambda step, denoiser: seen.setdefault(step, jax.tree.map(np.array, denoiser)),
-    )
+    model = run(tmp_path, milestones=(10, 17), on_save=seen.setdefault)
+    # What `on_save` was given stays its own.
+    assert list(seen) == [10, 17, 20, 30]
     loaded = load(tmp_path)
     assert same(loaded.denoiser, model.denoiser)
     assert loaded.step == 30
+    assert loaded.description == model.description
     assert same(load(tmp_path, 10).denoiser, seen[10])
+    assert same(load(tmp_path, 17).denoiser, seen[17])
     y = jnp.asarray([0.5, -0.5, 1.0], jnp.float32)
     np.testing.assert_array_equal(loaded.denoiser.given(1)(y, 0.5), model.denoiser.given(1)(y, 0.5))
     means = model.history.loss.values.reshape(3, 10).mean(1)
     assert load(tmp_path, "best").step == 10 * (1 + int(np.argmin(means)))
     with pytest.raises(ValueError, match=r"last, best or one of the steps kept, \[10, "):
-        load(tmp_path, 17)
+        load(tmp_path, 19)
 
 
 def test_the_average_of_the_weights_forgets_at_its_rate():
-    # With a rate of 0 the weights stay, and so does their average.
-    frozen = train(POINTS, SIZE, PLAN, labels=LABELS, optimizer=optax.sgd(0.0))
+    # With a rate of 0 the weights stay.
     first = train(POINTS, SIZE, dataclasses.replace(PLAN, steps=1), labels=LABELS, optimizer=optax.sgd(0.0))
-    assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, atol=1e-6), frozen.denoiser, first.denoiser))
     # One step of gradient descent, and the average of the first step: 1/10 of the old weights.
     moved = train(POINTS, SIZE, dataclasses.replace(PLAN, steps=1), labels=LABELS, optimizer=optax.sgd(1.0))
     everything = train(
@@ -128,6 +150,11 @@ def test_every_sample_is_shown_once_an_epoch_in_an_order_of_its_own():
     assert not np.array_equal(_Order(10, 20, seed=4).batch(0), shown)
 
 
+@eqx.filter_jit
+def square_error(denoise, y, a, variance):
+    return jnp.mean(jnp.sum((jax.vmap(denoise, (0, None))(y, variance) - a) ** 2, 1))
+
+
 def test_it_learns_what_the_linear_denoiser_cannot():
     target = dp.symmetric_mixture(np.ones(3, np.float32), 0.09)
     model = train(
@@ -141,7 +168,7 @@ def test_it_learns_what_the_linear_denoiser_cannot():
     for variance in (0.3, 1.0, 3.0):
         y = a + np.sqrt(np.float32(variance)) * jax.random.normal(jax.random.key(2), a.shape, a.dtype)
         linear, learned, exact = (
-            float(jnp.mean(jnp.sum((eqx.filter_jit(jax.vmap(denoise, (0, None)))(y, variance) - a) ** 2, 1)))
+            float(square_error(denoise, y, a, np.float32(variance)))
             for denoise in (model.denoiser.preconditioning.linear, model.denoiser, target.posterior_mean)
         )
         assert exact < learned < linear
@@ -162,27 +189,32 @@ model = train(points, MLPConfig(8, 1, embedding=8), TrainingConfig(steps=3, batc
 placed = jax.tree.leaves(model.denoiser.weights)[0].sharding.device_set
 print(json.dumps([jax.device_count(), len(placed), model.history.loss.values.tolist()]))
 try:
-    train(points, MLPConfig(8, 1, embedding=8), TrainingConfig(steps=1, batch=6 if jax.device_count() > 1 else 8))
+    train(points, MLPConfig(8, 1, embedding=8), TrainingConfig(steps=1, batch=6))
 except ValueError as error:
     print(error, file=sys.stderr)
 """
-    results = []
-    for count in (1, 4):
-        flags = f"--xla_force_host_platform_device_count={count}"
-        env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-        root = pathlib.Path(dp.__file__).parent.parent
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=env, cwd=root, capture_output=True, text=True, check=True
-        )
-        results.append(json.loads(done.stdout))
+    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    root = pathlib.Path(dp.__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=root, capture_output=True, text=True, check=True)
     assert "multiple of the 4 devices" in done.stderr
-    assert [r[:2] for r in results] == [[1, 1], [4, 4]]
-    np.testing.assert_allclose(results[0][2], results[1][2], rtol=1e-5)
+    devices, used, losses = json.loads(done.stdout)
+    assert devices == used == 4
+    points = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    here = train(points, MLPConfig(8, 1, embedding=8), TrainingConfig(steps=3, batch=8))
+    np.testing.assert_allclose(losses, here.history.loss, rtol=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_kept(tmp_path):
     with pytest.raises(FloatingPointError, match="not finite at step"), jax.debug_nans(False):
         run(tmp_path, optimizer=optax.scale(float("inf")))
+    with pytest.raises(ValueError, match="without a finished checkpoint"):
+        load(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_not_kept_though_the_loss_before_them_is(tmp_path):
+    plan = dataclasses.replace(PLAN, save_every=1)
+    with pytest.raises(FloatingPointError, match="the weights are not finite at step 1"), jax.debug_nans(False):
+        train(POINTS, SIZE, plan, labels=LABELS, optimizer=optax.scale(float("inf")), checkpoint=tmp_path)
     with pytest.raises(ValueError, match="without a finished checkpoint"):
         load(tmp_path)
 
@@ -194,6 +226,8 @@ def test_a_folder_of_another_model_or_a_trained_one_is_refused(tmp_path):
     wider = dataclasses.replace(SIZE, width=24)
     with pytest.raises(ValueError, match=r"network.width: 16 there, 24 now"):
         train(POINTS, wider, PLAN, labels=LABELS, checkpoint=tmp_path, resume=True)
+    with pytest.raises(ValueError, match=r"data.points.sha256"):
+        train(-POINTS, SIZE, PLAN, labels=LABELS, checkpoint=tmp_path, resume=True)
     description = json.loads((tmp_path / "model.json").read_text())
     description["network"]["width"] = 24
     (tmp_path / "model.json").write_text(json.dumps(description))
@@ -218,6 +252,8 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         ({"labels": LABELS[:5]}, "one whole number a sample"),
         ({"labels": LABELS + 1}, "below `num_labels` = 2"),
         ({"shape": (2, 2)}, "3 numbers a sample"),
+        ({"milestones": (31,)}, "steps from 1 to 30"),
+        ({"description": {"shape": "round"}}, "names of its own"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(change, match, unchecked):
@@ -226,7 +262,9 @@ def test_data_that_do_not_fit_are_refused(change, match, unchecked):
         train(arguments.pop("points"), SIZE, PLAN, **arguments)
 
 
-@pytest.mark.parametrize("bad", [{"steps": 0}, {"learning_rate": 0.0}, {"ema": 1.0}, {"batch": 0}])
+@pytest.mark.parametrize(
+    "bad", [{"steps": 0}, {"learning_rate": 0.0}, {"ema": 1.0}, {"batch": 0}, {"warmup": -1}, {"seed": -1}]
+)
 def test_plans_that_mean_nothing_are_refused(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         TrainingConfig(**bad)
