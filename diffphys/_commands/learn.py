@@ -19,8 +19,8 @@ from ._shared import draw, folder, load_data, whole_numbers
 
 # Noise levels of the table of errors, its highest in units of the largest eigenvalue, and the most data it takes.
 _LEVELS, _TOP, _MOST = 10, 10.0, 2000
-# How the picture of a training is made.
-_PICTURES, _SAMPLER, _STEPS = 64, "dpm-solver-multistep", 20
+# How the picture of a training is made, and the most images of any picture.
+_PICTURES, _SAMPLER, _STEPS, _DRAWN = 64, "dpm-solver-multistep", 20, 256
 
 
 def run_train(**options: Any) -> None:
@@ -79,7 +79,7 @@ def run_sample(**options: Any) -> None:
     with writing.open("wb") as stream:
         np.savez(stream, **arrays)
     writing.replace(path)
-    draw(_pictures(values[: min(len(values), 256)], model, None), out / "samples.png")
+    draw(_pictures(values, model, None), out / "samples.png")
     typer.echo(f"{model.words}: {len(values)} samples by {options['sampler'].value}, {made.evaluations} evaluations "
                f"of the denoiser each, {made.rate:.3g} samples/s")  # fmt: skip
     typer.echo(f"Saved {path} and {out / 'samples.png'}")
@@ -136,9 +136,9 @@ def _given(model: Model, options: dict[str, Any]) -> tuple[Any, int | None]:
 
 
 def _pictures(values: np.ndarray, model: Model, loaded: LabelledData | None) -> Figure:
-    """Pictures where samples are; else the samples over the data, if these are known."""
+    """Pictures where samples are, the first of them; else all samples over the data, if these are known."""
     if len(model.shape) > 1:
-        return plots.image_grid(values, model.shape, value_range=model.value_range)
+        return plots.image_grid(values[:_DRAWN], model.shape, value_range=model.value_range)
     return plots.point_cloud(values, None if loaded is None else loaded.points + loaded.mean)
 
 
