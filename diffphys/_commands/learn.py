@@ -174,7 +174,7 @@ def _words(trained: TrainedModel, loaded: LabelledData, held: np.ndarray, errors
         f"{'network':18} {kind} of {count} parameters, {trained.step} steps",
         f"{'loss':18} {recent:.4g} at the end; the best linear denoiser has 1",
         f"{'denoising error':18} mean square a coordinate, and its ratio to that of the best linear denoiser",
-        f"{'t':>8} {'v':>10} " + " ".join(f"{name:>10} {'ratio':>8} {'+-':>7}" for name in errors.part.values),
+        f"{'t':>10} {'v':>10} " + " ".join(f"{name:>10} {'ratio':>8} {'+-':>7}" for name in errors.part.values),
     ]
     for i in range(errors.sizes["t"]):
         part = errors.isel(t=i)
@@ -182,7 +182,7 @@ def _words(trained: TrainedModel, loaded: LabelledData, held: np.ndarray, errors
             f"{float(row.mse):10.4g} {float(row.ratio):8.4f} {float(row.ratio_stderr):7.4f}"
             for row in (part.sel(part=name) for name in errors.part.values)
         ]
-        lines.append(f"{float(part.t):8.4f} {float(part.sigma_v) ** 2:10.4g} " + " ".join(cells))
+        lines.append(f"{float(part.t):10.4g} {float(part.sigma_v) ** 2:10.4g} " + " ".join(cells))
     if not held.any():
         lines.append("On the data trained on: ratios of new data may be larger. --held-out keeps some out to tell.")
     return lines
