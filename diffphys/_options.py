@@ -268,10 +268,12 @@ ModelDim = Annotated[
 KeptStep = Annotated[
     str, typer.Option("--step", metavar="last|best|N", help="Which of its checkpoints.", rich_help_panel=_MODEL)
 ]
+_names = [entry.value for entry in Generator]
 GeneratorOption = Annotated[
     Generator,
-    typer.Option("--sampler", rich_help_panel=_RUN,
-                 help="How samples are drawn; the last eight in phase space. Noise levels are spaced as in EDM."),
+    typer.Option("--sampler", metavar="NAME", rich_help_panel=_RUN,
+                 help=f"How samples are drawn, at noise levels spaced as in EDM: {', '.join(_names[:-8])}; in phase "
+                 f"space {', '.join(_names[-8:])}."),
 ]  # fmt: skip
 SamplerSteps = Annotated[int, typer.Option("--steps", help="Steps of a trajectory.", rich_help_panel=_RUN)]
 Number = Annotated[int, typer.Option(help="Samples to draw.", rich_help_panel=_RUN)]

@@ -68,7 +68,9 @@ def test_train_leaves_a_model_its_history_samples_and_a_table_of_errors(digits):
     np.testing.assert_allclose(ds.ratio.sel(part="training"), 1, atol=0.1)
     np.testing.assert_array_equal(ds.samples, [30, 10])
     for i in range(ds.sizes["t"]):
-        row = rf"{float(ds.t[i]):.4f} .*{float(ds.ratio[0, i]):.4f} +{float(ds.ratio_stderr[0, i]):.4f}"
+        row = (
+            rf" {re.escape(f'{float(ds.t[i]):.4g}')} .*{float(ds.ratio[0, i]):.4f} +{float(ds.ratio_stderr[0, i]):.4f}"
+        )
         assert re.search(row, result.output)
 
 

@@ -19,8 +19,8 @@ from ._shared import draw, folder, load_data, whole_numbers
 
 # Noise levels of the table of errors, its highest in units of the largest eigenvalue, and the most data it takes.
 _LEVELS, _TOP, _MOST = 10, 10.0, 2000
-# How the picture of a training is made.
-_PICTURES, _SAMPLER, _STEPS = 64, "dpm-solver-multistep", 20
+# How the picture of a training is made, and the most images of any picture.
+_PICTURES, _SAMPLER, _STEPS, _DRAWN = 64, "dpm-solver-multistep", 20, 256
 
 
 def run_train(**options: Any) -> None:
@@ -79,7 +79,7 @@ def run_sample(**options: Any) -> None:
     with writing.open("wb") as stream:
         np.savez(stream, **arrays)
     writing.replace(path)
-    draw(_pictures(values[: min(len(values), 256)], model, None), out / "samples.png")
+    draw(_pictures(values, model, None), out / "samples.png")
     typer.echo(f"{model.words}: {len(values)} samples by {options['sampler'].value}, {made.evaluations} evaluations "
                f"of the denoiser each, {made.rate:.3g} samples/s")  # fmt: skip
     typer.echo(f"Saved {path} and {out / 'samples.png'}")
@@ -136,9 +136,9 @@ def _given(model: Model, options: dict[str, Any]) -> tuple[Any, int | None]:
 
 
 def _pictures(values: np.ndarray, model: Model, loaded: LabelledData | None) -> Figure:
-    """Pictures where samples are; else the samples over the data, if these are known."""
+    """Pictures where samples are, the first of them; else all samples over the data, if these are known."""
     if len(model.shape) > 1:
-        return plots.image_grid(values, model.shape, value_range=model.value_range)
+        return plots.image_grid(values[:_DRAWN], model.shape, value_range=model.value_range)
     return plots.point_cloud(values, None if loaded is None else loaded.points + loaded.mean)
 
 
@@ -174,7 +174,7 @@ def _words(trained: TrainedModel, loaded: LabelledData, held: np.ndarray, errors
         f"{'network':18} {kind} of {count} parameters, {trained.step} steps",
         f"{'loss':18} {recent:.4g} at the end; the best linear denoiser has 1",
         f"{'denoising error':18} mean square a coordinate, and its ratio to that of the best linear denoiser",
-        f"{'t':>8} {'v':>10} " + " ".join(f"{name:>10} {'ratio':>8} {'+-':>7}" for name in errors.part.values),
+        f"{'t':>10} {'v':>10} " + " ".join(f"{name:>10} {'ratio':>8} {'+-':>7}" for name in errors.part.values),
     ]
     for i in range(errors.sizes["t"]):
         part = errors.isel(t=i)
@@ -182,7 +182,7 @@ def _words(trained: TrainedModel, loaded: LabelledData, held: np.ndarray, errors
             f"{float(row.mse):10.4g} {float(row.ratio):8.4f} {float(row.ratio_stderr):7.4f}"
             for row in (part.sel(part=name) for name in errors.part.values)
         ]
-        lines.append(f"{float(part.t):8.4f} {float(part.sigma_v) ** 2:10.4g} " + " ".join(cells))
+        lines.append(f"{float(part.t):10.4g} {float(part.sigma_v) ** 2:10.4g} " + " ".join(cells))
     if not held.any():
         lines.append("On the data trained on: ratios of new data may be larger. --held-out keeps some out to tell.")
     return lines

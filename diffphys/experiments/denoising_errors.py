@@ -73,12 +73,18 @@ def denoising_errors(
         "denoising errors", program, lambda _, values: _padded(values, program.chunk), {}, unit="points"
     )
     errors = found["errors"].reshape(-1, *found["errors"].shape[2:])[: len(samples)].astype(np.float64)
+    attrs = {"samples": len(samples), "d": samples.shape[1], "dtype": str(samples.dtype), "chunk": program.chunk}
+    return experiment_dataset("denoising-errors", process, times, _variables(errors), attrs, key)
+
+
+def _variables(errors: Float[np.ndarray, "n denoisers t"]) -> dict[str, tuple]:
+    """Means over the points, and their ratio if there are two denoisers."""
     mean, spread = errors.mean(0), errors.std(0, ddof=1) / np.sqrt(len(errors))
     variables: dict[str, tuple] = {
         "mse": ("t", mean[0], {"long_name": "mean square error a coordinate"}),
         "mse_stderr": ("t", spread[0]),
     }
-    if against is not None:
+    if errors.shape[1] == 2:
         ratio = mean[0] / mean[1]
         apart = (errors[:, 0] - ratio * errors[:, 1]) / mean[1]
         variables |= {
@@ -86,8 +92,7 @@ def denoising_errors(
             "ratio": ("t", ratio, {"long_name": "of the errors"}),
             "ratio_stderr": ("t", apart.std(0, ddof=1) / np.sqrt(len(errors))),
         }
-    attrs = {"samples": len(samples), "d": samples.shape[1], "dtype": str(samples.dtype), "chunk": program.chunk}
-    return experiment_dataset("denoising-errors", process, times, variables, attrs, key)
+    return variables
 
 
 def _padded(values: dict[str, np.ndarray], chunk: int) -> dict[str, np.ndarray]:
