@@ -77,14 +77,57 @@ def test_train_leaves_a_model_its_history_samples_and_a_table_of_errors(digits):
 def test_a_model_knows_its_data_and_their_classes(digits):
     model = opened(digits[0])
     assert (model.shape, model.classes, model.value_range) == ((8, 8), ("0", "1"), (-1.0, 1.0))
-    again, whole = _models.data_of(model), dp.load("digits", classes=[0, 1], per_class=20, scale=(-1, 1))
-    rows = ~_models.kept_out(whole.labels, 5, 0)
-    np.testing.assert_array_equal(again.points, whole.points[rows])
-    np.testing.assert_array_equal(again.labels, whole.labels[rows])
+    again, held = _models.data_of(model)
+    whole = dp.load("digits", classes=[0, 1], per_class=20, scale=(-1, 1))
+    np.testing.assert_array_equal(held, _models.kept_out(whole.labels, 5, 0))
+    np.testing.assert_array_equal(again.points, whole.points)
+    np.testing.assert_array_equal(again.labels, whole.labels)
     np.testing.assert_array_equal(model.mean, whole.mean)
-    spectrum = dp.thermo.covariance_spectrum(again.points)
+    spectrum = dp.thermo.covariance_spectrum(again.points[~held])
     np.testing.assert_allclose(model.variances[1], 400 * spectrum[0] * 29 / 30, rtol=1e-5)
     np.testing.assert_allclose(model.variances[0], 1e-3 * spectrum.sum() * 29 / 30 / 64, rtol=1e-3)
+
+
+def test_regimes_of_a_model_are_those_of_its_training_data_and_tell_of_new_ones(digits, tmp_path):
+    job = ["--estimator", "posterior", "--samples", 32, "--times", 5, "--out", tmp_path]
+    result = run("regimes", "--model", digits[0], *job)
+    assert result.exit_code == 0, result.output
+    found = xr.load_dataset(tmp_path / "regimes.nc")
+    assert found.attrs["n"] == 30
+    assert found.attrs["model"] == str(digits[0])
+    known = xr.load_dataset(tmp_path / "information.nc")
+    # A network that has hardly been trained knows what the linear denoiser does.
+    np.testing.assert_allclose(known.attrs["collapse_time"], known.attrs["collapse_time_linear"], rtol=0.1)
+    assert {path.name for path in tmp_path.glob("*.png")} == {"regimes.png", "information.png"}
+    assert "t_C, population" in result.stdout
+
+
+@pytest.mark.slow
+def test_regimes_of_a_model_are_read_from_its_clones(digits, tmp_path):
+    job = ["--clones", 40, "--steps", 4, "--samples", 32, "--times", 8, "--out", tmp_path]
+    result = run("regimes", "--model", digits[0], *job)
+    assert result.exit_code == 0, result.output
+    found = xr.load_dataset(tmp_path / "regimes.nc")
+    assert found.attrs["score"] == "given"
+    assert found.attrs["labelled_by"] == "classifier"
+    late = xr.load_dataset(tmp_path / "late-start.nc")
+    assert set(late.sampler.values) == {"DDPM", "DDIM", "PNDM"}
+    assert "PNDM, 5 steps" in result.stdout
+    assert not list(tmp_path.glob(".model-regimes-checkpoint"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--target", "mixture"], "Give --model or --target, not both"),
+        (["--temperature", 2.0], "--temperature needs to be 1 with --model"),
+        (["--data", "mnist"], "--data is for a model in a file"),
+    ],
+)
+def test_regimes_of_a_model_refuse_what_belongs_to_data(options, message, digits, tmp_path):
+    result = run("regimes", "--model", digits[0], *options, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 def test_data_that_changed_since_are_refused(gaussian, tmp_path):
@@ -241,7 +284,7 @@ def test_a_folder_of_another_model_is_refused_and_left_as_it_is(gaussian, tmp_pa
     np.savez(tmp_path / "other.npz", points=np.random.default_rng(1).normal(size=(20, 2)))
     result = run("train", "--data", tmp_path / "other.npz", *job[3:], "--resume")
     assert result.exit_code == 2
-    assert "of another: data.name: points.npz there, other.npz now" in result.stderr
+    assert "data.name: points.npz there, other.npz now" in result.stderr
     assert (out / "model" / "data.npz").read_bytes() == before
 
 

@@ -1,6 +1,5 @@
 """Models that a command is given: a folder that `train` left, or a denoiser in a Python file."""
 
-import dataclasses
 import importlib.util
 import math
 import pathlib
@@ -99,8 +98,8 @@ def open_model(text: str, options: dict[str, Any], step: str = "last") -> Model:
     return _from_folder(text, step)
 
 
-def data_of(model: Model) -> LabelledData:
-    """The data that a model was trained on, loaded again, without those that were kept out.
+def data_of(model: Model) -> tuple[LabelledData, np.ndarray]:
+    """The data of a model, loaded again, and which of them were kept out of its training.
 
     Raises:
         ValueError: if the model does not know, or the source has other data by now.
@@ -116,8 +115,7 @@ def data_of(model: Model) -> LabelledData:
             f"--model needs the data it was trained on. Got other values in {loaded.settings['source']} now "
             f"(SHA-256 {loaded.settings['sha256'][:12]} for {expected[:12]}). Restore them, or train again."
         )
-    rows = ~kept_out(loaded.labels, model.data["held_out"], model.data["seed"])
-    return dataclasses.replace(loaded, points=loaded.points[rows], labels=loaded.labels[rows])
+    return loaded, kept_out(loaded.labels, model.data["held_out"], model.data["seed"])
 
 
 def kept_out(labels: np.ndarray, number: int, seed: int) -> np.ndarray:

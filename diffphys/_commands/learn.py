@@ -36,13 +36,17 @@ def run_train(**options: Any) -> None:
         save_every=options["save_every"], seed=options["seed"],
     )  # fmt: skip
     milestones = _milestones(options)
-    trained = train(
-        loaded.points[~held], network, training, shape=shape,
-        labels=loaded.labels[~held] if options["conditional"] else None, checkpoint=out, resume=options["resume"],
-        milestones=milestones, description={"data": describe_data(loaded, options["held_out"], options["seed"])},
-        # With the first state: by then the folder is known to be that of no other model.
-        on_save=lambda *_: save_mean(loaded, out),
-    )  # fmt: skip
+    try:
+        trained = train(
+            loaded.points[~held], network, training, shape=shape,
+            labels=loaded.labels[~held] if options["conditional"] else None, checkpoint=out, resume=options["resume"],
+            milestones=milestones, description={"data": describe_data(loaded, options["held_out"], options["seed"])},
+            # With the first state: by then the folder is known to be that of no other model.
+            on_save=lambda *_: save_mean(loaded, out),
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        save_mean(loaded, out)
+        raise
     # At every noise level the objective is relative to the best linear denoiser.
     history = trained.history.assign_attrs(linear_loss=1.0)
     save(history, out / "history.nc")

@@ -9,13 +9,11 @@ import numpy as np
 import typer
 
 from .. import experiments, plots
-from ..data import LabelledData
 from ..learn import train_classifier
-from ..learn.checkpoints import describe
 from ..processes import OrnsteinUhlenbeck
 from ..samplers import Bridge, ReverseSDE
 from ..targets import Empirical
-from ._models import Model, data_of, kept_out, open_model
+from ._models import Model, data_of, open_model
 from ._shared import checkpoint, folder, leave, set_precision, time_words
 from .regimes import clone_times, regimes_words, times_of
 
@@ -34,20 +32,20 @@ def run(**options: Any) -> None:
     set_precision(options["precision"].value)
     out, named = folder(options["out"]), options | {"dim": None}
     model = open_model(options["model"], named, options["step"])
-    loaded, held = _data(model, pathlib.Path(options["model"]))
+    loaded, held = data_of(model)
     dtype = np.dtype(options["precision"].value)
     points, labels = loaded.points[~held].astype(dtype), loaded.labels[~held]
     target, process = Empirical(points, labels), OrnsteinUhlenbeck()
     top = process.time_of_variance(model.variances[1])
     times = times_of(options["times"], target, process)
     times = times[times < top]
+    estimator = options["estimator"].value
     classify = None
-    if len(loaded.classes) > 1:
+    if len(loaded.classes) > 1 and estimator in ("clones", "all"):
         classify = train_classifier(loaded.points, loaded.labels, shape=loaded.shape)
     keys = jax.random.split(jax.random.key(options["seed"]), 3)
     kept = checkpoint(out, "model-regimes", options["resume"])
     make = {"bridge": Bridge, "reverse-sde": ReverseSDE}[options["sampler"].value]
-    estimator = options["estimator"].value
     ds = experiments.regimes(
         target, process, times, key=keys[0], samples=options["samples"] if estimator in ("posterior", "all") else None,
         clones=options["clones"] if estimator in ("clones", "all") else None, clone_times=clone_times(times),
@@ -64,14 +62,6 @@ def run(**options: Any) -> None:
     else:
         typer.echo("No data were held out: what it knows of new data is not told. Train with --held-out for that.")
     shutil.rmtree(kept, ignore_errors=True)
-
-
-def _data(model: Model, place: pathlib.Path) -> tuple[LabelledData, np.ndarray]:
-    """The data of the model, and which of them it was not trained on."""
-    loaded = data_of(model)
-    number = 0 if model.data is None else model.data["held_out"]
-    seed = describe(place)[0]["training"]["seed"] if number else 0
-    return loaded, kept_out(loaded.labels, number, seed)
 
 
 def _late_start(

@@ -144,7 +144,7 @@ class _Recipe(NamedTuple):
 # The Gaussian is an argument, with the rest of the model: a large basis takes long to compile as a constant.
 @eqx.filter_jit
 def _update(
-    recipe: _Recipe, model: NetworkDenoiser, objective: AbstractObjective, state: State, seed: Scalar, step: Scalar,
+    recipe: _Recipe, model: NetworkDenoiser, objective: AbstractObjective, state: State, seed: Any, step: Any,
     points: Float[Array, "b d"], labels: Int[Array, " b"],
 ) -> State:  # fmt: skip
     """One step: the batch's gradient, clipped and applied, and the average of the weights."""

@@ -166,9 +166,9 @@ def _described(
     """What identifies a model, in plain values: the data by their digest."""
     own = {"network": {"kind": type(network).__name__, **dataclasses.asdict(network)},
            "training": dataclasses.asdict(training), "shape": list(shape), "samples": len(points),
-           "objective": type(objective).__name__, "data": {"points": points}}  # fmt: skip
+           "objective": type(objective).__name__, "arrays": {"points": points}}  # fmt: skip
     if labels is not None:
-        own["data"]["labels"] = np.asarray(labels, np.int64)
+        own["arrays"]["labels"] = np.asarray(labels, np.int64)
     if taken := sorted(set(own) & set(more)):
         raise ValueError(f"`description` needs names of its own. Got {taken}, which are those of `train`. Rename them.")
     return json.loads(canonical(own | dict(more)))

@@ -226,7 +226,7 @@ def test_a_folder_of_another_model_or_a_trained_one_is_refused(tmp_path):
     wider = dataclasses.replace(SIZE, width=24)
     with pytest.raises(ValueError, match=r"network.width: 16 there, 24 now"):
         train(POINTS, wider, PLAN, labels=LABELS, checkpoint=tmp_path, resume=True)
-    with pytest.raises(ValueError, match=r"data.points.sha256"):
+    with pytest.raises(ValueError, match=r"arrays.points.sha256"):
         train(-POINTS, SIZE, PLAN, labels=LABELS, checkpoint=tmp_path, resume=True)
     description = json.loads((tmp_path / "model.json").read_text())
     description["network"]["width"] = 24
