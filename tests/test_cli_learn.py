@@ -96,8 +96,8 @@ def test_regimes_of_a_model_are_those_of_its_training_data_and_tell_of_new_ones(
     assert found.attrs["n"] == 30
     assert found.attrs["model"] == str(digits[0])
     known = xr.load_dataset(tmp_path / "information.nc")
-    # A network that has hardly been trained knows what the linear denoiser does.
-    np.testing.assert_allclose(known.attrs["collapse_time"], known.attrs["collapse_time_linear"], rtol=0.1)
+    # The linear denoiser of thirty data knows less of new ones than their own: its bound is the later.
+    assert 0 < known.attrs["collapse_time_linear"] < known.attrs["collapse_time"] < 1
     assert {path.name for path in tmp_path.glob("*.png")} == {"regimes.png", "information.png"}
     assert "t_C, population" in result.stdout
 
