@@ -4,6 +4,7 @@ import ast
 import os
 import pathlib
 import re
+import shutil
 import sys
 
 import nbclient
@@ -103,13 +104,14 @@ def test_install_cell_cannot_move_jax_or_numpy(path, monkeypatch):
     assert not any(pin.startswith(("jaxtyping", "jaxopt")) for pin in pins)
 
 
-SPECIATION, SAMPLERS, THERMODYNAMICS, MAGNETS = (
+SPECIATION, SAMPLERS, THERMODYNAMICS, MAGNETS, LEARNED = (
     ROOT / "notebooks" / f"{name}.ipynb"
     for name in (
         "01_speciation_and_collapse",
         "02_samplers",
         "03_thermodynamics",
         "04_curie_weiss_and_random_matrices",
+        "05_train_and_measure",
     )
 )
 
@@ -220,3 +222,36 @@ def test_thermodynamics_tells_its_story(tmp_path, monkeypatch):
     }
     assert min(overlaps["modern"]) > 0.99
     assert overlaps["classical"][-1] < 0.6
+
+
+def learned_numbers(text):
+    """The loss at the end, and the crossings of the exact score: of a class at t_S, of a datum below it."""
+    loss = float(re.search(r"steps: loss (\S+),", text).group(1))
+    spectral, exact = (float(x) for x in re.search(r"Lambda = (\S+);.*exact score at (\S+)", text).groups())
+    datum = float(re.search(r"phi_C = 1/2: model .*exact score (\S+);", text).group(1))
+    return loss, spectral, exact, datum
+
+
+@pytest.mark.slow
+@pytest.mark.notebook
+def test_learned_scores_are_measured_where_no_data_can_be_had(tmp_path, monkeypatch):
+    cells = executed(LEARNED, tmp_path, monkeypatch, DIFFPHYS_DATA=tmp_path, XDG_CACHE_HOME=tmp_path)
+    assert pictures(cells) == 8
+    text = printed(cells)
+    assert "this part is skipped" in text
+    loss, spectral, exact, datum = learned_numbers(text)
+    assert loss < 1.02
+    assert exact == pytest.approx(spectral, rel=0.1)
+    assert datum < exact
+
+
+@pytest.mark.slow
+@pytest.mark.notebook
+def test_a_public_network_is_measured(lab, tmp_path, monkeypatch):
+    shutil.copy(ROOT / "notebooks/public_ddpm.py", tmp_path)
+    cells = executed(LEARNED, tmp_path, monkeypatch, DIFFPHYS_DATA=lab)
+    assert pictures(cells) == 11
+    ratios = re.search(r"of the linear denoiser: \[(.*)\]", printed(cells)).group(1).split()
+    # Better than linear at small noise, far worse at large.
+    assert float(ratios[0]) < 0.8
+    assert float(ratios[-1]) > 10
