@@ -233,8 +233,8 @@ Average = Annotated[
 SaveEvery = Annotated[int, typer.Option(help="Steps between checkpoints.", rich_help_panel=_RUN)]
 Milestones = Annotated[
     str | None,
-    typer.Option(metavar="N1,N2,...", help="Steps whose checkpoints are kept beside the last and the best; multiples "
-                 "of --save-every.", rich_help_panel=_RUN),
+    typer.Option(metavar="N1,N2,...", help="Steps whose checkpoints are kept beside the last and the best.",
+                 rich_help_panel=_RUN),
 ]  # fmt: skip
 HeldOut = Annotated[
     int,

@@ -310,7 +310,7 @@ def test_a_checkpoint_of_another_architecture_is_named(gaussian, tmp_path):
         (["--attention", "7"], "--attention needs a U-Net"),
         (["--network", "unet"], "`UNet` needs images"),
         (["--milestones", "a"], "--milestones needs numbers"),
-        (["--milestones", "7"], "--milestones needs multiples of --save-every, 500. Got 7"),
+        (["--milestones", "7000"], "`milestones` needs steps from 1 to 2000. Got [7000]"),
         (["--channels", "0"], "`MLPConfig` needs `width` of at least 1"),
         (["--dropout", "1"], "`MLPConfig` needs `dropout` in [0, 1)"),
         (["--steps", "0"], "`TrainingConfig` needs `steps` of at least 1"),

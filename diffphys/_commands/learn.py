@@ -35,7 +35,7 @@ def run_train(**options: Any) -> None:
         steps=options["steps"], batch=options["batch"], learning_rate=options["learning_rate"], ema=options["ema"],
         save_every=options["save_every"], seed=options["seed"],
     )  # fmt: skip
-    milestones = _milestones(options)
+    milestones = [] if options["milestones"] is None else whole_numbers("--milestones", options["milestones"])
     try:
         trained = train(
             loaded.points[~held], network, training, shape=shape,
@@ -87,17 +87,6 @@ def run_sample(**options: Any) -> None:
     typer.echo(f"{model.words}: {len(values)} samples by {options['sampler'].value}, {made.evaluations} evaluations "
                f"of the denoiser each, {made.rate:.3g} samples/s")  # fmt: skip
     typer.echo(f"Saved {path} and {out / 'samples.png'}")
-
-
-def _milestones(options: dict[str, Any]) -> list[int]:
-    """The steps whose checkpoints are kept, which must be steps that have one."""
-    if options["milestones"] is None:
-        return []
-    steps, every = whole_numbers("--milestones", options["milestones"]), options["save_every"]
-    missed = [step for step in steps if step % every and step != options["steps"]]
-    if missed:
-        raise ValueError(f"--milestones needs multiples of --save-every, {every}. Got {missed[0]}.")
-    return steps
 
 
 def _network(options: dict[str, Any], loaded: LabelledData) -> tuple[MLPConfig | UNetConfig, tuple[int, ...]]:
