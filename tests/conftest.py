@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import pathlib
+import sys
 
 import jax
 import jax.random as jr
@@ -40,6 +41,14 @@ def lab():
     if not (folder / "mnist").is_dir():
         pytest.skip(f"needs real data: no `mnist` folder in {folder}; set DIFFPHYS_DATA")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _figures_are_closed():
+    """Each test leaves no figure open: matplotlib warns at the twenty-first."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture

@@ -104,10 +104,13 @@ def leave(ds: xr.Dataset, path: pathlib.Path, figure: Any, words: list[str]) -> 
 
 
 def draw(figure: Any, picture: pathlib.Path) -> None:
-    """Saves a figure, whole or not at all."""
+    """Saves a figure, whole or not at all, and closes it."""
+    import matplotlib.pyplot as plt
+
     writing = picture.with_name(f".{picture.stem}.writing.png")
     figure.savefig(writing, dpi=200)
     writing.replace(picture)
+    plt.close(figure)
 
 
 def time_words(name: str, time: float, words: str, low: float = np.nan, high: float = np.nan) -> str:

@@ -68,6 +68,7 @@ def test_a_classifier_of_sides_meets_the_exact_agreement_of_signs(oracles):
     assert ds.attrs["score"] == "exact"
 
 
+@pytest.mark.slow
 def test_a_score_of_other_data_has_their_curve_and_not_the_identity():
     """Shrunk to 0.7: the exact score of another law, whose agreement of sides is known in closed form."""
     target, c = dp.symmetric_mixture(np.ones(16, np.float32)), 0.7
@@ -111,6 +112,7 @@ def data():
     return dp.Empirical(rng.normal(size=(40, 16)).astype(np.float32), np.arange(40) % 2)
 
 
+@pytest.mark.slow
 def test_a_memoriser_in_disguise_meets_at_data_as_the_identity_says(data):
     ds = dp.regimes(
         data, OU, [0.3, 0.5, 0.7, 0.9, 1.2], key=jax.random.key(11), samples=2000, clones=1000, steps=40, stop=0.05,

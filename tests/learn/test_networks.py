@@ -18,7 +18,6 @@ from diffphys.learn.networks import MLP, UNet
 from diffphys.learn.preconditioning import GaussianPreconditioning
 
 SMALL = UNetConfig(channels=8, multipliers=(1, 2), blocks=1, attention=(3,), heads=2, embedding=8, num_labels=2)
-SHAPES = {"odd": (5, 6), "colours": (6, 6, 3)}
 
 
 def stirred(network):
@@ -35,7 +34,7 @@ def compiled(network):
     return jax.jit(lambda x, level, label=None, key=None: nnx.merge(graph, weights)(x, level, label, key=key))
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("shape", [(5, 6), pytest.param((6, 6, 3), marks=pytest.mark.slow)], ids=["odd", "colours"])
 def test_a_unet_sees_every_pixel_the_level_and_the_label(shape, getkey):
     network = compiled(stirred(UNet(shape, 2, SMALL, rngs=nnx.Rngs(0))))
     x = jr.normal(getkey(), (*shape, 2), jnp.float32)

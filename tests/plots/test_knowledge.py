@@ -55,6 +55,7 @@ def test_path_divergence_figure_names_the_share_of_each_regime():
     assert len(axes.patches) == 3
 
 
+@pytest.mark.slow
 def test_gaussian_start_figure_has_a_panel_for_each_sampler_and_marks_the_critical_times():
     target = dp.symmetric_mixture(np.full(4, 1.0), 0.3)
     ds = dp.gaussian_start(
