@@ -133,6 +133,7 @@ def test_speciation_runs_where_no_data_can_be_had(tmp_path, monkeypatch):
     assert "this part is skipped" in printed(cells)
 
 
+@pytest.mark.slow
 @pytest.mark.notebook
 def test_samplers_tell_their_story(tmp_path, monkeypatch):
     """One half on each side by gradient flow and Langevin, the true fifth once annealed; UniPC ahead at 20."""
@@ -148,6 +149,7 @@ def test_samplers_tell_their_story(tmp_path, monkeypatch):
     assert errors["UniPC-3"] < errors["DDIM"] < errors["Euler, phase space"]
 
 
+@pytest.mark.slow
 @pytest.mark.notebook
 def test_magnets_tell_their_story(tmp_path, monkeypatch):
     """Clones on the identity, weights lost by late starts and local scores, and distances below their bounds."""
@@ -183,6 +185,7 @@ def test_magnets_tell_their_story(tmp_path, monkeypatch):
         assert abs(rate - order) < 0.1
 
 
+@pytest.mark.slow
 def test_thermodynamics_tells_its_story(tmp_path, monkeypatch):
     """Critical variances 1, 1/3 and 1/2, one fixed point and then nine, mean-field exponents, equal energies."""
     cells = executed(THERMODYNAMICS, tmp_path, monkeypatch)
