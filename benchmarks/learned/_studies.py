@@ -23,7 +23,6 @@ class Study:
         speciation: times of clones that are read by class; none for no such clones.
         collapse: times of clones that are read by datum.
         held_out: images of each class that are not trained on.
-        copies: of each image in the training set: a small set makes longer epochs.
     """
 
     title: str
