@@ -111,6 +111,7 @@ from .targets import (
     mixture_of as mixture_of,
     potts_mean_field as potts_mean_field,
     pure_states as pure_states,
+    reduce as reduce,
     ring_couplings as ring_couplings,
     scaled as scaled,
     shifted as shifted,

@@ -11,21 +11,11 @@ from jaxtyping import Array, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
 from ..targets import AbstractLabelledTarget, Empirical
+from ._accuracy import Accuracy
 from ._chunks import ChunkedProgram, Runner, default_chunk
-from ._statistics import Moments, chunk_moments, stacked_moments
+from ._statistics import Moments, chunk_moments, joined_moments, stacked_moments
 
 _PERMUTATIONS = 4
-# Samples at every time that tell how many each time needs; what is asked for beyond the estimate; and the most.
-PILOT = 256
-_MARGIN = 1.1
-_MOST = 1_000_000
-
-
-class Accuracy(NamedTuple):
-    """The standard error that a quantity is to have at every time, each with as many samples as it needs."""
-
-    quantity: str
-    stderr: float
 
 
 class ForwardRun(NamedTuple):
@@ -184,7 +174,7 @@ def measure_forward(
         run = _joined(runs)
         done = needed
         if accuracy is not None:
-            needed = _needed(accuracy, run, np.asarray(times), done)
+            needed = accuracy.needed(run.moments, run.samples, run.chunk, np.asarray(times))
     return run
 
 
@@ -214,27 +204,9 @@ def _collected(program: ChunkedProgram, times: np.ndarray, groups: int, runner: 
 
 def _joined(runs: list[ForwardRun]) -> ForwardRun:
     """All runs as one: of different samples, some at part of the times."""
-    moments = {
-        name: Moments(*map(np.concatenate, zip(*(run.moments[name] for run in runs), strict=True)))
-        for name in runs[0].moments
-    }
+    moments = joined_moments([run.moments for run in runs])
     own, labels = (np.concatenate([getattr(run, field) for run in runs]) for field in ("own_time", "labels"))
     return ForwardRun(moments, own, labels, np.sum([run.samples for run in runs], axis=0), runs[0].chunk)
-
-
-def _needed(accuracy: Accuracy, run: ForwardRun, times: np.ndarray, done: np.ndarray) -> Int[np.ndarray, " times"]:
-    """Up to which sample each time is to be measured, in whole chunks."""
-    _, error = run.moments[accuracy.quantity].pooled()
-    short = error > accuracy.stderr
-    wanted = np.where(short, _MARGIN * run.samples * (error / accuracy.stderr) ** 2, run.samples)
-    if np.any(wanted > _MOST):
-        worst, least = int(np.argmax(wanted)), float(np.sqrt(wanted.max() / _MOST))
-        raise ValueError(
-            f"`stderr` needs about {wanted[worst]:.2g} samples at t = {times[worst]:.3g}, and {_MOST} are allowed. "
-            f"Do ask for {least:.2g} times as much."
-        )
-    chunks = np.where(short, np.ceil((wanted - done) / run.chunk), 0)
-    return (done + run.chunk * chunks).astype(np.int32)
 
 
 def _zeros(times: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -32,6 +32,15 @@ class LabelAgreement(eqx.Module):
         }
 
 
+class ExpectedLabelAgreement(eqx.Module):
+    r"""The agreement of clones given the point they leave, $\sum_k P(k|z)^2$: two independent draws of its label."""
+
+    log_posterior: Callable[[Array, Scalar], Float[Array, " k"]]
+
+    def __call__(self, y: Data, variance: Scalar) -> dict[str, Array]:
+        return {"phi": jnp.sum(jnp.exp(2 * self.log_posterior(y, variance)))}
+
+
 def _pair_agreement(rows: Float[Array, "c k"]) -> Float[Array, ""]:
     """The mean inner product of two different rows."""
     count = rows.shape[0]
@@ -92,6 +101,15 @@ class DatumAgreement(eqx.Module):
         nearest = jax.vmap(lambda a: self.target.weights_summary(a, variance).argmax)(ends)
         same = (nearest[first] == nearest[second]).astype(ys.dtype)
         return {"phi_c": jnp.mean(overlap), "phi_c_hard": jnp.mean(same)}
+
+
+class ExpectedDatumAgreement(eqx.Module):
+    r"""The probability that both clones of a point end at one datum, $\sum_\mu w_\mu^2$."""
+
+    target: Empirical
+
+    def __call__(self, y: Data, variance: Scalar) -> dict[str, Array]:
+        return {"phi_c": self.target.weights_summary(y, variance).participation}
 
 
 def datum_agreement(data: Empirical, sampler: AbstractSampler) -> DatumAgreement:

@@ -15,6 +15,7 @@ from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments
 from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
+from ._accuracy import PILOT, Accuracy
 from ._assemble import (
     CRITERIA,
     QUANTILES,
@@ -29,9 +30,9 @@ from ._assemble import (
     split_key,
 )  # fmt: skip
 from ._chunks import Runner
-from ._forward import PILOT, Accuracy, ForwardRun, half_sample_errors, measure_forward
+from ._forward import ForwardRun, half_sample_errors, measure_forward
 from ._last_change import last_change_attributes, last_change_times
-from ._readouts import datum_agreement
+from ._readouts import ExpectedDatumAgreement, datum_agreement
 from ._statistics import Moments, crossing_interval
 from ._theory import channel_variances, data_of, spectrum_of, two_classes, within_spectrum
 
@@ -46,6 +47,7 @@ def collapse(
     stderr: float | None = None,
     law: AbstractTarget | None = None,
     clones: int | None = None,
+    clones_stderr: float | None = None,
     clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
     increments: Increments = jax.random.normal,
@@ -79,6 +81,8 @@ def collapse(
             the samples they have in common.
         law: the law that the data were drawn from, for the theory; by default a Gaussian of their covariance.
         clones: trajectories of the simulation at each time; none by default.
+        clones_stderr: a standard error of phi_C that clones are to have at every time; `clones` are then a pilot, by
+            default of 256, and each time gets as many as it needs.
         clone_times: as in `speciation`, like all that follows but `trajectories`.
         sampler: how clones move.
         increments: how their noise is drawn.
@@ -99,7 +103,7 @@ def collapse(
         errors; `samples`, how many each time had; `psi` and the random-energy theory `psi_theory`, `lambda_c`;
         `participation_ratio` 1 / phi_C; `collapse_time` by criterion and group (pooled, then each class), with
         intervals; quantiles of the times at which L of single data points crosses 0; `phi_c_clones`,
-        `last_change_time` if asked for.
+        `phi_c_clones_excess` and `clones_run` as in `speciation`, `last_change_time` if asked for.
         The attributes give alpha, d with and without constant coordinates, d_eff and the width 2 / sqrt(d_eff); of
         clones `score`, as in `speciation`, and `phi_c_half_time_clones` (with `_low` and `_high`), where half of them
         meet; `last_change_mean` and `last_change_std` of the Ornstein-Uhlenbeck times of last changes.
@@ -122,10 +126,13 @@ def collapse(
     if stderr is not None:
         if not 0 < stderr < np.inf:
             raise ValueError(f"`stderr` needs a positive error of f_e / alpha. Got {stderr}.")
-        samples, accuracy = PILOT, Accuracy("entropy", stderr * float(np.log(data.num_points)))
+        most = float(np.log(data.num_points))
+        samples, accuracy = PILOT, Accuracy("entropy", stderr * most, most)
     options = None
-    if clones is not None:
-        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from, increments).checked(times)
+    if clones is not None or clones_stderr is not None:
+        options = CloneOptions(
+            clones, clone_times, branches, steps, stop, grid, trunk_from, increments, clones_stderr
+        ).checked(times)
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)
@@ -157,6 +164,7 @@ def collapse(
             sampler, datum_agreement(data, sampler), data, times,
             options,
             key=clone_key, dim=data.dim, dtype=data.offset.dtype, runner=runner, name="collapse-clones",
+            quantity="phi_c", expected=ExpectedDatumAgreement(data),
         )  # fmt: skip
         variables, attrs = variables | simulated, attrs | settings
     if trajectories is not None:

@@ -33,6 +33,7 @@ from .recipes import (
     mixture as mixture,
     symmetric_mixture as symmetric_mixture,
 )
+from .reduction import Reduction as Reduction, reduce as reduce
 from .shell import AbstractShell as AbstractShell
 from .sphere import Sphere as Sphere
 from .weights import WeightsSummary as WeightsSummary
