@@ -9,6 +9,7 @@ from .experiments import (
     denoising_errors as denoising_errors,
     diagram as diagram,
     error_bound as error_bound,
+    focused_grid as focused_grid,
     frechet_distance as frechet_distance,
     gaussian_regimes as gaussian_regimes,
     gaussian_start as gaussian_start,

@@ -6,6 +6,7 @@ CASES = {
     "curie-weiss": "the score of a million coupled spins, beside the plain integral over their decoupling field",
     "excess-entropy": "Figure 3 at n = 20000: entropy of the weights against the raw log-density, at equal error",
     "empirical-score": "the score of 60000 data: time and memory beside the two bare matrix products",
+    "figure-2": "Figure 2 simulated: 10000 pairs of clones in four dimensions, beside the authors' algorithm",
     "increments": "steps with one-bit and eight-bit noise: their speed, and the bias of phi at the speciation time",
     "leading-modes": "the leading eigenpair of the Jacobian of 6000 data in 3072 dimensions, beside the whole Jacobian",
     "regimes": "`diffphys regimes` in a cold and in a warm process; MNIST 1 and 8 by the identities",

@@ -16,7 +16,7 @@ from ..results import dataset
 from ..samplers import AbstractSampler
 from ..samplers.base import Increments, check_key
 from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
-from ._accuracy import PILOT, Accuracy
+from ._accuracy import Accuracy
 from ._chunks import Runner
 from ._clone_runs import run_clones
 from ._clones import Readout, Source, clone_tables
@@ -90,7 +90,7 @@ def _parameters(module: eqx.Module) -> dict[str, Any]:
 class CloneOptions(NamedTuple):
     """How cloned trajectories are run."""
 
-    clones: int | None
+    clones: int
     times: Any
     branches: int
     steps: int
@@ -101,7 +101,7 @@ class CloneOptions(NamedTuple):
     stderr: float | None = None
 
     def checked(self, times: np.ndarray) -> "CloneOptions":
-        """With `clones`, `times` and `stop` filled in; refuses what cannot be run."""
+        """With `times` and `stop` filled in; refuses what cannot be run."""
         own = times if self.times is None else check_times(self.times)
         if not np.isin(own, times).all():
             raise ValueError(f"`clone_times` needs some of `times`, {times.tolist()}. Got {own.tolist()}.")
@@ -120,7 +120,7 @@ class CloneOptions(NamedTuple):
             raise ValueError(f"`stop` needs a time above 0 and below the least time of clones, {least}. Got {stop}.")
         if self.trunk_from is not None and self.trunk_from <= most:
             raise ValueError(f"`trunk_from` needs a time above all times of clones, {most}. Got {self.trunk_from}.")
-        return self._replace(clones=PILOT if self.clones is None else self.clones, stop=stop, times=own)
+        return self._replace(stop=stop, times=own)
 
 
 def clone_variables(
@@ -144,7 +144,6 @@ def clone_variables(
     the target, which is asked only where they move by it.
     """
     assert options.stop is not None, "options are checked"
-    assert options.clones is not None, "options are checked"
     branch_times = np.sort(options.times)[::-1]
     tables = clone_tables(
         sampler, branch_times, stop=options.stop, steps=options.steps, grid=options.grid,

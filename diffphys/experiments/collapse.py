@@ -131,8 +131,16 @@ def collapse(
     options = None
     if clones is not None or clones_stderr is not None:
         options = CloneOptions(
-            clones, clone_times, branches, steps, stop, grid, trunk_from, increments, clones_stderr
-        ).checked(times)
+            PILOT if clones is None else clones,
+            clone_times,
+            branches,
+            steps,
+            stop,
+            grid,
+            trunk_from,
+            increments,
+            clones_stderr,
+        ).checked(times)  # fmt: skip
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)

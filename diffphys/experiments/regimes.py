@@ -16,6 +16,7 @@ from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments
 from ..targets import AbstractTarget, Empirical
+from ._accuracy import PILOT
 from ._assemble import CloneOptions, check_count, check_times, clone_variables, experiment_dataset, split_key
 from ._chunks import Runner
 from ._forward import half_sample_errors, measure_forward
@@ -92,8 +93,16 @@ def regimes(
         raise ValueError("`classify` labels the ends of clones. Got no `clones`. Do ask for some.")
     if clones is not None or clones_stderr is not None:
         options = CloneOptions(
-            clones, clone_times, branches, steps, stop, grid, trunk_from, increments, clones_stderr
-        ).checked(times)
+            PILOT if clones is None else clones,
+            clone_times,
+            branches,
+            steps,
+            stop,
+            grid,
+            trunk_from,
+            increments,
+            clones_stderr,
+        ).checked(times)  # fmt: skip
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)

@@ -1,5 +1,7 @@
 """How many clones each time needs for the error asked for, and what they say over the points they left."""
 
+from typing import Any
+
 import jax.random as jr
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import diffphys as dp
 
 TARGET, OU = dp.symmetric_mixture(np.ones(16)), dp.OrnsteinUhlenbeck()
 TIMES = [0.4, 1.4, 3.0]
-OPTIONS = {"samples": None, "steps": 32, "progress": False, "chunk": 64}
+OPTIONS: Any = {"samples": None, "steps": 32, "progress": False, "chunk": 64}
 
 
 @pytest.fixture(scope="module")
