@@ -108,10 +108,11 @@ def _clones(problem: Problem, sampler: Any) -> Entrant:
     arguments = (source, sampler, LabelAgreement(target.label_log_posterior), tables)
     pairs = min(problem.batch, default_chunk(_PAIRS, (2 * 2 + 1) * problem.dim))
     start = _PAIRS // (pairs * _EVERY) * _EVERY
+    always = np.zeros(1, np.int32), np.full(1, 2**30, np.int32)
 
     def walk(i: int) -> Any:
         firsts = (np.int32((start + k) * pairs) for k in range(_EVERY))
-        return [measure_clones(*arguments, jr.key(i + 2), first, pairs) for first in firsts]
+        return [measure_clones(*arguments, jr.key(i + 2), *always, first, pairs) for first in firsts]
 
     share = problem.batch / (2 * pairs * _EVERY)
     note = f"{_EVERY} chunks of {pairs} pairs, times {share:.2g}; one of them on the halved grid too"

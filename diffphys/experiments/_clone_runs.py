@@ -114,9 +114,12 @@ def _joined(runs: list[CloneRun], source: Source, sampler: AbstractSampler, tabl
     steps = (2 * int(trajectories.sum()) + halved) * pairs
     if tables.trunk is not None:
         steps += int(trajectories.max()) * int(np.prod(jax.tree.leaves(tables.trunk)[0].shape[:2]))
-    parts = (joined_moments([getattr(run, kind) for run in runs]) for kind in ("moments", "bias", "excess", "ends"))
+    parts = {
+        kind: joined_moments([getattr(run, kind) for run in runs]) for kind in ("moments", "bias", "excess", "ends")
+    }
     return CloneRun(
-        *parts, trajectories, runs[0].chunk, sum(run.halved for run in runs), steps * sampler.evaluations
+        **parts, trajectories=trajectories, chunk=runs[0].chunk, halved=sum(run.halved for run in runs),
+        evaluations=steps * sampler.evaluations,
     )  # fmt: skip
 
 
