@@ -5,6 +5,7 @@ CASES = {
     "clone-steps": "elements stepped per second by clones, beside a plain scan, diffrax, PyTorch, bare normals",
     "curie-weiss": "the score of a million coupled spins, beside the plain integral over their decoupling field",
     "excess-entropy": "Figure 3 at n = 20000: entropy of the weights against the raw log-density, at equal error",
+    "curves": "how time grows with the dimension, the data and the clones",
     "empirical-score": "the score of 60000 data: time and memory beside the two bare matrix products",
     "figure-2": "Figure 2 simulated: 10000 pairs of clones in four dimensions, beside the authors' algorithm",
     "increments": "steps with one-bit and eight-bit noise: their speed, and the bias of phi at the speciation time",

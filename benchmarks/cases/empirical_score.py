@@ -30,7 +30,7 @@ def measure(quick: bool, repeats: int) -> Report:
         found = race(setting, entrants, repeats, work=4.0 * batch * n * dim, unit="flop")
         races.append(found)
         over = ratio(found["Empirical.posterior_mean"], found["two products"])
-        memory = _extra_mib(_score.lower(target, ys, np.float32(variance)).compile().compiled)
+        memory = _extra_mib(score.lower(target, ys, np.float32(variance)).compile().compiled)
         goals += [
             Goal(f"v = {variance:g}: time over that of the two products", over, 1.5),
             Goal(f"v = {variance:g}: extra memory in MiB", memory, 1024),
@@ -39,7 +39,7 @@ def measure(quick: bool, repeats: int) -> Report:
 
 
 @eqx.filter_jit
-def _score(target, ys, variance):
+def score(target, ys, variance):
     return jax.vmap(target.posterior_mean, (0, None))(ys, variance)
 
 
@@ -52,7 +52,7 @@ def textbook(points: Float[Array, "n d"], ys: Float[Array, "b d"], variance: Flo
 
 
 @jax.jit
-def _products(points, ys, weights):
+def products(points, ys, weights):
     return jnp.matmul(ys, points.T, precision=_HIGHEST), jnp.matmul(weights, points, precision=_HIGHEST)
 
 
@@ -62,11 +62,11 @@ def _entrants(target, points, weights, ys, variance) -> list[Entrant]:
 
     # Memory is asked for after the first call, which is to show what compiling takes.
     return [
-        Entrant("Empirical.posterior_mean", "ours", lambda _: _score(target, ys, variance),
-                note=lambda _: extra(_score.lower(target, ys, variance).compile().compiled)),
+        Entrant("Empirical.posterior_mean", "ours", lambda _: score(target, ys, variance),
+                note=lambda _: extra(score.lower(target, ys, variance).compile().compiled)),
         Entrant("textbook softmax", "peer", lambda _: textbook(points, ys, variance),
                 note=lambda _: extra(textbook.lower(points, ys, variance).compile())),
-        Entrant("two products", "limit", lambda _: _products(points, ys, weights), note="Y A' and W A"),
+        Entrant("two products", "limit", lambda _: products(points, ys, weights), note="Y A' and W A"),
     ]  # fmt: skip
 
 
