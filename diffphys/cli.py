@@ -22,7 +22,7 @@ app = typer.Typer(
 
 @contextlib.contextmanager
 def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
-    """Errors of use become one line, status 2, and an interrupt another, status 130: how to resume from `out`, if so."""
+    """Errors of use become one line, status 2, and an interrupt another, status 130; both say how to resume."""
     # A terminated run stops as an interrupted one does: between chunks, with its journal whole.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     hint = f"Run the same command with --resume to go on from {out}."

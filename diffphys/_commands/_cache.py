@@ -11,6 +11,7 @@ import platformdirs
 
 from .._versions import versions
 
+_CPU_FILE = pathlib.Path("/proc/cpuinfo")
 # What tells one CPU from another: a program compiled for one may use instructions that another lacks.
 _CPU = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
 _SETTINGS = {
@@ -52,7 +53,7 @@ def keep_compiled() -> None:
 def cache_folder() -> pathlib.Path:
     """The folder of this release of jax on this CPU; the backend is part of the name that jax gives a program."""
     try:
-        first = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+        first = _CPU_FILE.read_text().split("\n\n")[0]
     except OSError:
         first = ""
     cpu = [line for line in first.splitlines() if line.partition(":")[0].strip() in _CPU]
