@@ -78,7 +78,11 @@ class ChunkedProgram:
         return -(-self.items // self.chunk)
 
     def __call__(self, index: int) -> dict[str, np.ndarray]:
-        """The results of chunk `index`, an item a row; padding cut off."""
+        """The results of chunk `index`, an item a row; padding cut off.
+
+        Raises:
+            MemoryError: if memory runs out for a single item.
+        """
         first = index * self.chunk
         return self._call(self.start + first, min(self.chunk, self.items - first), self.chunk)
 
@@ -92,8 +96,12 @@ class ChunkedProgram:
             results = self._program(*self.arguments, np.int32(first), chunk)
             return {name: np.asarray(value)[:count] for name, value in results.items()}
         except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error) or chunk == 1:
+            if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
+            if chunk == 1:
+                raise MemoryError(
+                    f"A `chunk` of 1 needs more memory than there is, at item {first}. Use a larger machine."
+                ) from error
         self.halvings += 1
         half = -(-chunk // 2)
         parts = [self._call(first, min(count, half), half)]

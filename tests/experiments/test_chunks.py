@@ -43,6 +43,27 @@ def test_a_trajectory_that_is_not_finite_is_named_and_the_run_resumes_before_it(
     np.testing.assert_array_equal(mended["total"], collect(-1, tmp_path / "elsewhere")["total"])
 
 
+def test_memory_that_runs_out_halves_the_chunk_down_to_one_and_then_says_so():
+    asked = []
+
+    def starved(bad, first, chunk):
+        asked.append(chunk)
+        if chunk > most:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return ratios(bad, first, chunk)
+
+    program = ChunkedProgram(ratios, (jnp.asarray(-1, jnp.int32),), items=18, elements=1, chunk=9)
+    most, whole = 9, program(1)
+    program._program, most = starved, 2
+    halved = program(1)
+    assert asked[:4] == [9, 5, 3, 2]
+    for name in whole:
+        np.testing.assert_array_equal(halved[name], whole[name])
+    most = 0
+    with pytest.raises(MemoryError, match=r"A `chunk` of 1 needs more memory than there is, at item 9\."):
+        program(1)
+
+
 def spoilt(target):
     """A denoiser that fails far on one side: in some trajectories, not in all."""
     return lambda y, v: jnp.where(y[0] > 4.0, jnp.nan, target.posterior_mean(y, v))
