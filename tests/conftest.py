@@ -5,12 +5,24 @@ import json
 import os
 import pathlib
 import sys
+import tempfile
 
 import jax
 import jax.random as jr
 import jaxtyping
 import pytest
 
+OURS = "diffphys-compiled-"
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # Commands in processes of their own share what they compile, and leave the user's cache alone.
+    FOLDER = tempfile.TemporaryDirectory(prefix=OURS)
+    os.environ |= {
+        "JAX_COMPILATION_CACHE_DIR": FOLDER.name, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_COMPILATION_CACHE_MAX_SIZE": str(2**30), "TF_CPP_MIN_LOG_LEVEL": "3",
+    }  # fmt: skip
+if OURS in os.environ["JAX_COMPILATION_CACHE_DIR"]:
+    # In this process a new cache would gain nothing: a session compiles a program once.
+    jax.config.update("jax_enable_compilation_cache", False)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

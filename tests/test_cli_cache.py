@@ -17,6 +17,7 @@ from diffphys.cli import app
 
 SETTINGS = (
     "jax_compilation_cache_dir", "jax_compilation_cache_max_size", "jax_persistent_cache_min_compile_time_secs",
+    "jax_enable_compilation_cache",
 )  # fmt: skip
 
 
@@ -27,6 +28,7 @@ def home(tmp_path, monkeypatch):
     for name in (*SETTINGS, "TF_CPP_MIN_LOG_LEVEL"):
         monkeypatch.delenv(name.upper(), raising=False)
     before = {name: getattr(jax.config, name) for name in SETTINGS}
+    jax.config.update("jax_enable_compilation_cache", True)
     jax.config.update("jax_compilation_cache_dir", None)
     yield tmp_path / "cache"
     for name, value in before.items():
