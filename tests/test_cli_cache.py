@@ -51,7 +51,9 @@ def test_a_second_process_loads_what_the_first_compiled_and_says_nothing(tmp_pat
         "from diffphys._commands._cache import keep_compiled", "keep_compiled()", "import jax, jax.numpy as jnp",
         "counted = []",
         "jax.monitoring.register_event_listener(lambda name, **rest: counted.append(name))",
-        "print(float(jax.jit(lambda x: jnp.sin(x) @ x)(jnp.arange(8.0))))",
+        "x = jnp.arange(300.0)",
+        "program = jax.jit(lambda x: jnp.sum(jnp.sin(x[:, None] * x) @ jnp.cos(x[:, None] + x))).lower(x).compile()",
+        "print(float(program(x)), program.memory_analysis().temp_size_in_bytes)",
         "print(sum('cache_hits' in name for name in counted), sum('cache_misses' in name for name in counted))",
     ])  # fmt: skip
     command = [sys.executable, "-W", "error", "-c", code]
@@ -61,7 +63,9 @@ def test_a_second_process_loads_what_the_first_compiled_and_says_nothing(tmp_pat
     number = len(programs(tmp_path))
     assert number > 0
     assert (compiled, loaded) == (f"0 {number}", f"{number} 0")
+    # The number, and the memory by which chunks are chosen.
     assert first == second
+    assert int(first.split()[1]) > 0
 
 
 @pytest.mark.slow
