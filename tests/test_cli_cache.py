@@ -91,10 +91,14 @@ def test_every_program_is_kept_in_a_folder_of_bounded_size(home):
 
 
 def test_a_cache_and_settings_of_the_user_are_respected(home, monkeypatch):
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_MAX_SIZE", "7")
-    bound = jax.config.jax_compilation_cache_max_size
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_MAX_SIZE", "-1")
+    jax.config.update("jax_compilation_cache_max_size", -1)
+    folder = _cache.cache_folder()
+    folder.mkdir(parents=True)
+    (folder / "program-cache").touch()  # Without a bound no times of use are written.
     _cache.keep_compiled()
-    assert jax.config.jax_compilation_cache_max_size == bound
+    assert jax.config.jax_compilation_cache_max_size == -1
+    assert os.listdir(folder) == ["program-cache"]
     jax.config.update("jax_compilation_cache_dir", "/mine")
     _cache.keep_compiled()
     assert jax.config.jax_compilation_cache_dir == "/mine"

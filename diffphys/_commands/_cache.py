@@ -36,15 +36,16 @@ def keep_compiled() -> None:
     config: Any = jax.config
     if config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache:
         return
-    folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _drop_torn(folder)
-    except OSError:
-        return
     for name, value in _SETTINGS.items():
         if name.upper() not in os.environ:
             config.update(name, value)
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if config.jax_compilation_cache_max_size >= 0:
+            _drop_torn(folder)
+    except OSError:
+        return
     config.update("jax_compilation_cache_dir", str(folder))
     # A program that cannot be read or written, on a full disk say, is compiled as it would be without a cache.
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
@@ -64,7 +65,7 @@ def cache_folder() -> pathlib.Path:
 
 
 def _drop_torn(folder: pathlib.Path) -> None:
-    """Removes programs whose writing was cut off: jax writes the time of use after each that is whole."""
+    """Removes programs whose writing was cut off: with a bound, jax writes the time of use after each that is whole."""
     for program in folder.glob("*-cache"):
         if not program.with_name(f"{program.name.removesuffix('-cache')}-atime").exists():
             program.unlink(missing_ok=True)
