@@ -17,6 +17,8 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # Commands in processes of their own share what they compile, and leave the user's cache alone.
     FOLDER = tempfile.TemporaryDirectory(prefix=OURS)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = FOLDER.name
+# XLA says more of every program that it loads than a pipe holds which nobody reads.
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 # A bound has jax lock the folder, which the workers share.
 for name, value in {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_compilation_cache_max_size": 2**30}.items():
     if os.environ.setdefault(name.upper(), str(value)) == str(value):

@@ -39,7 +39,10 @@ def own(home):
     """The environment of a process with that cache and none of ours."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "TF_CPP"))}
     root = pathlib.Path(dp.__file__).parent.parent
-    return environment | {"XDG_CACHE_HOME": str(home), "PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
+    # A parent that has imported jax leaves its level of messages.
+    return environment | {
+        "XDG_CACHE_HOME": str(home), "PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "1",
+    }  # fmt: skip
 
 
 def programs(home):

@@ -27,10 +27,10 @@ def keep_compiled() -> None:
 
     Called before jax is imported. Never an error: without a folder that can be written every run compiles.
     """
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
         # XLA takes its own tuning flags for instructions that this CPU lacks, and says so of every program that it
-        # loads (openxla/xla#44565). What fails is raised all the same.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        # loads (openxla/xla#44565). What fails is raised all the same. Level 1 is what jax leaves to its children.
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import jax
 
     config: Any = jax.config
