@@ -22,17 +22,23 @@ app = typer.Typer(
 
 @contextlib.contextmanager
 def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
-    """Errors of use become one line and status 2; an interrupt says how to resume from `out`, if so, status 130."""
+    """Errors of use become one line, status 2, and an interrupt another, status 130; both say how to resume."""
     # A terminated run stops as an interrupted one does: between chunks, with its journal whole.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hint = f"Run the same command with --resume to go on from {out}."
     try:
+        from ._commands._cache import keep_compiled
+
+        keep_compiled()
         yield
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+        if isinstance(error, OSError | MemoryError) and out is not None and any(out.glob(".*-checkpoint/*.npz")):
+            notes += f"\n{hint}"
         typer.echo(f"diffphys: {error}{notes}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        hint = "" if out is None else f" Run the same command with --resume to go on from {out}."
+        hint = "" if out is None else f" {hint}"
         typer.echo(f"\ndiffphys: interrupted.{hint}", err=True)
         raise typer.Exit(130) from None
 

@@ -9,6 +9,7 @@ import numpy as np
 import typer
 import xarray as xr
 
+from .._files import replacing
 from ..data import LabelledData, load
 from ..results import save
 
@@ -107,9 +108,8 @@ def draw(figure: Any, picture: pathlib.Path) -> None:
     """Saves a figure, whole or not at all, and closes it."""
     import matplotlib.pyplot as plt
 
-    writing = picture.with_name(f".{picture.stem}.writing.png")
-    figure.savefig(writing, dpi=200)
-    writing.replace(picture)
+    with replacing(picture) as writing:
+        figure.savefig(writing, dpi=200)
     plt.close(figure)
 
 

@@ -16,6 +16,9 @@ from ._chunks import ChunkedProgram, Runner, default_chunk
 from ._statistics import Moments, chunk_moments, joined_moments, stacked_moments
 
 _PERMUTATIONS = 4
+# A program has a multiple of so many times: with a few more or less of them it is the same one. Those that nobody
+# asked for are never measured.
+_TIMES = 8
 
 
 class ForwardRun(NamedTuple):
@@ -156,7 +159,8 @@ def measure_forward(
     """
     sample_key, label_key = jr.split(key)
     permuted = permuted_labels(target, label_key) if labels and isinstance(target, Empirical) else None
-    fixed = (target, permuted, sample_key, np.asarray(variances))
+    idle = (0, -len(times) % _TIMES)
+    fixed = (target, permuted, sample_key, np.pad(np.asarray(variances), idle, mode="edge"))
     done, needed = np.zeros(len(times), np.int32), np.full(len(times), samples, np.int32)
     # A pilot is small, and those that follow have its chunks.
     elements = 3 * target.dim
@@ -165,8 +169,8 @@ def measure_forward(
     while np.any(needed > done):
         start = int(done[needed > done].min())
         program = ChunkedProgram(
-            _measure, (*fixed, done, needed), items=int(needed.max()) - start, elements=elements, chunk=chunk,
-            start=start,
+            _measure, (*fixed, np.pad(done, idle), np.pad(needed, idle)), items=int(needed.max()) - start,
+            elements=elements, chunk=chunk, start=start,
         )  # fmt: skip
         stage = f"{name}-{len(runs)}" if runs else name
         runs.append(_collected(program, np.asarray(times), target.num_labels, runner, stage))
@@ -183,7 +187,9 @@ def _collected(program: ChunkedProgram, times: np.ndarray, groups: int, runner: 
     order = np.argsort(times)
 
     def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        labels, measured = results.pop("label"), results.pop("measured")
+        labels = results.pop("label")
+        results = {name: values[:, : len(times)] for name, values in results.items()}
+        measured = results.pop("measured")
         sums = chunk_moments(results, labels, groups, program.chunk, program.chunks, measured)
         own = np.full(program.chunk, -1.0)
         padded = np.full(program.chunk, -1)

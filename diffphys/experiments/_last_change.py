@@ -47,8 +47,9 @@ def _last_change(data, sampler, rows, kernels: Kernel, from_prior: bool, root, f
         later = jax.tree.map(lambda leaf: leaf[1:], kernels)
         steps = jnp.arange(jax.tree.leaves(rows)[0].shape[0])
         carry = (sampler.init(z), nearest(now, z), jnp.zeros((), steps.dtype))
-        (_, datum, last), _ = jax.lax.scan(body, carry, (steps, place(rows, z.dtype), later))
-        return {"last": last, "datum": datum}
+        (inner, datum, last), _ = jax.lax.scan(body, carry, (steps, place(rows, z.dtype), later))
+        # The datum nearest to no number is a datum: the end itself tells that it is none.
+        return {"last": last, "datum": datum, "end": jnp.mean(sampler.state(inner))}
 
     return jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
 

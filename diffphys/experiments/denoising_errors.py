@@ -70,7 +70,7 @@ def denoising_errors(
     elements = samples.shape[1] * len(denoisers)
     program = ChunkedProgram(_errors, arguments, items=len(samples), elements=elements, chunk=chunk)
     found = Runner(progress=progress).collect(
-        "denoising errors", program, lambda _, values: _padded(values, program.chunk), {}, unit="points"
+        "denoising errors", program, lambda _, values: _padded(values, program.chunk), {}, unit="point"
     )
     errors = found["errors"].reshape(-1, *found["errors"].shape[2:])[: len(samples)].astype(np.float64)
     attrs = {"samples": len(samples), "d": samples.shape[1], "dtype": str(samples.dtype), "chunk": program.chunk}
