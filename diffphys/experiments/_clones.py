@@ -11,6 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._box_muller import box_muller
 from .._types import PRNGKey, Scalar
 from ..processes import Kernel
 from ..samplers import AbstractSampler
@@ -173,7 +174,7 @@ class Source(eqx.Module):
     dim: int = eqx.field(static=True)
     clones: int = eqx.field(static=True)
     dtype: Any = eqx.field(static=True)
-    increments: Increments = eqx.field(static=True, default=jr.normal)
+    increments: Increments = eqx.field(static=True, default=box_muller)
 
     def state(self, kernel: Kernel, key: PRNGKey) -> Array:
         """A draw of the law at the kernel's time."""
