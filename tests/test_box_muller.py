@@ -98,7 +98,7 @@ def test_tails_are_those_of_a_normal():
 
 def test_words_of_zeros_and_of_ones_give_the_radii_that_are_promised():
     for dtype, words, greatest in ((jnp.float32, 1, 6.764), (jnp.float64, 2, 9.493)):
-        low, high = (_middle(word, (word,) * (words - 1), dtype) for word in (jnp.uint32(0), jnp.uint32(2**32 - 1)))
+        low, high = (_middle(word, (word,) * (words - 1), dtype) for word in jnp.array([[0], [2**32 - 1]], jnp.uint32))
         assert np.sqrt(-2 * np.log(low)) == pytest.approx(greatest, abs=0.001)
         assert low > 0
         assert high <= 1
