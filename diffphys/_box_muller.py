@@ -39,7 +39,7 @@ def box_muller(key: PRNGKey, shape: tuple[int, ...] = (), dtype: DTypeLike = flo
         dtype: of the result, a real floating type.
 
     Raises:
-        ValueError: for any other type.
+        ValueError: for any other type, and for more numbers than 32 bits can count.
 
     Reference:
         Box, Muller, "A note on the generation of random normal deviates" (1958).
@@ -47,6 +47,10 @@ def box_muller(key: PRNGKey, shape: tuple[int, ...] = (), dtype: DTypeLike = flo
     dtype = jax.dtypes.canonicalize_dtype(dtype)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"`dtype` needs a real floating type. Got {dtype}.")
+    if math.prod(shape) > 2**32:
+        raise ValueError(
+            f"`shape` needs at most 2**32 numbers, as many as have addresses. Got {shape}. Do split the key."
+        )
     return _box_muller(key, tuple(shape), dtype)
 
 
@@ -69,7 +73,7 @@ def _box_muller(key: PRNGKey, shape: tuple[int, ...], dtype: np.dtype) -> Float[
     return (radius * _cosine((angle[0] - ((i & 1) << 30), *angle[1:]), working)).astype(dtype).reshape(shape)
 
 
-def _middle(first: Array, rest: Words, dtype: Any) -> Float[Array, "n"]:
+def _middle(first: Array, rest: Words, dtype: Any) -> Float[Array, "..."]:
     """The middle of the interval of [0, 1) whose binary digits are in the words: never 0."""
     below = 0.5
     for word in reversed(rest):
@@ -77,7 +81,7 @@ def _middle(first: Array, rest: Words, dtype: Any) -> Float[Array, "n"]:
     return (first.astype(dtype) + below) * 2.0**-32
 
 
-def _cosine(turns: Words, dtype: Any) -> Float[Array, "n"]:
+def _cosine(turns: Words, dtype: Any) -> Float[Array, "..."]:
     """The cosine of an angle in turns, whose binary digits are in the words."""
     first = turns[0] + 2**29
     quadrant = first >> 30
@@ -88,7 +92,7 @@ def _cosine(turns: Words, dtype: Any) -> Float[Array, "n"]:
     return jnp.where(((quadrant + 1) & 2) == 0, value, -value)
 
 
-def _series(square: Float[Array, "n"], terms: int, start: int) -> Float[Array, "n"]:
+def _series(square: Float[Array, "..."], terms: int, start: int) -> Float[Array, "..."]:
     """The Taylor series of the cosine (from power 0) or of the sine over its argument (from 1)."""
     coefficients = [(-1) ** k / math.factorial(2 * k + start) for k in range(terms)]
     return functools.reduce(lambda total, c: total * square + c, coefficients[::-1], jnp.zeros_like(square))

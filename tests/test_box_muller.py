@@ -138,3 +138,8 @@ def test_any_kind_of_key_will_do_and_none_twice(impl):
 def test_types_that_are_not_real_are_refused():
     with pytest.raises(ValueError, match="`dtype` needs a real floating type"):
         box_muller(jr.key(0), (3,), jnp.int32)
+
+
+def test_more_numbers_than_have_addresses_are_refused():
+    with pytest.raises(ValueError, match=r"at most 2\*\*32 numbers"):
+        box_muller(jr.key(0), (2**16, 2**17))
