@@ -81,6 +81,7 @@ from .samplers import (
     SymplecticEuler as SymplecticEuler,
     UniPC as UniPC,
     VelocityVerlet as VelocityVerlet,
+    box_muller as box_muller,
     mean_square_score as mean_square_score,
     rademacher as rademacher,
     simulate as simulate,

@@ -11,6 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._box_muller import box_muller
 from .._types import PRNGKey, Scalar
 from ..processes import Kernel
 from ..samplers import AbstractSampler
@@ -167,7 +168,7 @@ class Source(eqx.Module):
     dim: int = eqx.field(static=True)
     clones: int = eqx.field(static=True)
     dtype: Any = eqx.field(static=True)
-    increments: Increments = eqx.field(static=True, default=jr.normal)
+    increments: Increments = eqx.field(static=True, default=box_muller)
     expected: Callable[[Array, Scalar], dict[str, Array]] | None = None
     """What the clones of a forward sample say on average, from its channel and variance, where that is known."""
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from .. import thermo
+from .._box_muller import box_muller
 from .._types import PRNGKey, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
@@ -50,7 +51,7 @@ def collapse(
     clones_stderr: float | None = None,
     clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
-    increments: Increments = jax.random.normal,
+    increments: Increments = box_muller,
     branches: int = 2,
     steps: int = 64,
     stop: float | None = None,

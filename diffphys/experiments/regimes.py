@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
+from .._box_muller import box_muller
 from .._types import Data, PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
@@ -66,7 +66,7 @@ def regimes(
     clones_stderr: float | None = None,
     clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
-    increments: Increments = jax.random.normal,
+    increments: Increments = box_muller,
     branches: int = 2,
     steps: int = 64,
     stop: float | None = None,

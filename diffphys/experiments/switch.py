@@ -14,6 +14,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from .. import thermo
+from .._box_muller import box_muller
 from .._types import Data, Denoiser, PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess, Kernel
@@ -69,7 +70,7 @@ def switch(
     denoise: Denoiser | None = None,
     classify: Classifier | None = None,
     sampler: Callable[[AbstractProcess, Denoiser], AbstractSampler] = Bridge,
-    increments: Increments = jr.normal,
+    increments: Increments = box_muller,
     samples: int | None = 2000,
     steps: int = 64,
     stop: float | None = None,

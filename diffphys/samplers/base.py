@@ -11,6 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from .._box_muller import box_muller
 from .._types import Data, Denoiser, Draws, Path, PRNGKey, Scalar, State
 from ..clocks import check_grid
 from ..processes import AbstractProcess
@@ -149,19 +150,17 @@ Increments: TypeAlias = Callable[..., Array]
 
 
 def noise_of(
-    sampler: AbstractSampler, key: PRNGKey, z: State, increments: Increments = jr.normal
-) -> Callable[[Array], Draws]:
+    sampler: AbstractSampler, key: PRNGKey, z: State, increments: Increments = box_muller
+) -> Callable[[Array | int], Draws]:
     """Noise addressed by the number of the step: `fold_in(key, i)`."""
-    return lambda i: increments(jr.fold_in(key, i), (sampler.draws, *z.shape), z.dtype)
 
+    def draw(i: Array | int) -> Draws:
+        noise = increments(jr.fold_in(key, i), (sampler.draws, *z.shape), z.dtype)
+        # XLA would fuse its making into each of its readers, of which a step in phase space has dozens. It does not
+        # look into a branch on a number that it does not know; its optimisation barrier is gone by then.
+        return jax.lax.cond(i >= 0, lambda noise: noise, jnp.zeros_like, noise)
 
-def made_once(noise: Draws, positive: Scalar) -> Draws:
-    """The noise as it is, for a step that reads it more than once.
-
-    XLA would fuse its making, a polynomial of degree 8, into each of the readers. It does not look into a branch on a
-    number that it does not know to be positive; its optimisation barrier is gone by then.
-    """
-    return jax.lax.cond(positive > 0, lambda noise: noise, jnp.zeros_like, noise)
+    return draw
 
 
 @eqx.filter_jit
@@ -176,7 +175,7 @@ def simulate(
     z: State,
     *,
     path: bool = False,
-    increments: Increments = jr.normal,
+    increments: Increments = box_muller,
 ) -> State | Path:
     """Runs one state down a grid of times, from `ts[0]` to `ts[-1]`.
 
@@ -188,8 +187,8 @@ def simulate(
         ts: strictly decreasing times, the last above 0.
         z: the state at `ts[0]`.
         path: whether to return the state at every time of the grid, on a leading axis.
-        increments: how noise is drawn: `jax.random.normal`, or cheaper numbers that keep the weak order of the
-            sampler, `diffphys.rademacher` or `diffphys.three_point`.
+        increments: how noise is drawn: by default normals; `jax.random.normal` has others, and cheaper numbers keep
+            the weak order of the sampler, `diffphys.rademacher` or `diffphys.three_point`.
 
     Returns:
         The state at `ts[-1]`, or at each time of `ts`.

@@ -13,7 +13,7 @@ from .. import _block as block
 from .._types import Draws, Scalar, State
 from ..processes import AbstractProcess, Kernel
 from ._checks import check_steps
-from .base import AbstractSampler, made_once
+from .base import AbstractSampler
 from .combination import Combination, Estimate, Terms, combine_channels, combine_states
 
 
@@ -148,9 +148,6 @@ class AbstractTableSampler(AbstractSampler):
 
     def step(self, row: Row, carry: Carry, noise: Draws) -> Carry:
         z, past = carry
-        # What the denoiser sees of it, the state has too.
-        if any(("noise", j) in stage.channel for stage in row.stages for j in range(self.draws)):
-            noise = made_once(noise, row.stages[0].variance)
         operands = {"state": (z,), "past": past, "noise": noise, "data": []}
         for stage in row.stages:
             operands["data"].append(self.denoise(combine_channels(stage.channel, operands), stage.variance))
