@@ -17,9 +17,11 @@ def figure(record: dict[str, Any]) -> Figure:
     curves = _families(record["cases"].get("curves", {"races": []})["races"])
     height = max(2.5, 0.22 * len(races)) + 3.2 * bool(curves)
     fig = plt.figure(figsize=(12, height), layout="constrained")
-    upper, lower = fig, None
+    upper: Any = fig
+    lower: Any = None
     if curves and races:
-        upper, lower = fig.subfigures(2, 1, height_ratios=[max(2.5, 0.22 * len(races)), 3.2])
+        parts: Any = fig.subfigures(2, 1, height_ratios=[max(2.5, 0.22 * len(races)), 3.2])
+        upper, lower = parts
     elif curves:
         lower = fig
     if races:
