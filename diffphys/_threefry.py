@@ -15,8 +15,8 @@ def threefry4x32(key: Words, counter: Words, rounds: int = 20) -> Words:
 
     Those of `jax.random` are Threefry2x32, whose rounds XLA runs as a loop over whole arrays on a CPU. Written out,
     the compiler makes one vectorised loop of the words and of all that is made of them, and no word goes through
-    memory. Two pairs of words that mix side by side keep more of a core busy than one: as many words again cost
-    nothing. Without 64-bit products, which need x64, Philox takes twice as long.
+    memory. Two pairs of words that mix side by side keep more of a core busy than the one pair of Threefry2x32. Philox
+    asks for products of 64 bits, which need x64; of halves of words they make it take twice as long.
 
     Args:
         key: four words.

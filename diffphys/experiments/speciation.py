@@ -88,8 +88,8 @@ def speciation(
             default of 256, and each time gets as many as it needs.
         clone_times: those of `times` at which clones are run; by default all.
         sampler: how clones move; by default `Bridge` with the exact denoiser of the target.
-        increments: how the noise of clones is drawn: by default normals; `diffphys.rademacher` is 10 times cheaper and
-            keeps weak order 1.
+        increments: how the noise of clones is drawn: by default normals; with `diffphys.rademacher` a step takes a
+            quarter of the time and keeps weak order 1.
         branches: clones a branch point.
         steps: steps from each branch point to `stop`, an even number.
         stop: where clones stop and their posteriors are compared; by default half the least time. Any time above 0

@@ -151,16 +151,18 @@ Increments: TypeAlias = Callable[..., Array]
 
 def noise_of(
     sampler: AbstractSampler, key: PRNGKey, z: State, increments: Increments = box_muller
-) -> Callable[[Array | int], Draws]:
+) -> Callable[[Array], Draws]:
     """Noise addressed by the number of the step: `fold_in(key, i)`."""
+    return lambda i: increments(jr.fold_in(key, i), (sampler.draws, *z.shape), z.dtype)
 
-    def draw(i: Array | int) -> Draws:
-        noise = increments(jr.fold_in(key, i), (sampler.draws, *z.shape), z.dtype)
-        # XLA would fuse its making into each of its readers, of which a step in phase space has dozens. It does not
-        # look into a branch on a number that it does not know; its optimisation barrier is gone by then.
-        return jax.lax.cond(i >= 0, lambda noise: noise, jnp.zeros_like, noise)
 
-    return draw
+def made_once(noise: Draws, positive: Scalar) -> Draws:
+    """The noise as it is, for a step that reads it more than once.
+
+    XLA would fuse its making, words and all, into each of the readers. It does not look into a branch on a number that
+    it does not know to be positive; its optimisation barrier is gone by then.
+    """
+    return jax.lax.cond(positive > 0, lambda noise: noise, jnp.zeros_like, noise)
 
 
 @eqx.filter_jit

@@ -12,7 +12,7 @@ from .. import _block as block
 from .._types import Denoiser, Draws, State
 from ..processes import AbstractProcess, Kernel
 from ._checks import check_overdamped
-from .base import AbstractSampler
+from .base import AbstractSampler, made_once
 from .combination import Combination
 from .table import AbstractTableSampler, Step
 
@@ -214,7 +214,8 @@ class PredictorCorrector(AbstractSampler):
             root = 2 * self.snr * jnp.sqrt(jnp.sum(xi**2) / jnp.sum(whitened**2))
             return z + block.apply(kernel.factor, 0.5 * root**2 * whitened + root * xi), None
 
-        z = jax.lax.scan(correct, self.state(carry), noise[self.predictor.draws :])[0]
+        corrections = made_once(noise[self.predictor.draws :], kernel.variance)
+        z = jax.lax.scan(correct, self.state(carry), corrections)[0]
         return self._replaced(carry, z)
 
     def state(self, carry: PyTree[Array]) -> State:

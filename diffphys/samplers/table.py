@@ -13,7 +13,7 @@ from .. import _block as block
 from .._types import Draws, Scalar, State
 from ..processes import AbstractProcess, Kernel
 from ._checks import check_steps
-from .base import AbstractSampler
+from .base import AbstractSampler, made_once
 from .combination import Combination, Estimate, Terms, combine_channels, combine_states
 
 
@@ -148,6 +148,10 @@ class AbstractTableSampler(AbstractSampler):
 
     def step(self, row: Row, carry: Carry, noise: Draws) -> Carry:
         z, past = carry
+        # Every row of a state in phase space reads it; and what the denoiser sees of it, the state has too.
+        seen = any(("noise", j) in stage.channel for stage in row.stages for j in range(self.draws))
+        if seen or (self.draws and z.ndim > 1):
+            noise = made_once(noise, row.stages[0].variance)
         operands = {"state": (z,), "past": past, "noise": noise, "data": []}
         for stage in row.stages:
             operands["data"].append(self.denoise(combine_channels(stage.channel, operands), stage.variance))
