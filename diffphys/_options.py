@@ -92,6 +92,13 @@ class Generator(enum.StrEnum):
 
 _DATA, _MODEL, _MAGNET, _NETWORK, _RUN, _OUT = "Data", "Model, instead of data", "Magnet", "Network", "Run", "Output"
 
+Hosts = Annotated[
+    str | None,
+    typer.Option(metavar="auto|ADDRESS:PORT,COUNT,INDEX",
+                 help="Before the command: join the other processes of the same command, on several hosts. auto under "
+                 "SLURM, Open MPI, Kubernetes and on a Cloud TPU; else where process 0 is reached, how many there "
+                 "are, and which this is."),
+]  # fmt: skip
 Data = Annotated[
     str | None,
     typer.Option(

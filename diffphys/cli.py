@@ -10,10 +10,10 @@ from typing import Any
 import typer
 
 from . import _options as o
+from ._commands import _hosts
 
 app = typer.Typer(
     name="diffphys",
-    help="Speciation and collapse of diffusion models, on solvable models and on real data.",
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -30,11 +30,21 @@ def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
         typer.echo(f"diffphys: {error}{notes}", err=True)
+        _hosts.stop(2)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         hint = "" if out is None else f" Run the same command with --resume to go on from {out}."
         typer.echo(f"\ndiffphys: interrupted.{hint}", err=True)
+        _hosts.stop(130)
         raise typer.Exit(130) from None
+
+
+@app.callback()
+def hosts(hosts: o.Hosts = None) -> None:
+    """Speciation and collapse of diffusion models, on solvable models and on real data."""
+    if hosts is not None:
+        with _errors():
+            _hosts.join(hosts)
 
 
 @app.command()

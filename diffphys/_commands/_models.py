@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .. import thermo
+from .._devices import is_first_process
 from .._types import Denoiser
 from ..data import LabelledData, load
 from ..data._named import NAMES
@@ -71,7 +72,9 @@ def describe_data(loaded: LabelledData, held_out: int, seed: int) -> dict[str, A
 
 
 def save_mean(loaded: LabelledData, folder: pathlib.Path) -> None:
-    """Keeps what was subtracted from the data beside their model."""
+    """Keeps what was subtracted from the data beside their model, from the first process."""
+    if not is_first_process():
+        return
     writing = folder / f".{_MEAN}.writing"
     with writing.open("wb") as stream:
         np.savez(stream, mean=loaded.mean)

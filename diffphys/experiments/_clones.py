@@ -11,6 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._devices import over_items
 from .._types import PRNGKey, Scalar
 from ..processes import Kernel
 from ..samplers import AbstractSampler
@@ -138,7 +139,7 @@ def _measure(source, sampler, readout, tables, root, first, chunk: int):
         return jax.lax.scan(branch, z, (jnp.arange(len(tables.mix)), rows))[1]
 
     clones = jnp.arange(source.clones)
-    results = jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
+    results = over_items(one, first, chunk)
     return results | {"halved": jnp.broadcast_to(halved, (chunk,))}
 
 
@@ -201,7 +202,7 @@ def run_clones(
     blocks = 1 if tables.end.complement is None else tables.end.complement.shape[0]
     program = ChunkedProgram(
         _measure, (source, sampler, readout, tables, key), items=trajectories,
-        elements=source.dim * blocks * (2 * source.clones + 1), chunk=runner.chunk,
+        elements=source.dim * blocks * (2 * source.clones + 1), chunk=runner.chunk_of(name),
     )  # fmt: skip
 
     def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
