@@ -9,6 +9,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
@@ -53,9 +54,21 @@ def over_items(one: Callable[[Int[Array, ""]], Any], first: Int[Array, ""], coun
 def on_all_devices(tree: Any) -> Any:
     """The same tree with its arrays on every device, so that no call has to send them there."""
     arrays, rest = eqx.partition(tree, eqx.is_array)
-    # Not `device_put`: between processes it compares array by array.
-    placed = jax.jit(lambda arrays: arrays, out_shardings=NamedSharding(mesh(), PartitionSpec()))(arrays)
-    return eqx.combine(placed, rest)
+    return eqx.combine(jax.tree.map(_on_all_devices, arrays), rest)
+
+
+def _on_all_devices(array: Array | np.ndarray) -> Array:
+    array = jnp.asarray(array)
+    everywhere = NamedSharding(mesh(), PartitionSpec())
+    if jax.process_count() == 1:
+        return jax.device_put(array, everywhere)
+    if not array.is_fully_addressable:
+        return array
+    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+        return jr.wrap_key_data(_on_all_devices(jr.key_data(array)), impl=jr.key_impl(array))
+    # Not `device_put`, which between processes compares array by array.
+    values = np.asarray(array)
+    return jax.make_array_from_callback(values.shape, everywhere, lambda index: values[index])
 
 
 def in_shares(read: Callable[[Any], np.ndarray], shape: tuple[int, ...]) -> Array:

@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 SILENCE = 60
 """Seconds without a sign of life after which a process is taken to be lost."""
 
+_AGAIN = b"Run the same command with --resume to go on, with any number of devices.\n"
+
 # Where a witness is told of the end; None in a command of one process.
 _told: int | None = None
 
@@ -44,7 +46,7 @@ def join(text: str) -> None:
     # Before the end that JAX waits for.
     atexit.register(_finish, _told)
     if jax.process_index():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
+        sys.stdout = open(os.devnull, "w")
 
 
 def stop(status: int) -> None:
@@ -75,11 +77,11 @@ def _settings(text: str) -> dict[str, Any]:
 def _witness() -> int:
     """Starts a small process that notices when this one is gone; where to tell it who this is, and a dot at the end."""
     read, write = os.pipe()
-    if os.fork():
-        os.close(read)
-        return write
-    os.close(write)
-    _watch(read)
+    if not os.fork():
+        os.close(write)
+        _watch(read)
+    os.close(read)
+    return write
 
 
 def _watch(read: int) -> NoReturn:
@@ -90,6 +92,6 @@ def _watch(read: int) -> NoReturn:
     while part := os.read(read, 64):
         told += part
     if not told.endswith(b"."):
-        os.write(2, b"diffphys: " + (told or b"a process of several") + b" was killed, or stopped for the loss of "
-                 b"another one. Run the same command with --resume to go on, with any number of devices.\n")  # fmt: skip
+        who = told or b"a process of several"
+        os.write(2, b"diffphys: " + who + b" was killed, or stopped for the loss of another one. " + _AGAIN)
     os._exit(0)

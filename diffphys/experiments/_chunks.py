@@ -138,7 +138,7 @@ class Runner(NamedTuple):
         if self.chunk is not None or self.checkpoint is None:
             return self.chunk
         begun = Journal.settings(self._file(name)).get("chunk", 0)
-        return int(of_all_processes(np.int32(begun))[0]) or None
+        return int(of_all_processes(begun)[0]) or None
 
     def _file(self, name: str) -> pathlib.Path:
         assert self.checkpoint is not None, "there is a folder of journals"

@@ -18,8 +18,8 @@ from jaxtyping import Array, Float
 from scipy.interpolate import PchipInterpolator
 
 from .. import thermo
-from .._root import root
 from .._devices import over_items
+from .._root import root
 from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess
 from ._assemble import Variables, check_count, check_times, experiment_dataset, split_key
