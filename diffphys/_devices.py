@@ -73,7 +73,11 @@ def _on_all_devices(array: Array | np.ndarray) -> Array:
 
 def in_shares(read: Callable[[Any], np.ndarray], shape: tuple[int, ...]) -> Array:
     """An array whose rows are shared out over all devices; `read(rows)` gives some of its rows."""
-    return jax.make_array_from_callback(shape, NamedSharding(mesh(), _ITEMS), lambda index: read(index[0]))
+
+    def rows(index: Any) -> np.ndarray:
+        return read(index[0])
+
+    return jax.make_array_from_callback(shape, NamedSharding(mesh(), _ITEMS), rows)
 
 
 def to_host(tree: Any) -> Any:

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,6 +38,11 @@ def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
         typer.echo(f"\ndiffphys: interrupted.{hint}", err=True)
         _hosts.stop(130)
         raise typer.Exit(130) from None
+    except Exception:
+        if _hosts.are_several():
+            traceback.print_exc()
+            _hosts.stop(1)
+        raise
 
 
 @app.callback()

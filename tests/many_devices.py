@@ -5,21 +5,17 @@ Run with `XLA_FLAGS=--xla_force_host_platform_device_count=N` it has N devices: 
 
 import json
 import pathlib
-import re
 import sys
 
 import jax
 import numpy as np
 
 import diffphys as dp
-from diffphys.clocks import log_snr_grid
+from benchmarks.cases.scaling import clone_program, collectives
 from diffphys.experiments import _chunks
-from diffphys.experiments._clones import Source, _measure, clone_tables
-from diffphys.experiments._readouts import LabelAgreement
 
 OU = dp.OrnsteinUhlenbeck()
 MIXTURE = dp.symmetric_mixture(np.ones(8, np.float32))
-COLLECTIVES = r"\b(?:all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast|reduce-scatter)\b"
 
 
 def data():
@@ -39,25 +35,12 @@ def resumable(folder):
     return dp.speciation(MIXTURE, OU, [0.8], key=jax.random.key(1), clones=60, steps=4, samples=None, checkpoint=folder)
 
 
-def clone_program(target, chunk):
-    """The text of the compiled program of the clones of a target."""
-    sampler = dp.Bridge(OU, target.posterior_mean)
-    tables = clone_tables(sampler, np.array([0.8]), stop=0.1, steps=4, grid=log_snr_grid, trunk_from=None)
-    source = Source(target, target.dim, 2, np.dtype(np.float32))
-    program = _chunks.ChunkedProgram(
-        _measure, (source, sampler, LabelAgreement(target.label_log_posterior), tables, jax.random.key(0)),
-        items=2 * chunk, elements=1, chunk=chunk,
-    )  # fmt: skip
-    lowered = program._program.lower(*program._placed, np.int32(0), chunk)
-    return lowered.compile().compiled.as_text()
-
-
 def main(folder):
     found = {
         "devices": jax.device_count(),
         "collectives": {
-            "mixture": re.findall(COLLECTIVES, clone_program(MIXTURE, 16)),
-            "data": re.findall(COLLECTIVES, clone_program(data(), 16)),
+            "mixture": collectives(clone_program(MIXTURE, 16, 4)),
+            "data": collectives(clone_program(data(), 16, 4)),
         },
         "default_chunks": [_chunks.default_chunk(items, 2**12) for items in (10, 100, 10**6)],
     }

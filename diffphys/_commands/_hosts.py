@@ -36,7 +36,7 @@ def join(text: str) -> None:
     import jax
 
     try:
-        jax.distributed.initialize(**settings, heartbeat_timeout_seconds=SILENCE, shutdown_timeout_seconds=SILENCE)
+        jax.distributed.initialize(**settings, heartbeat_timeout_seconds=SILENCE)
     except Exception as error:  # Of several types, by what is missing.
         raise ValueError(
             f"--hosts needs the other processes. Got {text!r}, and: {error}. "
@@ -47,6 +47,11 @@ def join(text: str) -> None:
     atexit.register(_finish, _told)
     if jax.process_index():
         sys.stdout = open(os.devnull, "w")
+
+
+def are_several() -> bool:
+    """Whether this process has joined others."""
+    return _told is not None
 
 
 def stop(status: int) -> None:

@@ -118,13 +118,15 @@ def train(
     weights = jax.tree.leaves(model.weights)
     average = [jnp.copy(leaf) for leaf in weights]
     state = State(weights, average, optimizer.init(weights), jnp.zeros(training.steps, jnp.float32))
-    state, model, objective = on_all_devices((state, model, objective))
+    state, model = on_all_devices((state, model))
     first = 0
     if kept is not None and kept.last is not None:
         first = kept.last
         found = kept.restore(state.items())
         state = State(**found["model"], **found["rest"])
-    loop = Loop(samples, labels, model, objective, optimizer, training, kept, frozenset(milestones), on_save)
+    loop = Loop(
+        samples, labels, model, on_all_devices(objective), optimizer, training, kept, frozenset(milestones), on_save
+    )
     try:
         state = loop.run(state, first, progress)
     finally:
