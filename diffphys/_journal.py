@@ -5,6 +5,7 @@ same bits as one that was never stopped. What is on disk is always a whole gener
 beside the old one and takes its place by a rename.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import pathlib
 import sys
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ._config import canonical, differences
+from ._devices import hides_bar, is_first_process, of_all_processes
 from ._files import discard, unwritable
 
 _PREFIX = "quantity."  # `numpy.savez` takes an array called `file` for its own argument.
@@ -29,7 +32,7 @@ class Journal:
     """The finished chunks of one run, on disk.
 
     Every `record` leaves two whole generations, `path` and `<stem>.previous<suffix>`, so that a file
-    spoilt by the disk costs one chunk and not the run.
+    spoilt by the disk costs one chunk and not the run. Of several processes the first writes, and all read.
 
     Args:
         path: the file of the journal, a `.npz`. Its folder is made if need be.
@@ -41,10 +44,11 @@ class Journal:
 
     def __init__(self, path: pathlib.Path, config: Mapping[str, Any]):
         self.path = path
-        self.previous = path.with_name(f"{path.stem}.previous{path.suffix}")
-        self._writing = path.with_name(f"{path.stem}.writing{path.suffix}")
+        self.previous, self._writing = _beside(path, "previous"), _beside(path, "writing")
         self._config = canonical(config)
         self._sound = False  # Is `path` known to be a whole generation, worth keeping as the previous?
+        if not is_first_process():
+            return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writing.write_bytes(b"")
@@ -52,12 +56,40 @@ class Journal:
         except OSError as error:
             raise unwritable(path.parent, error) from None
 
+    @staticmethod
+    def settings(path: pathlib.Path) -> dict[str, Any]:
+        """The configuration that the journal in a file is of; empty if no generation of it can be read."""
+        for file in (path, _beside(path, "previous")):
+            with contextlib.suppress(Exception):  # Missing or damaged: `restore` says so.
+                return _parse(file.read_bytes())[0]["config"]
+        return {}
+
     def restore(self) -> dict[str, np.ndarray] | None:
         """The results of the finished chunks, stacked on the leading axis; None if there are none.
 
         Raises:
-            ValueError: if the journal is of another configuration, or every generation is unreadable.
+            ValueError: if the journal is of another configuration, every generation is unreadable, or other
+                processes do not see the same.
         """
+        arrays, fault = None, None
+        try:
+            arrays = self._read()
+        except ValueError as error:
+            fault = error
+        chunks, total = min((len(array) for array in (arrays or {}).values()), default=0), 0
+        for array in (arrays or {}).values():
+            total = zlib.crc32(np.ascontiguousarray(array).tobytes(), total)
+        seen = of_all_processes(np.array([chunks, total >> 1, fault is not None], np.int32))
+        if fault is not None:
+            raise fault
+        if np.any(seen != seen[0]):
+            raise ValueError(
+                f"`Journal` needs a folder that all processes share. Got `{self.path.parent}`, in which they find "
+                f"{', '.join(map(str, seen[:, 0]))} finished chunks. Give a folder of a shared file system."
+            )
+        return arrays
+
+    def _read(self) -> dict[str, np.ndarray] | None:
         faults = []
         for path in (self.path, self.previous):
             try:
@@ -76,7 +108,7 @@ class Journal:
                 warnings.warn(
                     f"{faults[0]}: resuming from the generation before, `{path}`.",
                     RuntimeWarning,
-                    stacklevel=2,
+                    stacklevel=3,
                 )
             return arrays
         if not (self.path.exists() or self.previous.exists()):
@@ -95,6 +127,8 @@ class Journal:
         Raises:
             OSError: if the file cannot be written. The generations on disk are as they were then.
         """
+        if not is_first_process():
+            return
         described = {name: [list(array.shape), str(array.dtype)] for name, array in arrays.items()}
         manifest = json.dumps({"config": json.loads(self._config), "arrays": described})
         members: dict[str, Any] = {_PREFIX + name: array for name, array in arrays.items()}
@@ -173,7 +207,7 @@ def run_chunks(
         desc=label or None,
         unit=unit,
         unit_scale=unit_scale > 1,
-        disable=None if progress is None else not progress,
+        disable=hides_bar(progress),
         file=sys.stderr,
     )
     with bar:
@@ -210,6 +244,10 @@ def _place(results: dict[str, np.ndarray], chunk: Mapping[str, Any], i: int, cou
         raise ValueError(f"`measure` needs the same arrays from every chunk. Got {theirs} after {ours}.")
     for name, array in arrays.items():
         results[name][i] = array
+
+
+def _beside(path: pathlib.Path, what: str) -> pathlib.Path:
+    return path.with_name(f"{path.stem}.{what}{path.suffix}")
 
 
 def _parse(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -4,16 +4,17 @@ import contextlib
 import pathlib
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import typer
 
 from . import _options as o
+from ._commands import _hosts
 
 app = typer.Typer(
     name="diffphys",
-    help="Speciation and collapse of diffusion models, on solvable models and on real data.",
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -36,11 +37,26 @@ def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
         if isinstance(error, OSError | MemoryError) and out is not None and any(out.glob(".*-checkpoint/*.npz")):
             notes += f"\n{hint}"
         typer.echo(f"diffphys: {error}{notes}", err=True)
+        _hosts.stop(2)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         hint = "" if out is None else f" {hint}"
         typer.echo(f"\ndiffphys: interrupted.{hint}", err=True)
+        _hosts.stop(130)
         raise typer.Exit(130) from None
+    except Exception:
+        if _hosts.are_several():
+            traceback.print_exc()
+            _hosts.stop(1)
+        raise
+
+
+@app.callback()
+def hosts(hosts: o.Hosts = None) -> None:
+    """Speciation and collapse of diffusion models, on solvable models and on real data."""
+    if hosts is not None:
+        with _errors():
+            _hosts.join(hosts)
 
 
 @app.command()

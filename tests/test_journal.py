@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 import pytest
 
+from diffphys import _journal
 from diffphys._config import canonical
 from diffphys._journal import Journal, run_chunks
 
@@ -294,3 +295,23 @@ def test_canonical_text_refuses_what_has_no_plain_form(getkey):
         canonical({"run": [0, print]})
     with pytest.raises(ValueError, match=r"`config\.key` needs a plain value"):
         canonical({"key": getkey()})
+
+
+def test_a_folder_that_processes_do_not_share_is_refused(stopped, monkeypatch):
+    other = np.array([0, 0, 0], np.int32)
+    monkeypatch.setattr(_journal, "of_all_processes", lambda own: np.stack([own, other]))
+    with pytest.raises(ValueError, match=r"folder that all processes share.*they find 4, 0 finished chunks"):
+        Journal(stopped, CONFIG).restore()
+    # The same number of others is not the same.
+    monkeypatch.setattr(_journal, "of_all_processes", lambda own: np.stack([own, own + np.array([0, 1, 0])]))
+    with pytest.raises(ValueError, match=r"they find 4, 4 finished chunks"):
+        Journal(stopped, CONFIG).restore()
+
+
+def test_processes_that_are_not_the_first_read_a_journal_and_leave_it_alone(stopped, wanted, monkeypatch):
+    before = stopped.read_bytes()
+    monkeypatch.setattr(_journal, "is_first_process", lambda: False)
+    result, calls = finish(stopped)
+    assert_same(result, wanted)
+    assert calls == [4, 5]
+    assert stopped.read_bytes() == before

@@ -12,6 +12,7 @@ CASES = {
     "leading-modes": "the leading eigenpair of the Jacobian of 6000 data in 3072 dimensions, beside the whole Jacobian",
     "regimes": "`diffphys regimes` in a cold and in a warm process; MNIST 1 and 8 by the identities",
     "sampler-steps": "what a step adds to its evaluations, of 2 MFLOP each, and its noise; every kind of sampler",
+    "scaling": "clones on 1, 2, 4 and 8 devices of one machine: what sharing them out costs, and that none waits",
     "unet-training": "a training step of a U-Net beside its own convolutions and matrix products; images a second",
     "start": "`diffphys --help` and `import diffphys`, each in a new process",
 }

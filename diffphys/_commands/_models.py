@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .. import thermo
+from .._devices import is_first_process
 from .._files import replacing
 from .._types import Denoiser
 from ..data import LabelledData, load
@@ -72,9 +73,10 @@ def describe_data(loaded: LabelledData, held_out: int, seed: int) -> dict[str, A
 
 
 def save_mean(loaded: LabelledData, folder: pathlib.Path) -> None:
-    """Keeps what was subtracted from the data beside their model."""
-    with replacing(folder / _MEAN) as writing:
-        np.savez(writing, mean=loaded.mean)
+    """Keeps what was subtracted from the data beside their model, from the first process."""
+    if is_first_process():
+        with replacing(folder / _MEAN) as writing:
+            np.savez(writing, mean=loaded.mean)
 
 
 def open_model(text: str, options: dict[str, Any], step: str = "last") -> Model:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 from .. import samplers
+from .._devices import hides_bar, over_items
 from .._types import Denoiser, PRNGKey
 from ..experiments._chunks import ChunkedProgram, refuse_not_finite
 from ..processes import AbstractProcess, OrnsteinUhlenbeck, PhaseSpaceLangevin
@@ -79,7 +80,7 @@ def generate(
     start, end = (jax.tree.map(lambda leaf, i=i: leaf[i], place(process.table(ts), jnp.float32)) for i in (0, -1))
     arguments = (sampler, place(sampler.plan(ts), jnp.float32), start, end, key, dim)
     program = ChunkedProgram(_ends, arguments, items=number, elements=_FEATURES * dim, chunk=chunk)
-    bar = tqdm(total=number, desc="sampling", unit="sample", disable=None if progress is None else not progress)
+    bar = tqdm(total=number, desc="sampling", unit="sample", disable=hides_bar(progress))
     began, parts = time.perf_counter(), []
     with bar:
         for i in range(program.chunks):
@@ -103,4 +104,4 @@ def _ends(
         z = run(sampler, rows, z, noise_of(sampler, noise_key, z))
         return sampler.denoise(*end.observe(z))
 
-    return {"samples": jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))}
+    return {"samples": over_items(one, first, chunk)}

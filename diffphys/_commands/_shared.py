@@ -9,6 +9,7 @@ import numpy as np
 import typer
 import xarray as xr
 
+from .._devices import is_first_process, wait_for_all
 from .._files import replacing
 from ..data import LabelledData, load
 from ..results import save
@@ -21,7 +22,9 @@ def set_precision(precision: str) -> None:
 
 
 def folder(out: pathlib.Path) -> pathlib.Path:
-    """The folder of the results, made and tried before any work is done."""
+    """The folder of the results, made and tried before any work is done, by the process that writes there."""
+    if not is_first_process():
+        return out
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".writable"
@@ -36,8 +39,16 @@ def checkpoint(out: pathlib.Path, command: str, resume: bool) -> pathlib.Path:
     """The folder of the journals; emptied unless the run goes on from them."""
     folder = out / f".{command}-checkpoint"
     if not resume:
-        shutil.rmtree(folder, ignore_errors=True)
+        forget(folder)
+        # No process reads a journal that is about to go.
+        wait_for_all()
     return folder
+
+
+def forget(checkpoint: pathlib.Path) -> None:
+    """Removes the journals: once the results are saved, or to begin again."""
+    if is_first_process():
+        shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def refuse_data_options(options: dict[str, Any], instead: str) -> None:
@@ -97,19 +108,26 @@ def numbers(option: str, text: str) -> list[float]:
 
 def leave(ds: xr.Dataset, path: pathlib.Path, figure: Any, words: list[str]) -> None:
     """Saves the results and their figure, and prints the summary."""
-    save(ds, path)
+    keep(ds, path)
     picture = path.with_suffix(".png")
     draw(figure, picture)
     typer.echo("\n".join(words))
     typer.echo(f"Saved {path} and {picture}")
 
 
+def keep(ds: xr.Dataset, path: pathlib.Path) -> None:
+    """Saves results, from the first process: all have the same."""
+    if is_first_process():
+        save(ds, path)
+
+
 def draw(figure: Any, picture: pathlib.Path) -> None:
-    """Saves a figure, whole or not at all, and closes it."""
+    """Saves a figure, whole or not at all, from the first process, and closes it."""
     import matplotlib.pyplot as plt
 
-    with replacing(picture) as writing:
-        figure.savefig(writing, dpi=200)
+    if is_first_process():
+        with replacing(picture) as writing:
+            figure.savefig(writing, dpi=200)
     plt.close(figure)
 
 

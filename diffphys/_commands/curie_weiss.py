@@ -1,6 +1,5 @@
 """The command of the magnet as a diffusion model."""
 
-import shutil
 from typing import Any
 
 import jax
@@ -8,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from .. import experiments, plots
-from ._shared import checkpoint, folder, leave, set_precision, time_words
+from ._shared import checkpoint, folder, forget, leave, set_precision, time_words
 
 
 def run(**options: Any) -> None:
@@ -21,7 +20,7 @@ def run(**options: Any) -> None:
         **{name: options[name] for name in ("temperature", "samples", "clones", "steps", "trajectories", "draws")},
     )  # fmt: skip
     leave(ds, out / "curie-weiss.nc", plots.curie_weiss(ds), _words(ds))
-    shutil.rmtree(journals, ignore_errors=True)
+    forget(journals)
 
 
 def _words(ds: xr.Dataset) -> list[str]:

@@ -9,14 +9,14 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from .. import experiments, plots
+from .._devices import is_first_process, wait_for_all
 from .._files import replacing
 from ..clocks import time_of_variance
 from ..data import LabelledData
 from ..learn import ClassifierFreeGuidance, MLPConfig, TrainedModel, TrainingConfig, UNetConfig, train
-from ..results import save
 from ._models import Model, describe_data, kept_out, open_model, save_mean
 from ._sampling import generate
-from ._shared import draw, folder, load_data, whole_numbers
+from ._shared import draw, folder, keep, load_data, whole_numbers
 
 # Noise levels of the table of errors, its highest in units of the largest eigenvalue, and the most data it takes.
 _LEVELS, _TOP, _MOST = 10, 10.0, 2000
@@ -48,9 +48,11 @@ def run_train(**options: Any) -> None:
     except KeyboardInterrupt:
         save_mean(loaded, out)
         raise
+    # No process opens a model whose mean is not there yet.
+    wait_for_all()
     # At every noise level the objective is relative to the best linear denoiser.
     history = trained.history.assign_attrs(linear_loss=1.0)
-    save(history, out / "history.nc")
+    keep(history, out / "history.nc")
     draw(plots.training_history(history), out / "loss.png")
     sample_key, error_key = jax.random.split(jax.random.key(options["seed"]))
     model = open_model(str(out), {"array": None} | dict.fromkeys(("classes", "per_class", "channel", "pad", "scale")))
@@ -59,7 +61,7 @@ def run_train(**options: Any) -> None:
     )
     draw(_pictures(made.values + model.mean, model, loaded), out / "samples.png")
     errors = _errors(trained, loaded, held, model, error_key)
-    save(errors, out / "errors.nc")
+    keep(errors, out / "errors.nc")
     typer.echo("\n".join(_words(trained, loaded, held, errors)))
     typer.echo(f"Saved the model in {out}, with history.nc, loss.png, samples.png and errors.nc")
 
@@ -81,8 +83,9 @@ def run_sample(**options: Any) -> None:
     if label is not None:
         arrays["labels"] = np.full(len(values), label)
     path = out / "samples.npz"
-    with replacing(path) as writing:
-        np.savez(writing, **arrays)
+    if is_first_process():
+        with replacing(path) as writing:
+            np.savez(writing, **arrays)
     draw(_pictures(values, model, None), out / "samples.png")
     typer.echo(f"{model.words}: {len(values)} samples by {options['sampler'].value}, {made.evaluations} evaluations "
                f"of the denoiser each, {made.rate:.3g} samples/s")  # fmt: skip

@@ -1,7 +1,6 @@
 """The regimes of a model: of its clones, of its errors, and of what few steps make of a late start."""
 
 import pathlib
-import shutil
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ from ..processes import OrnsteinUhlenbeck
 from ..samplers import Bridge, ReverseSDE
 from ..targets import Empirical
 from ._models import Model, data_of, open_model
-from ._shared import checkpoint, folder, leave, set_precision, time_words
+from ._shared import checkpoint, folder, forget, leave, set_precision, time_words
 from .regimes import clone_times, regimes_words, times_of
 
 # Late starts: of how many times, how many repeats, and with what share of the clones.
@@ -61,7 +60,7 @@ def run(**options: Any) -> None:
         _information(model, loaded.points[held].astype(dtype), points, times, keys[2], options, kept, out)
     else:
         typer.echo("No data were held out: what it knows of new data is not told. Train with --held-out for that.")
-    shutil.rmtree(kept, ignore_errors=True)
+    forget(kept)
 
 
 def _late_start(

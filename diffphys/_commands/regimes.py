@@ -1,6 +1,5 @@
 """The commands of speciation and collapse: load, run, save, draw, and say it in words."""
 
-import shutil
 from typing import Any
 
 import jax
@@ -13,7 +12,7 @@ from ..experiments import default_times
 from ..processes import OrnsteinUhlenbeck
 from ..samplers import Bridge, ReverseSDE
 from ..targets import AbstractLabelledTarget, Empirical, reduce, symmetric_mixture
-from ._shared import checkpoint, folder, leave, load_data, refuse_data_options, set_precision, time_words
+from ._shared import checkpoint, folder, forget, leave, load_data, refuse_data_options, set_precision, time_words
 
 # Times at which clones of a data set are run by `collapse` and `regimes`: each step of each clone meets all the data.
 _CLONE_TIMES = 10
@@ -49,7 +48,7 @@ def run(command: str, **options: Any) -> None:
     ds = ds.assign_attrs(described)
     leave(ds, out / f"{command}.nc", getattr(plots, command)(ds), {"speciation": _speciation_words,
            "collapse": _collapse_words, "regimes": regimes_words}[command](ds))  # fmt: skip
-    shutil.rmtree(settings["checkpoint"], ignore_errors=True)
+    forget(settings["checkpoint"])
 
 
 def run_diagram(**options: Any) -> None:

@@ -10,7 +10,9 @@ import equinox as eqx
 import jax
 import numpy as np
 import psutil
+from jaxtyping import Array
 
+from .._devices import of_all_processes, on_all_devices, to_host
 from .._journal import Journal, run_chunks
 
 # The share of free memory that a chunk may use, and the elements that keep a chunk near the caches of a CPU.
@@ -19,25 +21,32 @@ _ELEMENTS = {"cpu": 2**20, "gpu": 2**27, "tpu": 2**27}
 
 
 def default_chunk(items: int, elements: int) -> int:
-    """A chunk size for `items` of `elements` numbers each, near the caches; at least 4 chunks, for progress."""
+    """A chunk size for `items` of `elements` numbers each, near the caches; at least 4 chunks, for progress.
+
+    As much for every device, none of them idle.
+    """
+    devices = jax.device_count()
     near = _ELEMENTS.get(jax.default_backend(), 2**20) // max(elements, 1)
-    return max(1, min(near, -(-items // 4)))
+    return devices * max(1, min(near, -(-items // (4 * devices))))
 
 
 def free_bytes() -> int:
-    """Memory free on the device that computes."""
-    stats = jax.devices()[0].memory_stats() or {}
+    """Memory free on one of the devices of this process."""
+    stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    return psutil.virtual_memory().available
+    return psutil.virtual_memory().available // jax.local_device_count()
 
 
 class ChunkedProgram:
     """A jitted function `program(first, chunk)` of items `first, ..., first + chunk - 1`, of a size that fits.
 
+    A chunk is shared out over all devices, and what is known of it, such as its number, is known of it as a whole: so
+    a chunk of the same size gives the same results on any number of devices, but for rounding.
+
     Args:
         program: an `equinox.filter_jit` function whose last two arguments are the first item (traced) and the
-            number of items (static).
+            number of items (static). Rows of its results beyond that number are left out.
         arguments: its other arguments.
         items: how many items there are in all.
         start: the first of them.
@@ -62,8 +71,10 @@ class ChunkedProgram:
             raise ValueError(f"`chunk` needs a positive number. Got {chunk}.")
         self._program, self.arguments, self.items, self.start = program, arguments, items, start
         self.chunk = min(chunk or default_chunk(items, elements), items)
+        self._placed = arguments if jax.device_count() == 1 else on_all_devices(arguments)
         self.halvings = 0
-        while (need := self._needs(self.chunk)) > (free := _SHARE * free_bytes()):
+        while (memory := self._memory())[0] > memory[1]:
+            need, free = memory
             fits = int(self.chunk * free / need)
             if chunk is not None or self.chunk == 1:
                 raise ValueError(
@@ -86,15 +97,30 @@ class ChunkedProgram:
         first = index * self.chunk
         return self._call(self.start + first, min(self.chunk, self.items - first), self.chunk)
 
-    def _needs(self, chunk: int) -> int:
-        compiled: Any = self._program.lower(*self.arguments, np.int32(0), chunk).compile()
+    def _memory(self) -> tuple[float, float]:
+        """Bytes of a device that a chunk needs, and that it may use: the worst of all processes, whose chunk is one."""
+        compiled: Any = self._program.lower(*self._placed, np.int32(0), self.chunk).compile()
         analysis = compiled.compiled.memory_analysis()
-        return 0 if analysis is None else analysis.temp_size_in_bytes + analysis.output_size_in_bytes
+        need = 0 if analysis is None else analysis.temp_size_in_bytes + analysis.output_size_in_bytes
+        needs, free = of_all_processes(np.array([need, _SHARE * free_bytes()])).T
+        return needs.max(), free.min()
 
     def _call(self, first: int, count: int, chunk: int) -> dict[str, np.ndarray]:
+        results = self._results(first, chunk)
+        # All processes halve a chunk if one of them has no memory for it.
+        if of_all_processes(results is not None).all():
+            return {name: value[:count] for name, value in to_host(results).items()}
+        self.halvings += 1
+        half = -(-chunk // 2)
+        parts = [self._call(first, min(count, half), half)]
+        if count > half:
+            parts.append(self._call(first + half, count - half, half))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _results(self, first: int, chunk: int) -> dict[str, Array] | None:
+        """The results on the devices, or None if their memory ran out."""
         try:
-            results = self._program(*self.arguments, np.int32(first), chunk)
-            return {name: np.asarray(value)[:count] for name, value in results.items()}
+            return jax.block_until_ready(self._program(*self._placed, np.int32(first), chunk))
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -102,12 +128,7 @@ class ChunkedProgram:
                 raise MemoryError(
                     f"A `chunk` of 1 needs more memory than there is, at item {first}. Use a larger machine."
                 ) from error
-        self.halvings += 1
-        half = -(-chunk // 2)
-        parts = [self._call(first, min(count, half), half)]
-        if count > half:
-            parts.append(self._call(first + half, count - half, half))
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return None
 
 
 class Runner(NamedTuple):
@@ -119,6 +140,17 @@ class Runner(NamedTuple):
     """Folder of the journals of finished chunks; None to keep none."""
     progress: bool | None = None
     """Whether to show bars; None for only on a terminal."""
+
+    def chunk_of(self, name: str) -> int | None:
+        """The chunk asked for; or that of the journal of this name, which may have been begun on other devices."""
+        if self.chunk is not None or self.checkpoint is None:
+            return self.chunk
+        begun = Journal.settings(self._file(name)).get("chunk", 0)
+        return int(of_all_processes(begun)[0]) or None
+
+    def _file(self, name: str) -> pathlib.Path:
+        assert self.checkpoint is not None, "there is a folder of journals"
+        return pathlib.Path(self.checkpoint) / f"{name}.npz"
 
     def collect(
         self,
@@ -134,7 +166,7 @@ class Runner(NamedTuple):
         if self.checkpoint is not None:
             # The compiled shape is part of what a run is: another one differs in the last bits.
             config = config | {"chunk": program.chunk, "inputs": fingerprint(program.arguments)}
-            journal = Journal(pathlib.Path(self.checkpoint) / f"{name}.npz", config)
+            journal = Journal(self._file(name), config)
 
         def measure(i: int) -> dict[str, np.ndarray]:
             results = program(i)

@@ -53,7 +53,7 @@ def run_clones(
     elements = source.dim * blocks * (2 * source.clones + 1)
     done, needed = np.zeros(len(times), np.int32), np.full(len(times), trajectories, np.int32)
     runs: list[CloneRun] = []
-    chunk = runner.chunk
+    chunk = runner.chunk_of(name)
     while np.any(needed > done):
         start = int(done[needed > done].min())
         program = ChunkedProgram(

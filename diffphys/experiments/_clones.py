@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._box_muller import box_muller
+from .._devices import over_items
 from .._types import PRNGKey, Scalar
 from ..processes import Kernel
 from ..samplers import AbstractSampler
@@ -132,7 +133,7 @@ def measure_clones(source, sampler, readout, tables, root, done, needed, first, 
         return jax.lax.scan(branch, z, (jnp.arange(len(tables.mix)), measured, rows))[1]
 
     clones = jnp.arange(source.clones)
-    results = jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
+    results = over_items(one, first, chunk)
     measured = jnp.broadcast_to(measured, (chunk, measured.size))
     return results | {"halved": jnp.broadcast_to(halved, (chunk,)), "measured": measured}
 

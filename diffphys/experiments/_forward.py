@@ -9,6 +9,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._devices import over_items
 from .._types import Data, PRNGKey, Scalar
 from ..targets import AbstractLabelledTarget, Empirical
 from ._accuracy import Accuracy
@@ -119,7 +120,7 @@ def _measure(target, permuted, root, variances, done, needed, first, chunk: int)
         empty = {name: jnp.zeros(levels.shape, leaf.dtype) for name, leaf in jax.eval_shape(at, levels[0]).items()}
         return jax.lax.fori_loop(0, jnp.sum(measured), turn, empty) | {"label": label}
 
-    results = jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
+    results = over_items(one, first, chunk)
     return results | {"measured": jnp.broadcast_to(measured, (chunk, measured.size))}
 
 
@@ -164,7 +165,9 @@ def measure_forward(
     done, needed = np.zeros(len(times), np.int32), np.full(len(times), samples, np.int32)
     # A pilot is small, and those that follow have its chunks.
     elements = 3 * target.dim
-    chunk = default_chunk(4 * samples, elements) if accuracy is not None and runner.chunk is None else runner.chunk
+    chunk = runner.chunk_of(name)
+    if chunk is None and accuracy is not None:
+        chunk = default_chunk(4 * samples, elements)
     runs: list[ForwardRun] = []
     while np.any(needed > done):
         start = int(done[needed > done].min())

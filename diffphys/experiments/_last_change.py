@@ -10,6 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Float
 
+from .._devices import over_items
 from .._types import PRNGKey
 from ..clocks import check_grid
 from ..processes import AbstractProcess, Kernel, OrnsteinUhlenbeck
@@ -18,6 +19,9 @@ from ..samplers.base import noise_of, place
 from ..targets import Empirical
 from ._chunks import ChunkedProgram, Runner
 from ._theory import channel_variances
+
+# Of the journal and the bar.
+_NAME = "last-change"
 
 
 @eqx.filter_jit
@@ -51,7 +55,7 @@ def _last_change(data, sampler, rows, kernels: Kernel, from_prior: bool, root, f
         # The datum nearest to no number is a datum: the end itself tells that it is none.
         return {"last": last, "datum": datum, "end": jnp.mean(sampler.state(inner))}
 
-    return jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
+    return over_items(one, first, chunk)
 
 
 def last_change_times(
@@ -81,7 +85,7 @@ def last_change_times(
     kernels = sampler.process.table(ts)
     program = ChunkedProgram(
         _last_change, (data, sampler, sampler.plan(ts), kernels, trunk_from is not None, key), items=trajectories,
-        elements=2 * data.dim, chunk=runner.chunk,
+        elements=2 * data.dim, chunk=runner.chunk_of(_NAME),
     )  # fmt: skip
 
     def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -89,7 +93,7 @@ def last_change_times(
         padded[: len(results["last"])] = results["last"]
         return {"last": padded}
 
-    stacked = runner.collect("last-change", program, reduce, {"trajectories": trajectories}, unit="trajectory")
+    stacked = runner.collect(_NAME, program, reduce, {"trajectories": trajectories}, unit="trajectory")
     last = stacked["last"].ravel()
     return ts[last[last >= 0]]
 

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
+from .._devices import over_items
 from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..samplers.base import check_key
@@ -119,4 +120,4 @@ def _errors(
         # One noise level after another: a network's features at all of them at once would be a chunk that many times.
         return jax.lax.map(at, variances).T
 
-    return {"errors": jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))}
+    return {"errors": over_items(one, first, chunk)}

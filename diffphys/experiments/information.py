@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from scipy.interpolate import PchipInterpolator
 
 from .. import thermo
+from .._devices import over_items
 from .._root import root
 from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess
@@ -196,7 +197,7 @@ def _differences(
 
         return jax.vmap(draw)(jnp.arange(draws, dtype=jnp.int32))
 
-    return {"difference": jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))}
+    return {"difference": over_items(one, first, chunk)}
 
 
 def _measure(
@@ -216,7 +217,7 @@ def _measure(
     program = ChunkedProgram(
         _differences,
         (denoise, jnp.asarray(points), law.placed(dtype), jnp.asarray(levels.variances, dtype), key, draws),
-        items=count, elements=draws * dim, chunk=runner.chunk,
+        items=count, elements=draws * dim, chunk=runner.chunk_of(name),
     )  # fmt: skip
 
     def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from .. import thermo
 from .._box_muller import box_muller
+from .._devices import over_items
 from .._types import Data, Denoiser, PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess, Kernel
@@ -242,7 +243,7 @@ def _measure(experiment: _Switch, tables: _Tables, root, first, chunk: int):
         led, branches = place((tables.led, tables.free), dtype)
         return jax.lax.scan(release, (start, start), (jnp.arange(len(led[2])), led, branches))[1]
 
-    results = jax.vmap(one)(first + jnp.arange(chunk, dtype=jnp.int32))
+    results = over_items(one, first, chunk)
     return results | {"halved": jnp.broadcast_to(halved, (chunk,))}
 
 
@@ -254,7 +255,7 @@ def _run(experiment: _Switch, times: np.ndarray, options: CloneOptions, key: PRN
     number = len(experiment.guidance)
     program = ChunkedProgram(
         _measure, (experiment, tables, key), items=options.clones, elements=experiment.dim * blocks * 3 * number,
-        chunk=runner.chunk,
+        chunk=runner.chunk_of("switch"),
     )  # fmt: skip
 
     def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

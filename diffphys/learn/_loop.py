@@ -15,6 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
+from .._devices import hides_bar, in_shares, lost
 from .._types import Data, PRNGKey, Scalar
 from .checkpoints import Checkpoints
 from .configs import TrainingConfig
@@ -56,7 +57,6 @@ class Loop:
     objective: AbstractObjective
     optimizer: optax.GradientTransformation
     training: TrainingConfig
-    mesh: jax.sharding.Mesh
     kept: Checkpoints | None
     milestones: frozenset[int]
     on_save: Callable[[int, NetworkDenoiser], None] | None
@@ -64,19 +64,16 @@ class Loop:
     def run(self, state: State, first: int, progress: bool | None) -> State:
         """The state after all steps, from that after `first` of them."""
         steps, batch = self.training.steps, self.training.batch
-        split = jax.sharding.NamedSharding(self.mesh, jax.sharding.PartitionSpec("samples"))
         order = _Order(len(self.points), batch, self.training.seed)
         bar = tqdm(
             total=steps * batch, initial=first * batch, desc="training", unit="sample", unit_scale=True,
-            disable=None if progress is None else not progress, file=sys.stderr,
+            disable=hides_bar(progress), file=sys.stderr,
         )  # fmt: skip
         done = first
         with bar:
             try:
                 for step in range(first, steps):
-                    rows = order.batch(step)
-                    labels = np.zeros(batch, np.int32) if self.labels is None else self.labels[rows].astype(np.int32)
-                    shown = jax.device_put((self.points[rows], labels), split)
+                    shown = self._shown(order.batch(step))
                     # In one statement: an interrupt finds the state of the step it is told of.
                     state, done = self._updated(state, step, *shown), step + 1
                     if done % _LOOK == 0 or done == steps:
@@ -85,12 +82,26 @@ class Loop:
                         self._save(state, done)
                         if self.on_save is not None:
                             self.on_save(done, self.with_weights(state.average))
+            except (jax.errors.JaxRuntimeError, ValueError) as error:
+                if jax.process_count() == 1:
+                    raise
+                raise lost(error) from error
             except KeyboardInterrupt as stop:
-                if self.kept is not None and done:
+                # A state is saved by all processes together, and they are not interrupted at the same step.
+                if self.kept is not None and done and jax.process_count() == 1:
                     self._save(state, done)
                     stop.add_note(f"Step {done} is kept in `{self.kept.folder}`: resume from there.")
                 raise
         return state
+
+    def _shown(self, rows: Int[np.ndarray, " batch"]) -> tuple[Array, Array]:
+        """A batch and its labels, shared out over the devices; each process reads its own share."""
+        if self.labels is None:
+            labels = np.zeros(len(rows), np.int32)
+        else:
+            labels = self.labels[rows].astype(np.int32)
+        points = in_shares(lambda share: self.points[rows[share]], (len(rows), self.points.shape[1]))
+        return points, in_shares(lambda share: labels[share], labels.shape)
 
     def _updated(self, state: State, step: int, points: Array, labels: Array) -> State:
         training = self.training

@@ -12,6 +12,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from .._config import canonical, differences
+from .._devices import is_first_process, wait_for_all
 
 # What the folder of a model holds.
 _DESCRIPTION, _GAUSSIAN, _STEPS = "model.json", "preconditioning.npz", "checkpoints"
@@ -20,7 +21,7 @@ _ITEMS = ("model", "rest")
 
 
 class Checkpoints:
-    """The folder of a model, and the states of its training by step.
+    """The folder of a model, and the states of its training by step: one for all processes, which all save together.
 
     States are written by orbax in the background, whole or not at all; the latest and the best (of the least loss)
     are kept, and those of the steps in `milestones`.
@@ -47,7 +48,8 @@ class Checkpoints:
         resume: bool = False,
     ):
         self.folder = pathlib.Path(folder).absolute()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if is_first_process():
+            self.folder.mkdir(parents=True, exist_ok=True)
         plain = json.loads(canonical(description))
         file = self.folder / _DESCRIPTION
         if file.exists():
@@ -57,11 +59,13 @@ class Checkpoints:
                     f"`checkpoint` needs an empty folder, or `resume`. Got `{folder}` with a model in it. "
                     "Resume it, or give another folder."
                 )
-        else:
+        elif is_first_process():
             with _whole(self.folder / _GAUSSIAN) as path, path.open("wb") as stream:
                 np.savez(stream, **dict(arrays))  # type: ignore[arg-type]
             with _whole(file) as path:
                 path.write_text(json.dumps(plain, indent=2))
+        # No process looks for states in a folder that another has not looked at, or made.
+        wait_for_all()
         self._manager = _manager(self.folder, milestones)
 
     @property

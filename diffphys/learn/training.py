@@ -17,6 +17,7 @@ from flax import nnx
 from jaxtyping import Float, Int
 
 from .._config import canonical
+from .._devices import on_all_devices
 from ..results import dataset
 from ._loop import Loop, State
 from .checkpoints import Checkpoints, describe, restore
@@ -117,15 +118,15 @@ def train(
     weights = jax.tree.leaves(model.weights)
     average = [jnp.copy(leaf) for leaf in weights]
     state = State(weights, average, optimizer.init(weights), jnp.zeros(training.steps, jnp.float32))
-    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("samples",))
-    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    state = jax.device_put(state, everywhere)
+    state, model = on_all_devices((state, model))
     first = 0
     if kept is not None and kept.last is not None:
         first = kept.last
         found = kept.restore(state.items())
         state = State(**found["model"], **found["rest"])
-    loop = Loop(samples, labels, model, objective, optimizer, training, mesh, kept, frozenset(milestones), on_save)
+    loop = Loop(
+        samples, labels, model, on_all_devices(objective), optimizer, training, kept, frozenset(milestones), on_save
+    )
     try:
         state = loop.run(state, first, progress)
     finally:

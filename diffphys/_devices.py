@@ -1,0 +1,128 @@
+"""All devices of all hosts as one row: each works on its own items, everything else is on each of them.
+
+On several hosts every process runs the same program. What is said here of processes is trivial where there is one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Int, Shaped
+
+_ITEMS = PartitionSpec("samples")
+
+
+def mesh() -> jax.sharding.Mesh:
+    """The row of all devices, its axis called `samples`."""
+    return jax.make_mesh((jax.device_count(),), ("samples",), axis_types=(jax.sharding.AxisType.Auto,))
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that prints, draws and writes files."""
+    return jax.process_index() == 0
+
+
+def hides_bar(progress: bool | None) -> bool | None:
+    """What `tqdm` calls `disable`: other processes show no bar; the first as asked, by default on a terminal."""
+    if not is_first_process():
+        return True
+    return None if progress is None else not progress
+
+
+def over_items(one: Callable[[Int[Array, ""]], Any], first: Int[Array, ""], count: int) -> Any:
+    """`one(i)` of items `first, ..., first + count - 1`, a row each, every device at its own share of them.
+
+    No device waits for another: what `one` decides for a whole batch, it decides for a share. Call it in a compiled
+    program. On several devices there are more rows than `count`, up to a multiple of their number: leave those out.
+    """
+    devices = jax.device_count()
+    rows = -(-count // devices) * devices
+    items = first + jnp.arange(rows, dtype=jnp.int32)
+    if devices == 1:
+        return jax.vmap(one)(items)
+    # What a denoiser does inside is its own affair: no check of what varies between devices.
+    shares = jax.shard_map(jax.vmap(one), mesh=mesh(), in_specs=_ITEMS, out_specs=_ITEMS, check_vma=False)
+    return shares(items)
+
+
+def on_all_devices(tree: Any) -> Any:
+    """The same tree with its arrays on every device, so that no call has to send them there."""
+    arrays, rest = eqx.partition(tree, eqx.is_array)
+    return eqx.combine(jax.tree.map(_on_all_devices, arrays), rest)
+
+
+def _on_all_devices(array: Array | np.ndarray) -> Array:
+    array = jnp.asarray(array)
+    everywhere = NamedSharding(mesh(), PartitionSpec())
+    if jax.process_count() == 1:
+        return jax.device_put(array, everywhere)
+    if not array.is_fully_addressable:
+        return array
+    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+        return jr.wrap_key_data(_on_all_devices(jr.key_data(array)), impl=jr.key_impl(array))
+    # Not `device_put`, which between processes compares array by array.
+    values = np.asarray(array)
+    return jax.make_array_from_callback(values.shape, everywhere, lambda index: values[index])
+
+
+def in_shares(read: Callable[[Any], np.ndarray], shape: tuple[int, ...]) -> Array:
+    """An array whose rows are shared out over all devices; `read(rows)` gives some of its rows."""
+
+    def rows(index: Any) -> np.ndarray:
+        return read(index[0])
+
+    return jax.make_array_from_callback(shape, NamedSharding(mesh(), _ITEMS), rows)
+
+
+def to_host(tree: Any) -> Any:
+    """The whole arrays of a tree in NumPy, on every process.
+
+    Raises:
+        ConnectionError: if a process was lost.
+    """
+    if jax.process_count() == 1:
+        return jax.tree.map(np.asarray, tree)
+    return _gathered(tree, tiled=True)
+
+
+def of_all_processes(value: Shaped[np.ndarray, "*shape"] | float) -> Shaped[np.ndarray, "processes *shape"]:
+    """The values that all processes have, a row each. None has this before all have asked for it.
+
+    In the types of JAX: whole numbers from -2^31 on.
+
+    Raises:
+        ConnectionError: if a process was lost.
+    """
+    if jax.process_count() == 1:
+        return np.asarray(value)[None]
+    return _gathered(np.asarray(jnp.asarray(value)), tiled=False)
+
+
+def wait_for_all() -> None:
+    """Comes back when all processes have come here.
+
+    Raises:
+        ConnectionError: if a process was lost.
+    """
+    of_all_processes(0)
+
+
+def _gathered(tree: Any, *, tiled: bool) -> Any:
+    try:
+        return multihost_utils.process_allgather(tree, tiled=tiled)
+    except Exception as error:  # Of several types, by the transport and the release: all mean that no answer came.
+        raise lost(error) from error
+
+
+def lost(error: Exception) -> ConnectionError:
+    """What a failed exchange between processes means to a user."""
+    return ConnectionError(
+        f"process {jax.process_index()} of {jax.process_count()} needs the others. Got no answer from one of them "
+        f"({str(error).splitlines()[0]}). Run the same command with --resume to go on, with any number of devices."
+    )

@@ -1,0 +1,119 @@
+"""Eight devices compute what one does, and none of them waits for another."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import many_devices
+import numpy as np
+import pytest
+
+import diffphys as dp
+from diffphys import _devices
+from diffphys.experiments import _chunks
+
+SOFT = ("phi", "phi_stderr", "phi_clones", "phi_clones_stderr", "phi_clones_bias", "phi_clones_bias_stderr")
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory):
+    """The folder of what eight devices found; they go on with a run that one device has begun."""
+    folder = tmp_path_factory.mktemp("eight")
+    original = _chunks.ChunkedProgram.__call__
+
+    def twice(self, i):
+        if i == 2:
+            raise KeyboardInterrupt
+        return original(self, i)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_chunks.ChunkedProgram, "__call__", twice)
+        with pytest.raises(KeyboardInterrupt):
+            many_devices.resumable(folder)
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1",
+        "PYTHONPATH": str(pathlib.Path(dp.__file__).parent.parent),
+    }  # fmt: skip
+    subprocess.run([sys.executable, many_devices.__file__, str(folder)], env=environment, check=True, timeout=300)
+    return folder
+
+
+def test_devices_do_not_wait_for_each_other_within_a_step_of_clones(eight):
+    found = json.loads((eight / "found.json").read_text())
+    assert found["devices"] == 8
+    assert found["collectives"] == {"mixture": [], "data": []}
+
+
+def test_clones_on_eight_devices_are_those_on_one_to_rounding(eight):
+    ours, theirs = many_devices.clones(None), dp.results.load(eight / "clones.nc")
+    assert (theirs.attrs["device_count"], theirs.attrs["chunk_clones"]) == (8, 10)
+    for name in SOFT:
+        np.testing.assert_allclose(theirs[name], ours[name], atol=2e-6, err_msg=name)
+    # Labels that rounding flips are counted.
+    assert abs(float(theirs.phi_hard_clones[0] - ours.phi_hard_clones[0])) * 30 < 1.5
+    assert theirs.attrs["clones_halved"] == ours.attrs["clones_halved"]
+
+
+def test_a_run_begun_on_one_device_goes_on_on_eight(eight):
+    whole, resumed = many_devices.resumable(None), dp.results.load(eight / "resumed.nc")
+    # The chunk is that of the journal: by itself it would be a multiple of the devices.
+    assert whole.attrs["chunk_clones"] == resumed.attrs["chunk_clones"] == 15
+    for name in SOFT[2:]:
+        np.testing.assert_allclose(resumed[name], whole[name], atol=2e-6, err_msg=name)
+
+
+def test_a_default_chunk_keeps_all_devices_busy(eight):
+    found = json.loads((eight / "found.json").read_text())
+    assert [_chunks.default_chunk(items, 2**12) for items in (10, 100, 10**6)] == [3, 25, 256]
+    assert found["default_chunks"] == [8, 32, 2048]
+
+
+def test_on_one_device_items_are_a_plain_batch():
+    def one(i):
+        return jnp.sin(i) * 2
+
+    program = jax.make_jaxpr(lambda first: _devices.over_items(one, first, 5))
+    plain = jax.make_jaxpr(lambda first: jax.vmap(one)(first + jnp.arange(5, dtype=jnp.int32)))
+    assert str(program(jnp.int32(3))) == str(plain(jnp.int32(3)))
+
+
+def test_an_array_in_shares_is_read_row_by_row():
+    values, asked = np.arange(12.0).reshape(6, 2), []
+
+    def read(rows):
+        asked.append(rows)
+        return values[rows]
+
+    np.testing.assert_array_equal(_devices.in_shares(read, values.shape), values)
+    assert len(asked) == jax.device_count()
+
+
+def test_a_tree_on_all_devices_keeps_its_keys_and_what_is_no_array():
+    tree = {"key": jax.random.key(3), "points": np.arange(3.0), "name": "it"}
+    placed = _devices.on_all_devices(tree)
+    assert placed["name"] == "it"
+    np.testing.assert_array_equal(jax.random.key_data(placed["key"]), jax.random.key_data(tree["key"]))
+    np.testing.assert_array_equal(placed["points"], tree["points"])
+
+
+@pytest.mark.parametrize(("index", "progress", "hidden"), [(0, None, None), (0, True, False), (1, True, True)])
+def test_the_first_process_alone_shows_a_bar(monkeypatch, index, progress, hidden):
+    monkeypatch.setattr(jax, "process_index", lambda: index)
+    assert _devices.hides_bar(progress) is hidden
+
+
+def test_an_exchange_that_fails_is_told_as_a_lost_process(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+
+    def fails(*_, **__):
+        raise ValueError("UNKNOWN: Gloo AllGather failed\nat length")
+
+    monkeypatch.setattr(_devices.multihost_utils, "process_allgather", fails)
+    with pytest.raises(ConnectionError, match=r"(?s)needs the others.*Gloo AllGather failed\).*--resume"):
+        _devices.wait_for_all()
+    with pytest.raises(ConnectionError, match="process 0 of 2"):
+        _devices.to_host(jnp.ones(2))
