@@ -15,7 +15,7 @@ from ..clocks import check_grid
 from ..processes import AbstractProcess, Kernel, OrnsteinUhlenbeck
 from ..samplers import AbstractSampler
 from ..samplers.base import noise_of, place
-from ..targets import Empirical
+from ..targets import AbstractDataSet
 from ._chunks import ChunkedProgram, Runner
 from ._theory import channel_variances
 
@@ -54,7 +54,7 @@ def _last_change(data, sampler, rows, kernels: Kernel, from_prior: bool, root, f
 
 
 def last_change_times(
-    data: Empirical,
+    data: AbstractDataSet,
     sampler: AbstractSampler,
     start: float,
     stop: float,

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._types import Data, Denoiser, Scalar
 from ..samplers import AbstractSampler
-from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
+from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
 
 Classifier = Callable[[Data, Scalar], Float[Array, " k"]]
 """`classify(a, v)`: log-probabilities of the classes of an estimate `a`, made at noise variance v."""
@@ -82,7 +82,7 @@ class DatumAgreement(eqx.Module):
     noise: a denoiser, where there is one, takes the noise away first, since that alone is not the model's.
     """
 
-    target: Empirical
+    target: AbstractDataSet
     denoise: Denoiser | None = None
 
     def __call__(self, ys: Float[Array, "c d"], variance: Scalar) -> dict[str, Array]:
@@ -94,6 +94,6 @@ class DatumAgreement(eqx.Module):
         return {"phi_c": jnp.mean(overlap), "phi_c_hard": jnp.mean(same)}
 
 
-def datum_agreement(data: Empirical, sampler: AbstractSampler) -> DatumAgreement:
+def datum_agreement(data: AbstractDataSet, sampler: AbstractSampler) -> DatumAgreement:
     """The data that clones of this sampler are near."""
     return DatumAgreement(data, None if has_exact_score(sampler, data) else sampler.denoise)

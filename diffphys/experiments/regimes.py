@@ -15,7 +15,7 @@ from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments
-from ..targets import AbstractTarget, Empirical
+from ..targets import AbstractDataSet, AbstractTarget
 from ._assemble import CloneOptions, check_count, check_times, clone_variables, experiment_dataset, split_key
 from ._chunks import Runner
 from ._forward import half_sample_errors, measure_forward
@@ -36,7 +36,7 @@ class _BothAgreements(eqx.Module):
 
 
 def regimes(
-    data: Empirical,
+    data: AbstractDataSet,
     process: AbstractProcess,
     times: Times,
     *,
@@ -63,7 +63,7 @@ def regimes(
     Arguments, errors and variables are theirs. The attribute `regimes` says in words which regimes there are: the
     second, between collapse and speciation, exists only if labels are decided by speciation, and before collapse.
     """
-    if not isinstance(data, Empirical):
+    if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`regimes` needs a data set, `Empirical(points, labels)`. Got `{type(data).__name__}`.")
     times = check_times(times)
     check_count("samples", samples, 32)

@@ -13,6 +13,7 @@ from .algebra import (
 )
 from .base import AbstractLabelledTarget as AbstractLabelledTarget, AbstractTarget as AbstractTarget
 from .curie_weiss import CurieWeiss as CurieWeiss
+from .data_set import AbstractDataSet as AbstractDataSet
 from .empirical import Empirical as Empirical
 from .gaussian import Gaussian as Gaussian
 from .ising import Ising as Ising, curie_weiss_couplings as curie_weiss_couplings, ring_couplings as ring_couplings
@@ -33,6 +34,7 @@ from .recipes import (
     mixture as mixture,
     symmetric_mixture as symmetric_mixture,
 )
+from .sharded import ShardedEmpirical as ShardedEmpirical
 from .shell import AbstractShell as AbstractShell
 from .sphere import Sphere as Sphere
 from .weights import WeightsSummary as WeightsSummary

@@ -1,0 +1,177 @@
+"""A data set in parts against the whole one, on one device and on eight."""
+
+import os
+import subprocess
+import sys
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+
+from diffphys.targets import Empirical, ShardedEmpirical
+
+RNG = np.random.default_rng(21)
+# Parts of 17, 17, 17, 16 and 16 data in two blocks of 16: the second one of the last two parts is nothing but padding.
+POINTS = 1.5 * RNG.normal(size=(83, 5)) + 3.0
+LABELS = np.concatenate([np.arange(4), RNG.integers(0, 3, 79)])  # class 3 has one datum only, the fourth
+GROUPINGS = jnp.asarray(np.stack([RNG.permutation(LABELS), np.arange(83) % 2]))
+YS = jnp.asarray(POINTS[:6] + 0.8 * RNG.normal(size=(6, 5)))
+VARIANCES = {"cold": 1e-2, "mild": 0.64, "hot": 100.0}
+
+
+def pair(dtype, direct=False):
+    """The whole data set and the one in parts; where asked for, with direct distances at any noise."""
+    points = POINTS.astype(dtype)
+    whole, parted = Empirical(points, LABELS, block=16), ShardedEmpirical(points, LABELS, parts=5, block=16)
+    if direct:
+        far = jnp.asarray(1e18, dtype)
+        whole = eqx.tree_at(lambda t: t.cloud.radius, whole, far)
+        parted = eqx.tree_at(lambda t: t.radius, parted, far)
+    return whole, parted
+
+
+@eqx.filter_jit
+def everything(target, ys, variance):
+    def one(y, i):
+        return {
+            "evidence": target.log_evidence(y, variance),
+            "mean": target.posterior_mean(y, variance),
+            "covariance": target.posterior_covariance(y, variance),
+            "classes": target.label_log_posterior(y, variance),
+            "summary": target.weights_summary(y, variance, i, GROUPINGS, True)._asdict(),
+            "overlap": target.overlap(y, ys[0], variance),
+        }
+
+    return jax.vmap(one)(ys, jnp.arange(len(ys)))
+
+
+def assert_same(found, expected, **tolerance):
+    for (path, one), other in zip(
+        jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_allclose(one, other, err_msg=jax.tree_util.keystr(path), **tolerance)
+
+
+@pytest.mark.parametrize("direct", [False, True], ids=["expanded", "direct"])
+@pytest.mark.parametrize("variance", VARIANCES.values(), ids=VARIANCES)
+def test_sums_over_parts_are_those_over_all_data(variance, direct):
+    whole, parted = (everything(target, YS, jnp.asarray(variance)) for target in pair(np.float64, direct))
+    assert_same(parted, whole, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("variance", VARIANCES.values(), ids=VARIANCES)
+def test_sums_over_parts_keep_the_digits_of_float32(variance):
+    """Logarithms to a hundredth of a nat, of weights that hundreds of nats can separate."""
+    exact = everything(pair(np.float64)[0], YS, jnp.asarray(variance))
+    found = everything(pair(np.float32)[1], YS.astype(jnp.float32), jnp.asarray(variance, jnp.float32))
+    assert_same(found, exact, rtol=2e-5, atol=5e-3)
+
+
+@pytest.mark.parametrize("direct", [False, True], ids=["expanded", "direct"])
+def test_derivatives_of_parts_are_those_of_all_data(direct):
+    @eqx.filter_jit
+    def derivatives(target, y, variance):
+        one, other = jnp.ones(5), jnp.asarray(0.3)
+        backward = jax.vjp(target.posterior_mean, y, variance)[1](one)
+        forward = jax.jvp(target.posterior_mean, (y, variance), (one, other))[1]
+        classes = jax.jvp(target.label_log_posterior, (y, variance), (one, other))[1]
+        return backward, forward, classes, jax.hessian(target.log_evidence)(y, variance)
+
+    whole, parted = (derivatives(target, YS[0], jnp.asarray(0.64)) for target in pair(np.float64, direct))
+    assert_same(parted, whole, rtol=1e-9, atol=1e-10)
+
+
+def test_at_hardly_any_noise_the_summary_of_parts_is_exact():
+    """Parts out of reach, thousands of nats down, add nothing: not even nan."""
+    target = pair(np.float32)[1]
+    y = jnp.asarray(POINTS[9], jnp.float32)
+    found = eqx.filter_jit(target.weights_summary)(y, jnp.float32(1e-6), 9, None, True)
+    assert (found.entropy, found.participation, found.log_own_weight, found.argmax) == (0, 1, 0, 9)
+    np.testing.assert_allclose(found.mean, POINTS[9], rtol=1e-6)
+    assert -1e7 < found.log_rest_over_own < -1e4
+
+
+def test_samples_of_parts_are_the_data_with_their_own_index_and_class():
+    whole, target = pair(np.float64)
+    np.testing.assert_allclose(target.points, POINTS, rtol=1e-14)
+    np.testing.assert_array_equal(target.labels, LABELS)
+    np.testing.assert_allclose(target.label_weights, np.bincount(LABELS) / 83, rtol=1e-14)
+    keys = jr.split(jr.key(0), 400)
+    points, indices = jax.jit(jax.vmap(target.sample_indexed))(keys)
+    np.testing.assert_allclose(points, POINTS[indices], rtol=1e-14)
+    # The same draws as of the whole set, so that a run can be compared with one on a single device.
+    np.testing.assert_array_equal(indices, jax.jit(jax.vmap(whole.sample_indexed))(jr.clone(keys))[1])
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["whole", "parted"])
+def test_a_subset_has_the_chosen_data_and_renumbers_their_classes(which):
+    target = pair(np.float64)[which]
+    kept = np.flatnonzero((LABELS == 0) | (LABELS == 2))
+    subset = target.subset(kept)
+    assert type(subset) is type(target)
+    np.testing.assert_allclose(subset.points, POINTS[kept], rtol=1e-14)
+    np.testing.assert_array_equal(subset.labels, LABELS[kept] // 2)
+
+
+def test_parts_refuse_what_cannot_be_divided():
+    with pytest.raises(ValueError, match="`parts` needs a multiple of the 1 devices, and at most the 3 data. Got 4"):
+        ShardedEmpirical(np.eye(3), parts=4)
+    for names, kind in (("samples", AxisType.Auto), ("data", AxisType.Explicit)):
+        mesh = jax.make_mesh((1,), (names,), axis_types=(kind,))
+        with pytest.raises(ValueError, match="`mesh` needs an automatic axis 'data'"):
+            ShardedEmpirical(np.eye(3), mesh=mesh)
+
+
+ON_EIGHT_DEVICES = """
+import re
+import equinox as eqx, jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_enable_x64", True)
+import diffphys as dp
+
+rng = np.random.default_rng(0)
+labels = np.arange(400) % 2
+points = rng.normal(size=(400, 12)) + 2.0 * labels[:, None]
+whole, parted = dp.Empirical(points, labels, block=32), dp.ShardedEmpirical(points, labels, block=32)
+assert len(jax.devices()) == 8
+shapes = {(shard.device.id, shard.data.shape) for shard in parted.blocks.addressable_shards}
+assert shapes == {(i, (2, 1, 32, 12)) for i in range(8)}, shapes
+np.testing.assert_allclose(parted.points, points, atol=1e-15)
+
+ys = jnp.asarray(points[:16] + 0.5 * rng.normal(size=(16, 12)))
+
+def one(target, y, i):
+    summary = target.weights_summary(y, 0.3, i, None, True)
+    drawn, _ = target.sample_indexed(jax.random.fold_in(jax.random.key(1), i))
+    return target.posterior_mean(y, 0.3), target.label_log_posterior(y, 0.3), drawn, jax.tree.leaves(summary)
+
+many = eqx.filter_jit(lambda target, ys: jax.vmap(one, (None, 0, 0))(target, ys, jnp.arange(16)))
+for found, expected in zip(*(jax.tree.leaves(many(target, ys)) for target in (parted, whole)), strict=True):
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11)
+
+# What is gathered from all devices is no larger than 8 numbers a coordinate of each observation: never the data.
+text = many.lower(parted, ys).compile().compiled.as_text()
+sizes = [np.prod([int(n) for n in dims.split(",") if n]) for dims in re.findall(r"= \\w+\\[([\\d,]*)\\][^=]* all-gather", text)]
+assert max(sizes, default=0) <= 8 * 16 * 12, sizes
+assert "all-reduce" in text or "all-gather" in text
+
+settings = dict(key=jax.random.key(0), samples=64, progress=False)
+times = np.array([0.1, 0.5, 1.0])
+for study in (dp.collapse, dp.speciation):
+    found, expected = (study(data, dp.OrnsteinUhlenbeck(), times, **settings) for data in (parted, whole))
+    for name in expected.data_vars:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-7, atol=1e-9, err_msg=name)
+print("done")
+"""
+
+
+def test_eight_devices_hold_an_eighth_of_the_data_each_and_agree_with_one():
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    found = subprocess.run(
+        [sys.executable, "-c", ON_EIGHT_DEVICES], env=environment, capture_output=True, text=True, check=False
+    )
+    assert found.stdout.strip() == "done", found.stderr[-3000:]
