@@ -1,7 +1,7 @@
 """The empirical measure of a training set that lies on several devices."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -21,7 +21,7 @@ from .weights import Summed, label_sums, weight_sums
 AXIS = "data"
 """The axis of a mesh over which data are divided."""
 
-Sums = TypeVar("Sums")
+Found = TypeVar("Found")
 
 
 class ShardedEmpirical(AbstractDataSet):
@@ -128,21 +128,31 @@ class ShardedEmpirical(AbstractDataSet):
     def sample_indexed(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
         index = jr.randint(key, (), 0, self.num_points, jnp.int32)
 
-        def candidate(cloud: Cloud, part: Int[Array, ""]) -> Data:
+        def candidate(cloud: Cloud, part: Int[Array, ""], index: Int[Array, ""]) -> Data:
             return jnp.where(index % self.num_parts == part, cloud.point(index // self.num_parts), 0)
 
         # Every part offers a datum, and all but one of them 0: a look-up across devices would gather the data.
-        return jnp.sum(self._of_parts(candidate), axis=0) + self.offset, index
+        return jnp.sum(self._of_parts(candidate, index), axis=0) + self.offset, index
 
-    def _of_parts(self, sums: Callable[..., Sums], *extra: Array) -> Sums:
-        """`sums(cloud, part, ...)` of each part along the first axis; `extra` is divided as the data are."""
+    def _of_parts(self, function: Callable[..., Found], *same: Any, divided: tuple[Array, ...] = ()) -> Found:
+        """`function(cloud, part, *same, *divided)` of each part along the first axis, each on the device of its data.
 
-        def one(blocks, half_norms, part, *extra):
-            return sums(Cloud(blocks, half_norms, self.radius), part, *extra)
+        Left to the compiler, a search for the nearest data would gather their products from all devices.
+        """
 
-        axes = (1, 1, 0, *(1 for _ in extra))
+        def local(blocks, half_norms, parts, radius, same, divided):
+            def one(blocks, half_norms, part, *divided):
+                return function(Cloud(blocks, half_norms, radius), part, *same, *divided)
+
+            return jax.vmap(one, (1, 1, 0, *(1 for _ in divided)))(blocks, half_norms, parts, *divided)
+
+        alike, split = PartitionSpec(), PartitionSpec(AXIS)
+        mapped = jax.shard_map(
+            local, mesh=self.mesh, in_specs=(_SPEC, _SPEC, split, alike, alike, _SPEC), out_specs=split,
+            axis_names={AXIS}, check_vma=False,
+        )  # fmt: skip
         parts = jnp.arange(self.num_parts, dtype=jnp.int32)
-        return jax.vmap(one, axes)(self.blocks, self.half_norms, parts, *extra)
+        return mapped(self.blocks, self.half_norms, parts, self.radius, same, divided)
 
     def _in_parts(self, values: Int[Array, " n"]) -> Int[Array, "b p s"]:
         """A number for each datum as the data are: in parts and blocks, padded with zeros."""
@@ -155,39 +165,39 @@ class ShardedEmpirical(AbstractDataSet):
         return jax.device_put(values, NamedSharding(self.mesh, _SPEC))
 
     def _log_partition(self, y: Data, variance: Scalar) -> Scalar:
-        return jax.nn.logsumexp(self._of_parts(lambda cloud, _: log_partition(cloud, y, variance)))
+        return jax.nn.logsumexp(self._of_parts(lambda cloud, _, *at: log_partition(cloud, *at), y, variance))
 
     def _mean(self, y: Data, variance: Scalar) -> Data:
-        found = self._of_parts(lambda cloud, _: moments(cloud, y, variance))
+        found = self._of_parts(lambda cloud, _, *at: moments(cloud, *at), y, variance)
         return jnp.sum(jax.nn.softmax(found.log_sum)[:, None] * found.mean, axis=0)
 
     def _covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
-        def one(cloud, _):
+        def one(cloud, _, y, variance):
             found = moments(cloud, y, variance)
             return found.log_sum, found.mean, covariance(cloud, y, variance)
 
-        log_sums, means, within = self._of_parts(one)
+        log_sums, means, within = self._of_parts(one, y, variance)
         shares = jax.nn.softmax(log_sums)
         between = means - jnp.sum(shares[:, None] * means, axis=0)[None]
         spread = jnp.sum((shares[:, None] * between)[:, :, None] * between[:, None, :], axis=0)
         return spread + jnp.sum(shares[:, None, None] * within, axis=0)
 
     def _label_log_posterior(self, y: Data, variance: Scalar) -> Float[Array, " k"]:
-        def one(cloud, _, classes):
+        def one(cloud, _, y, variance, classes):
             return label_sums(cloud, classes, self.num_labels, y, variance)
 
-        log_sums, anchors = self._of_parts(one, self.classes)
+        log_sums, anchors = self._of_parts(one, y, variance, divided=(self.classes,))
         shifted = jax.vmap(LogSum.shift)(log_sums, anchors - jax.lax.stop_gradient(jnp.max(anchors)))
         return jax.nn.log_softmax(shifted.merged().value())
 
     def _overlap(self, y: Data, other: Data, variance: Scalar) -> Scalar:
-        found: Overlaps = self._of_parts(lambda cloud, _: overlaps(cloud, y, other, variance))
+        found: Overlaps = self._of_parts(lambda cloud, _, *at: overlaps(cloud, *at), y, other, variance)
         return found.merged().value()
 
     def _weight_sums(self, y, variance, index, own_class, groupings, with_mean) -> Summed:
         parts = self.num_parts
 
-        def one(cloud, part, classes, labelings=None):
+        def one(cloud, part, y, variance, index, own_class, classes, labelings=None):
             own = None if index is None else jnp.where(index % parts == part, index // parts, -1)
             found = weight_sums(
                 cloud, classes, self.num_labels, y, variance, index=own, own_class=own_class, labelings=labelings,
@@ -196,7 +206,8 @@ class ShardedEmpirical(AbstractDataSet):
             return found._replace(sums=found.sums._replace(argmax=parts * found.sums.argmax + part))
 
         labelings = () if groupings is None else (jax.vmap(self._in_parts, out_axes=2)(groupings),)
-        return self._of_parts(one, self.classes, *labelings).merged()
+        found = self._of_parts(one, y, variance, index, own_class, divided=(self.classes, *labelings))
+        return found.merged()
 
 
 _SPEC = PartitionSpec(None, AXIS)
