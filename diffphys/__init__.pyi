@@ -101,6 +101,7 @@ from .targets import (
     Ising as Ising,
     IsotropicMixture as IsotropicMixture,
     ProductStates as ProductStates,
+    PrunedPosteriorMean as PrunedPosteriorMean,
     ShardedEmpirical as ShardedEmpirical,
     SharedCovarianceMixture as SharedCovarianceMixture,
     Sphere as Sphere,

@@ -28,6 +28,7 @@ from .product_states import (
     potts_mean_field as potts_mean_field,
     pure_states as pure_states,
 )
+from .pruned import Certified as Certified, PrunedPosteriorMean as PrunedPosteriorMean
 from .recipes import (
     deltas as deltas,
     hierarchical_mixture as hierarchical_mixture,

@@ -197,7 +197,7 @@ class Cloud(eqx.Module):
         """Whether expanded squares are too coarse, for any of a batch."""
         size = jnp.sqrt(self.radius**2 + y.size * variance)
         error = _ERROR_FACTOR * jnp.finfo(y.dtype).eps * self.radius * size
-        return _in_any_sample(lax.stop_gradient(error > _TOLERANCE * variance))
+        return in_any_sample(lax.stop_gradient(error > _TOLERANCE * variance))
 
     def nearest(self, y: Data, variance: Scalar) -> Nearest:
         """The nearest points, in a pass of its own; none where expanded squares are good enough."""
@@ -281,7 +281,7 @@ def log_weights(products: Float[Array, " s"], variance: Scalar) -> Float[Array, 
 
 
 @jax.custom_batching.custom_vmap
-def _in_any_sample(flag: Bool[Array, ""]) -> Bool[Array, ""]:
+def in_any_sample(flag: Bool[Array, ""]) -> Bool[Array, ""]:
     """The same flag for all samples of a batch, true if it is for one.
 
     A branch taken sample by sample would copy what both branches close over, the data, for each.
@@ -289,6 +289,6 @@ def _in_any_sample(flag: Bool[Array, ""]) -> Bool[Array, ""]:
     return flag
 
 
-@_in_any_sample.def_vmap
+@in_any_sample.def_vmap
 def _in_any_sample_of_a_batch(_, __, flags):
-    return _in_any_sample(jnp.any(flags, axis=0)), False
+    return in_any_sample(jnp.any(flags, axis=0)), False

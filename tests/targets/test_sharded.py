@@ -50,9 +50,7 @@ def everything(target, ys, variance):
 
 
 def assert_same(found, expected, **tolerance):
-    for (path, one), other in zip(
-        jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(expected), strict=True
-    ):
+    for (path, one), other in zip(jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, err_msg=jax.tree_util.keystr(path), **tolerance)
 
 
