@@ -119,8 +119,8 @@ class Overlaps(NamedTuple):
     there: LogSum
     both: LogSum
     """Of the products of both weights."""
-    anchor_here: Float[Array, ""]
-    anchor_there: Float[Array, ""]
+    anchor_here: Scalar
+    anchor_there: Scalar
 
     def value(self) -> Scalar:
         """The inner product of the weights."""
@@ -128,10 +128,11 @@ class Overlaps(NamedTuple):
 
     def merged(self) -> "Overlaps":
         """Those of all points, from those of parts along the first axis."""
-        tops = [lax.stop_gradient(jnp.max(anchor)) for anchor in (self.anchor_here, self.anchor_there)]
-        here, there = self.anchor_here - tops[0], self.anchor_there - tops[1]
-        shifts = (self.here, here), (self.there, there), (self.both, here + there)
-        return Overlaps(*(jax.vmap(LogSum.shift)(sums, by).merged() for sums, by in shifts), *tops)
+        top_here, top_there = (lax.stop_gradient(jnp.max(x)) for x in (self.anchor_here, self.anchor_there))
+        by_here, by_there = self.anchor_here - top_here, self.anchor_there - top_there
+        shifts = (self.here, by_here), (self.there, by_there), (self.both, by_here + by_there)
+        here, there, both = (jax.vmap(LogSum.shift)(sums, by).merged() for sums, by in shifts)
+        return Overlaps(here, there, both, top_here, top_there)
 
 
 def overlaps(cloud: Cloud, y: Data, other: Data, variance: Scalar) -> Overlaps:
@@ -143,8 +144,8 @@ def overlaps(cloud: Cloud, y: Data, other: Data, variance: Scalar) -> Overlaps:
         there = cloud.logits(block, other, variance, others)
         return tuple(old.add(new)[0] for old, new in zip(carry, (here, there, here + there), strict=True))
 
-    sums = cloud.scan(step, (LogSum.empty(y.dtype),) * 3)
-    return Overlaps(*sums, leaders.anchor, others.anchor)
+    here, there, both = cloud.scan(step, (LogSum.empty(y.dtype),) * 3)
+    return Overlaps(here, there, both, leaders.anchor, others.anchor)
 
 
 def _weighted(cloud: Cloud, y: Data, variance: Scalar, found: Moments, step: Callable, start: Carry) -> Carry:

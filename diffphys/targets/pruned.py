@@ -25,9 +25,9 @@ class Certified(NamedTuple):
 
     mean: Float[Array, " d"]
     """Of the candidates alone, in the units of the data."""
-    log_rest: Float[Array, ""]
+    log_rest: Scalar
     """An upper bound on the logarithm of the weight of all other points, relative to that of the nearest one."""
-    error: Float[Array, ""]
+    error: Scalar
     """An upper bound on the distance of this mean from that of all points, in the units of the data."""
 
 

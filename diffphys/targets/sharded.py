@@ -147,7 +147,7 @@ class ShardedEmpirical(AbstractDataSet):
             return jax.vmap(one, (1, 1, 0, *(1 for _ in divided)))(blocks, half_norms, parts, *divided)
 
         alike, split = PartitionSpec(), PartitionSpec(AXIS)
-        mapped = jax.shard_map(
+        mapped: Any = jax.shard_map(
             local, mesh=self.mesh, in_specs=(_SPEC, _SPEC, split, alike, alike, _SPEC), out_specs=split,
             axis_names={AXIS}, check_vma=False,
         )  # fmt: skip
@@ -198,7 +198,7 @@ class ShardedEmpirical(AbstractDataSet):
         parts = self.num_parts
 
         def one(cloud, part, y, variance, index, own_class, classes, labelings=None):
-            own = None if index is None else jnp.where(index % parts == part, index // parts, -1)
+            own: Any = None if index is None else jnp.where(index % parts == part, index // parts, -1)
             found = weight_sums(
                 cloud, classes, self.num_labels, y, variance, index=own, own_class=own_class, labelings=labelings,
                 with_mean=with_mean,
@@ -222,6 +222,7 @@ def _placed(
     half_norms = np.zeros(shape[:3])
     placed = []
     for device, index in sharding.addressable_devices_indices_map(shape).items():
+        assert index is not None
         own = range(parts)[index[1]]
         blocks = np.zeros((count, len(own), length, shape[3]), points.dtype)
         for i, part in enumerate(own):

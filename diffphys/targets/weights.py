@@ -78,7 +78,7 @@ class Summed(NamedTuple):
     """The sums over some data, in the frame of their cloud."""
 
     sums: _Sums
-    anchor: Float[Array, ""]
+    anchor: Scalar
     """The log-weight, up to terms common to all data, that one of zero in the sums stands for."""
     own_logit: Float[Array, ""] | None
     """The log-weight of the generating datum, relative to the anchor; -inf where it is none of these."""
