@@ -75,7 +75,7 @@ class PrunedPosteriorMean(eqx.Module):
 
         Args:
             data: the data set; it is kept beside the features, for the candidates and where they are not enough.
-            rank: the number of leading directions, from 1 to d; a quarter of them by default.
+            rank: the number of leading directions, from 1 to d; a third of them by default.
             candidates: how many points have their exact distances taken, a multiple of 8 below the number of data.
             tolerance: the largest error of the mean that is let pass, in the units of the data.
 
@@ -83,9 +83,9 @@ class PrunedPosteriorMean(eqx.Module):
             ValueError: if an argument is out of its range.
         """
         dim, length = data.dim, data.cloud.half_norms.shape[1]
-        rank = -(-dim // 4) if rank is None else rank
+        rank = -(-dim // 3) if rank is None else rank
         if not 1 <= rank <= dim:
-            raise ValueError(f"`rank` needs directions from 1 to {dim}. Got {rank}. Do take a quarter of them.")
+            raise ValueError(f"`rank` needs directions from 1 to {dim}. Got {rank}. Do take a third of them.")
         if candidates < 1 or candidates % _GROUP or candidates >= data.num_points or length % _GROUP:
             raise ValueError(
                 f"`candidates` needs a multiple of {_GROUP} below the {data.num_points} data, in blocks of such a "

@@ -82,25 +82,22 @@ def test_candidates_are_enough_at_small_noise_and_not_at_large_noise():
     assert np.linalg.norm(hot.mean - whole, axis=1).min() > 1e-3
 
 
+@eqx.filter_jit
+def derivatives(function, y, variance):
+    forward = jax.jvp(function, (y, variance), (jnp.ones(24), jnp.asarray(1e-3)))[1]
+    return forward, jax.vjp(function, y, variance)[1](jnp.ones(24))
+
+
 @pytest.mark.parametrize("variance", [2e-3, 1.0], ids=["pruned", "whole"])
 def test_derivatives_are_those_of_the_whole_data_set(variance):
     pruned = PRUNED["duplicates", "float64"]
     y = jnp.asarray(IMAGES[3] + 0.01)
     assert (certificate(pruned, y, jnp.asarray(variance)).error < 1e-4) == (variance < 1)
-    derivatives = _derivatives(y, jnp.asarray(variance))
-    found, expected = derivatives(pruned), derivatives(pruned.data.posterior_mean)
+    functions = pruned, pruned.data.posterior_mean
+    found, expected = (derivatives(function, y, jnp.asarray(variance)) for function in functions)
     assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected)) > 1e-6
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-8)
-
-
-def _derivatives(y, variance):
-    @eqx.filter_jit
-    def derivatives(function):
-        forward = jax.jvp(function, (y, variance), (jnp.ones(24), jnp.asarray(1e-3)))[1]
-        return forward, jax.vjp(function, y, variance)[1](jnp.ones(24))
-
-    return derivatives
 
 
 @pytest.mark.parametrize(
