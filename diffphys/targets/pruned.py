@@ -49,8 +49,8 @@ class PrunedPosteriorMean(eqx.Module):
     tolerance, for any of a batch, the posterior mean of the whole data set is taken for all of it, so that the result
     always is within the tolerance; bar the rounding of the sums themselves, which is that of `Empirical`.
 
-    It pays where $v$ times the dimension is below the squared distances between data: at the end of trajectories, after
-    collapse. At larger noise it costs its bounds on top.
+    It pays for many data of many coordinates where $v$ times the dimension is below the squared distances between them:
+    on MNIST up to t = 0.015, at the end of trajectories after collapse. At larger noise it costs its bounds on top.
 
     Attributes:
         data: the data set.
