@@ -94,6 +94,7 @@ from .samplers import (
 from .samplers.diffrax_terms import as_diffrax as as_diffrax
 from .samplers.likelihood import log_likelihood as log_likelihood
 from .targets import (
+    AbstractDataSet as AbstractDataSet,
     AbstractLabelledTarget as AbstractLabelledTarget,
     AbstractTarget as AbstractTarget,
     CurieWeiss as CurieWeiss,
@@ -102,6 +103,8 @@ from .targets import (
     Ising as Ising,
     IsotropicMixture as IsotropicMixture,
     ProductStates as ProductStates,
+    PrunedPosteriorMean as PrunedPosteriorMean,
+    ShardedEmpirical as ShardedEmpirical,
     SharedCovarianceMixture as SharedCovarianceMixture,
     Sphere as Sphere,
     curie_weiss_couplings as curie_weiss_couplings,

@@ -15,7 +15,7 @@ from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..results import dataset
 from ..samplers import AbstractSampler
 from ..samplers.base import Increments, check_key
-from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
+from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
 from ._accuracy import Accuracy
 from ._chunks import Runner
 from ._clone_runs import run_clones
@@ -232,7 +232,7 @@ def forward_attributes(target: AbstractLabelledTarget, samples: int, chunk: int)
     attrs: dict[str, Any] = {"samples": samples, "chunk_forward": chunk, "d": target.dim}
     attrs["draws"] = "the same clean points and the same noise at every time"
     attrs["target"] = type(target).__name__
-    if isinstance(target, Empirical):
+    if isinstance(target, AbstractDataSet):
         attrs |= {"n": target.num_points, "alpha": float(np.log(target.num_points) / target.dim)}
         varying = int(np.sum(np.ptp(np.asarray(target.points), axis=0) > 0))
         attrs |= {"d_varying": varying, "alpha_varying": float(np.log(target.num_points) / varying)}

@@ -17,7 +17,7 @@ from .._types import PRNGKey, Scalar
 from ..processes import Kernel
 from ..samplers import AbstractSampler
 from ..samplers.base import Increments, noise_of, place, run, run_halved
-from ..targets import AbstractTarget
+from ..targets import AbstractTarget, is_divided
 
 # The halved grid, half a grid more, is run in one chunk of so many. Along one path both ends are mostly of one class:
 # the bias of all trajectories would have a quarter of the standard error of the curve, of this part it has half of it.
@@ -133,7 +133,7 @@ def measure_clones(source, sampler, readout, tables, root, done, needed, first, 
         return jax.lax.scan(branch, z, (jnp.arange(len(tables.mix)), measured, rows))[1]
 
     clones = jnp.arange(source.clones)
-    results = over_items(one, first, chunk)
+    results = over_items(one, first, chunk, together=is_divided((source, sampler, readout)))
     measured = jnp.broadcast_to(measured, (chunk, measured.size))
     return results | {"halved": jnp.broadcast_to(halved, (chunk,)), "measured": measured}
 

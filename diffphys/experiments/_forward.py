@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from .._devices import over_items
 from .._types import Data, PRNGKey, Scalar
-from ..targets import AbstractLabelledTarget, Empirical
+from ..targets import AbstractDataSet, AbstractLabelledTarget, is_divided
 from ._accuracy import Accuracy
 from ._chunks import ChunkedProgram, Runner, default_chunk
 from ._statistics import Moments, chunk_moments, joined_moments, stacked_moments
@@ -54,7 +54,7 @@ def _entropy(posterior: Float[Array, " k"]) -> Scalar:
     return -jnp.sum(jax.scipy.special.xlogy(posterior, posterior))
 
 
-def _data_readout(target: Empirical, y: Data, variance: Scalar, index: Int[Array, ""]):
+def _data_readout(target: AbstractDataSet, y: Data, variance: Scalar, index: Int[Array, ""]):
     """What the weights of the data say of the data themselves: one streamed pass."""
     return _of_data(target.weights_summary(y, variance, index))
 
@@ -68,7 +68,9 @@ def _of_data(summary: Any) -> dict[str, Array]:
     }
 
 
-def _both_readouts(target: Empirical, y: Data, variance: Scalar, index: Int[Array, ""], permuted: Int[Array, "g n"]):
+def _both_readouts(
+    target: AbstractDataSet, y: Data, variance: Scalar, index: Int[Array, ""], permuted: Int[Array, "g n"]
+):
     """What they say of the labels too, in the same pass."""
     summary: Any = target.weights_summary(y, variance, index, permuted)
     posterior, without = jnp.exp(summary.label_log_posterior), jnp.exp(summary.label_log_posterior_without)
@@ -95,7 +97,7 @@ def _measure(target, permuted, root, variances, done, needed, first, chunk: int)
 
     def one(i):
         data_key, noise_key = jr.split(jr.fold_in(root, i))
-        if isinstance(target, Empirical):
+        if isinstance(target, AbstractDataSet):
             a, origin = target.sample_indexed(data_key)
             label = target.labels[origin]
         else:
@@ -106,7 +108,7 @@ def _measure(target, permuted, root, variances, done, needed, first, chunk: int)
 
         def at(variance):
             y = a + jnp.sqrt(variance) * noise
-            if not isinstance(target, Empirical):
+            if not isinstance(target, AbstractDataSet):
                 return _label_readout(target, y, variance, origin)
             if permuted is None:
                 return _data_readout(target, y, variance, origin)
@@ -120,11 +122,11 @@ def _measure(target, permuted, root, variances, done, needed, first, chunk: int)
         empty = {name: jnp.zeros(levels.shape, leaf.dtype) for name, leaf in jax.eval_shape(at, levels[0]).items()}
         return jax.lax.fori_loop(0, jnp.sum(measured), turn, empty) | {"label": label}
 
-    results = over_items(one, first, chunk)
+    results = over_items(one, first, chunk, together=is_divided(target))
     return results | {"measured": jnp.broadcast_to(measured, (chunk, measured.size))}
 
 
-def permuted_labels(target: Empirical, key: PRNGKey) -> Int[Array, "g n"]:
+def permuted_labels(target: AbstractDataSet, key: PRNGKey) -> Int[Array, "g n"]:
     """A few random permutations of the labels: what the curves would be if labels meant nothing."""
     keys = jr.split(key, _PERMUTATIONS)
     return jax.vmap(lambda key: jr.permutation(key, target.labels))(keys)
@@ -159,7 +161,7 @@ def measure_forward(
         ValueError: if more than a million samples would be needed.
     """
     sample_key, label_key = jr.split(key)
-    permuted = permuted_labels(target, label_key) if labels and isinstance(target, Empirical) else None
+    permuted = permuted_labels(target, label_key) if labels and isinstance(target, AbstractDataSet) else None
     idle = (0, -len(times) % _TIMES)
     fixed = (target, permuted, sample_key, np.pad(np.asarray(variances), idle, mode="edge"))
     done, needed = np.zeros(len(times), np.int32), np.full(len(times), samples, np.int32)
@@ -248,16 +250,16 @@ def half_sample_errors(
     The spread over random halves of the data, class by class: without replacement, that of a mean over n/2 of n
     points is its spread over data sets of n. What the Monte-Carlo error adds to it is subtracted.
     """
-    if not isinstance(target, Empirical) or datasets == 0 or (datasets is None and target.num_points >= 5000):
+    if not isinstance(target, AbstractDataSet) or datasets == 0 or (datasets is None and target.num_points >= 5000):
         return {}
-    points, labels = np.asarray(target.points), np.asarray(target.labels)
+    labels = np.asarray(target.labels)
     rng = np.random.default_rng(np.ravel(jr.key_data(key)))
     means, errors = {name: [] for name in quantities}, {name: [] for name in quantities}
     for _ in range(datasets or 8):
         halves = [rng.permutation(np.flatnonzero(labels == k)) for k in range(target.num_labels)]
         kept = np.concatenate([half[: max(1, len(half) // 2)] for half in halves])
         measured = measure_forward(
-            Empirical(points[kept], labels[kept]), variances, times, key=jr.clone(key), samples=samples,
+            target.subset(kept), variances, times, key=jr.clone(key), samples=samples,
             runner=Runner(progress=False), accuracy=accuracy, labels=with_labels,
         )  # fmt: skip
         for name in quantities:

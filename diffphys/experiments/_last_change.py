@@ -16,7 +16,7 @@ from ..clocks import check_grid
 from ..processes import AbstractProcess, Kernel, OrnsteinUhlenbeck
 from ..samplers import AbstractSampler
 from ..samplers.base import noise_of, place
-from ..targets import Empirical
+from ..targets import AbstractDataSet, is_divided
 from ._chunks import ChunkedProgram, Runner
 from ._theory import channel_variances
 
@@ -55,11 +55,11 @@ def _last_change(data, sampler, rows, kernels: Kernel, from_prior: bool, root, f
         # The datum nearest to no number is a datum: the end itself tells that it is none.
         return {"last": last, "datum": datum, "end": jnp.mean(sampler.state(inner))}
 
-    return over_items(one, first, chunk)
+    return over_items(one, first, chunk, together=is_divided((data, sampler)))
 
 
 def last_change_times(
-    data: Empirical,
+    data: AbstractDataSet,
     sampler: AbstractSampler,
     start: float,
     stop: float,

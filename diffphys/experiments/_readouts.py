@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._types import Data, Denoiser, Scalar
 from ..samplers import AbstractSampler
-from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
+from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
 
 Classifier = Callable[[Data, Scalar], Float[Array, " k"]]
 """`classify(a, v)`: log-probabilities of the classes of an estimate `a`, made at noise variance v."""
@@ -91,7 +91,7 @@ class DatumAgreement(eqx.Module):
     noise: a denoiser, where there is one, takes the noise away first, since that alone is not the model's.
     """
 
-    target: Empirical
+    target: AbstractDataSet
     denoise: Denoiser | None = None
 
     def __call__(self, ys: Float[Array, "c d"], variance: Scalar) -> dict[str, Array]:
@@ -106,12 +106,12 @@ class DatumAgreement(eqx.Module):
 class ExpectedDatumAgreement(eqx.Module):
     r"""The probability that both clones of a point end at one datum, $\sum_\mu w_\mu^2$."""
 
-    target: Empirical
+    target: AbstractDataSet
 
     def __call__(self, y: Data, variance: Scalar) -> dict[str, Array]:
         return {"phi_c": self.target.weights_summary(y, variance).participation}
 
 
-def datum_agreement(data: Empirical, sampler: AbstractSampler) -> DatumAgreement:
+def datum_agreement(data: AbstractDataSet, sampler: AbstractSampler) -> DatumAgreement:
     """The data that clones of this sampler are near."""
     return DatumAgreement(data, None if has_exact_score(sampler, data) else sampler.denoise)

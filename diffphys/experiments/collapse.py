@@ -15,7 +15,7 @@ from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments
-from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
+from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
 from ._accuracy import PILOT, Accuracy
 from ._assemble import (
     CRITERIA,
@@ -39,7 +39,7 @@ from ._theory import channel_variances, data_of, spectrum_of, two_classes, withi
 
 
 def collapse(
-    data: Empirical,
+    data: AbstractDataSet,
     process: AbstractProcess,
     times: Times,
     *,
@@ -119,7 +119,7 @@ def collapse(
     Reference:
         Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eq. 5.
     """
-    if not isinstance(data, Empirical):
+    if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`collapse` needs a data set, `Empirical(points)`. Got `{type(data).__name__}`.")
     times = check_times(times)
     check_count("samples", samples, 32)
@@ -187,7 +187,7 @@ def collapse(
     return experiment_dataset("collapse", process, times, variables, attrs, key)
 
 
-def excess_entropy_errors(data: Empirical, errors: Variables) -> Variables:
+def excess_entropy_errors(data: AbstractDataSet, errors: Variables) -> Variables:
     """`entropy` renamed and scaled to the excess entropy over alpha."""
     if not errors:
         return {}
@@ -196,7 +196,7 @@ def excess_entropy_errors(data: Empirical, errors: Variables) -> Variables:
 
 
 def collapse_curves(
-    data: Empirical,
+    data: AbstractDataSet,
     process: AbstractProcess,
     times: np.ndarray,
     measured: ForwardRun,
@@ -243,7 +243,7 @@ def _scaled(moments: Moments, factor: float) -> Moments:
 
 
 def collapse_theory(
-    data: Empirical, process: AbstractProcess, times: np.ndarray, law: AbstractTarget | None
+    data: AbstractDataSet, process: AbstractProcess, times: np.ndarray, law: AbstractTarget | None
 ) -> tuple[Variables, dict[str, Any]]:
     """Population excess entropy and random-energy model, of the law or of a Gaussian with the data's covariance."""
     variances = channel_variances(process, times)
@@ -272,7 +272,7 @@ def collapse_theory(
 
 
 def _times_by_name(
-    data: Empirical,
+    data: AbstractDataSet,
     process: AbstractProcess,
     times: np.ndarray,
     scaled: dict[str, Moments],

@@ -14,6 +14,7 @@ from .._devices import over_items
 from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..samplers.base import check_key
+from ..targets import is_divided
 from ._assemble import check_times, experiment_dataset
 from ._chunks import ChunkedProgram, Runner
 from ._theory import channel_variances
@@ -120,4 +121,4 @@ def _errors(
         # One noise level after another: a network's features at all of them at once would be a chunk that many times.
         return jax.lax.map(at, variances).T
 
-    return {"errors": over_items(one, first, chunk)}
+    return {"errors": over_items(one, first, chunk, together=is_divided(denoisers))}

@@ -15,7 +15,7 @@ from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments
-from ..targets import AbstractTarget, Empirical
+from ..targets import AbstractDataSet, AbstractTarget
 from ._accuracy import PILOT
 from ._assemble import CloneOptions, check_count, check_times, clone_variables, experiment_dataset, split_key
 from ._chunks import Runner
@@ -55,7 +55,7 @@ class _BothExpected(eqx.Module):
 
 
 def regimes(
-    data: Empirical,
+    data: AbstractDataSet,
     process: AbstractProcess,
     times: Times,
     *,
@@ -84,7 +84,7 @@ def regimes(
     words which regimes there are: the second, between collapse and speciation, exists only if labels are decided by
     speciation, and before collapse.
     """
-    if not isinstance(data, Empirical):
+    if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`regimes` needs a data set, `Empirical(points, labels)`. Got `{type(data).__name__}`.")
     times = check_times(times)
     check_count("samples", samples, 32)

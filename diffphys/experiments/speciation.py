@@ -16,7 +16,7 @@ from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments
-from ..targets import AbstractLabelledTarget, Empirical
+from ..targets import AbstractDataSet, AbstractLabelledTarget
 from ._accuracy import PILOT
 from ._assemble import (
     CloneOptions,
@@ -237,7 +237,9 @@ def speciation_theory(
     variances = channel_variances(process, times)
     delta = thermo.separation(pair.half_difference, pair.covariance, variances)
     phi = thermo.agreement(delta, pair.weight)
-    origin = "its classes" if not isinstance(target, Empirical) else "Gaussian classes with the moments of the data"
+    origin = (
+        "its classes" if not isinstance(target, AbstractDataSet) else "Gaussian classes with the moments of the data"
+    )
     level_time = thermo.crossing_time(pair.half_difference, pair.covariance, p=pair.weight, temperature=temperature)
     attrs["theory_crossing_time"] = time_of_ou(process, level_time)
     if np.ndim(pair.covariance) == 0:
