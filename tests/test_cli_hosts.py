@@ -74,8 +74,8 @@ def journalled(folder, chunks, processes):
 
 
 def test_two_processes_measure_what_one_does(tmp_path):
-    command = ["speciation", "--target", "mixture", "--dim", 8, "--samples", 64, "--times", "0.8,1.2", "--clones", 32,
-               "--steps", 4, "--chunk", 16, "--out"]  # fmt: skip
+    command = ["speciation", "--target", "mixture", "--dim", 8, "--estimator", "clones", "--times", "0.8,1.2",
+               "--clones", 32, "--steps", 4, "--chunk", 16, "--out"]  # fmt: skip
     first, second = run(2, *command, tmp_path / "two")
     assert "t_S" in first
     assert "Saved" in first
