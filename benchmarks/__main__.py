@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the list of cases; `python -m benchmarks run`: their table; `... nfe`: samplers."""
+"""`python -m benchmarks`: the cases; `... run`: their table; `... plot`: a picture of it; `... nfe`: samplers."""
 
 import importlib
 import json
@@ -50,6 +50,18 @@ def run(
         # After each case: a run of all of them takes minutes, and may be stopped.
         if report is not None:
             report.write_text(json.dumps(record(reports, quick=quick, repeats=repeats), indent=1) + "\n")
+
+
+@app.command()
+def plot(
+    report: Annotated[pathlib.Path, typer.Argument(help="A file that `run --json` wrote.", exists=True)],
+    out: Annotated[pathlib.Path, typer.Option(help="The picture.")] = pathlib.Path("benchmarks.png"),
+) -> None:
+    """Draw a record: ratios to peers, parts of limits, rates against sizes."""
+    from ._figure import figure
+
+    figure(json.loads(report.read_text())).savefig(out, dpi=150)
+    typer.echo(f"Saved {out}")
 
 
 @app.command()

@@ -26,6 +26,7 @@ class Entrant:
         scale: what its seconds are multiplied by where it does only a part of the work: a number, or a function of
             the result of the first call. Its times are then labelled as extrapolated.
         note: what else a reader should know, text or a function of the result of the first call.
+        memory: gives the bytes it needs beside arguments and results; asked after the first call.
     """
 
     name: str
@@ -33,11 +34,12 @@ class Entrant:
     program: Callable[[int], Any] | None
     scale: float | Callable[[Any], float] = 1.0
     note: str | Callable[[Any], str] = ""
+    memory: Callable[[], float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """The times of one program: the first call, which compiles, and the repeats."""
+    """The times of one program: the first call, which compiles, and the repeats; and the bytes it needs."""
 
     name: str
     role: Role
@@ -45,6 +47,12 @@ class Timing:
     seconds: tuple[float, ...]
     scale: float
     note: str
+    memory: float | None = None
+
+    @property
+    def compilation(self) -> float | None:
+        """What the first call took beyond the others: tracing and compiling, for the most part."""
+        return None if self.first is None or not self.seconds else max(0.0, self.first - self.median / self.scale)
 
     @property
     def median(self) -> float:
@@ -79,6 +87,11 @@ class Race:
     def __getitem__(self, name: str) -> Timing:
         """The timing of a program."""
         return {timing.name: timing for timing in self.timings}[name]
+
+    def reached(self, timing: Timing) -> float:
+        """The fraction of the limit that a program reaches, of the slowest where there are several; nan without one."""
+        limits = [other.median for other in self.timings if other.role == "limit" and other.seconds]
+        return max(limits) / timing.median if limits else float("nan")
 
     @property
     def ours(self) -> tuple[Timing, ...]:
@@ -125,7 +138,8 @@ def race(setting: str, entrants: list[Entrant], repeats: int, *, work: float | N
         scale = entrant.scale(result) if callable(entrant.scale) else entrant.scale
         note = entrant.note(result) if callable(entrant.note) else entrant.note
         scaled = tuple(scale * value for value in seconds[entrant.name])
-        timings.append(Timing(entrant.name, entrant.role, first.get(entrant.name), scaled, float(scale), note))
+        memory = None if entrant.memory is None or not scaled else entrant.memory()
+        timings.append(Timing(entrant.name, entrant.role, first.get(entrant.name), scaled, float(scale), note, memory))
     return Race(setting, tuple(timings), work, unit)
 
 

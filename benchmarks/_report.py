@@ -15,7 +15,8 @@ from diffphys._versions import versions
 from ._harness import Race, Report, Timing, ratio
 
 _PEERS = ("diffrax", "equinox", "scipy", "scikit-learn", "torch")
-_COLUMNS = ("setting", "program", "role", "median", "spread", "first call", "rate", "ours / this", "note")
+_COLUMNS = ("setting", "program", "role", "median", "spread", "compile", "memory", "rate", "of limit", "ours / this",
+            "note")  # fmt: skip
 
 
 def table(report: Report, *, goals: bool) -> str:
@@ -42,15 +43,17 @@ def _line(cells: Any, widths: list[int]) -> str:
 def _row(race: Race, timing: Timing) -> tuple[str, ...]:
     note = timing.note
     if not timing.seconds:
-        return (race.setting, timing.name, timing.role, "-", "-", "-", "-", "-", note)
+        return (race.setting, timing.name, timing.role, *["-"] * (len(_COLUMNS) - 4), note)
     if timing.scale != 1:
         note = f"extrapolated x {timing.scale:.4g}" + (f"; {note}" if note else "")
     rate = "" if race.work is None else f"{_short(race.work / timing.median)} {race.unit}/s"
     against = " · ".join("1" if own is timing else f"{ratio(own, timing):.3g}" for own in race.ours)
-    first = "" if timing.first is None else f"{timing.first:.2f} s"
+    compilation = "" if timing.compilation is None else _duration(timing.compilation)
+    memory = "" if timing.memory is None else f"{timing.memory / 2**20:.0f} MiB"
+    reached = race.reached(timing)
     return (
-        race.setting, timing.name, timing.role, _duration(timing.median), f"{100 * timing.spread:.0f} %", first, rate,
-        against, note,
+        race.setting, timing.name, timing.role, _duration(timing.median), f"{100 * timing.spread:.0f} %", compilation,
+        memory, rate, "" if reached != reached else f"{reached:.2f}", against, note,
     )  # fmt: skip
 
 
@@ -83,7 +86,8 @@ def _plain(report: Report) -> dict[str, Any]:
             {
                 "program": timing.name, "role": timing.role, "first_call_seconds": timing.first,
                 "seconds": list(timing.seconds), "median": _number(timing.median), "spread": _number(timing.spread),
-                "extrapolated_by": timing.scale, "note": timing.note,
+                "extrapolated_by": timing.scale, "note": timing.note, "memory_bytes": timing.memory,
+                "compile_seconds": timing.compilation, "of_limit": _number(race.reached(timing)),
                 "ours_over_this": {own.name: _number(ratio(own, timing)) for own in race.ours},
             }
             for timing in race.timings

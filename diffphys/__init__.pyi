@@ -9,6 +9,7 @@ from .experiments import (
     denoising_errors as denoising_errors,
     diagram as diagram,
     error_bound as error_bound,
+    focused_grid as focused_grid,
     frechet_distance as frechet_distance,
     gaussian_regimes as gaussian_regimes,
     gaussian_start as gaussian_start,
@@ -80,6 +81,7 @@ from .samplers import (
     SymplecticEuler as SymplecticEuler,
     UniPC as UniPC,
     VelocityVerlet as VelocityVerlet,
+    box_muller as box_muller,
     mean_square_score as mean_square_score,
     rademacher as rademacher,
     simulate as simulate,
@@ -92,6 +94,7 @@ from .samplers import (
 from .samplers.diffrax_terms import as_diffrax as as_diffrax
 from .samplers.likelihood import log_likelihood as log_likelihood
 from .targets import (
+    AbstractDataSet as AbstractDataSet,
     AbstractLabelledTarget as AbstractLabelledTarget,
     AbstractTarget as AbstractTarget,
     CurieWeiss as CurieWeiss,
@@ -100,6 +103,8 @@ from .targets import (
     Ising as Ising,
     IsotropicMixture as IsotropicMixture,
     ProductStates as ProductStates,
+    PrunedPosteriorMean as PrunedPosteriorMean,
+    ShardedEmpirical as ShardedEmpirical,
     SharedCovarianceMixture as SharedCovarianceMixture,
     Sphere as Sphere,
     curie_weiss_couplings as curie_weiss_couplings,
@@ -111,6 +116,7 @@ from .targets import (
     mixture_of as mixture_of,
     potts_mean_field as potts_mean_field,
     pure_states as pure_states,
+    reduce as reduce,
     ring_couplings as ring_couplings,
     scaled as scaled,
     shifted as shifted,

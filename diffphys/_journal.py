@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from ._config import canonical, differences
 from ._devices import hides_bar, is_first_process, of_all_processes
+from ._files import discard, unwritable
 
 _PREFIX = "quantity."  # `numpy.savez` takes an array called `file` for its own argument.
 _MANIFEST = "manifest"
@@ -53,7 +54,7 @@ class Journal:
             self._writing.write_bytes(b"")
             self._writing.unlink()
         except OSError as error:
-            raise _unwritable(path.parent, error) from None
+            raise unwritable(path.parent, error) from None
 
     @staticmethod
     def settings(path: pathlib.Path) -> dict[str, Any]:
@@ -124,7 +125,7 @@ class Journal:
             arrays: every finished chunk, stacked on the leading axis.
 
         Raises:
-            OSError: if the file cannot be written. The generations on disk are untouched then.
+            OSError: if the file cannot be written. The generations on disk are as they were then.
         """
         if not is_first_process():
             return
@@ -141,7 +142,9 @@ class Journal:
             os.replace(self._writing, self.path)
             self._sound = True
         except OSError as error:
-            raise _unwritable(self.path.parent, error) from None
+            # On a full disk the part that was written is in the way of everything else.
+            discard(self._writing)
+            raise unwritable(self.path.parent, error) from None
 
     def remove(self) -> None:
         """Deletes the journal. Call it once the results are saved elsewhere."""
@@ -213,7 +216,7 @@ def run_chunks(
                 _place(results, measure(i), i, count)
                 if journal is not None:
                     journal.record({name: array[: i + 1] for name, array in results.items()})
-            except (KeyboardInterrupt, FloatingPointError) as stop:
+            except (KeyboardInterrupt, FloatingPointError, OSError) as stop:
                 if journal is not None:
                     stop.add_note(f"The finished chunks are kept in `{journal.path}`: run again to resume.")
                 raise
@@ -260,10 +263,3 @@ def _parse(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         if [list(arrays[name].shape), str(arrays[name].dtype)] != [shape, dtype]:
             raise ValueError(f"shape of {name}")
     return manifest, arrays
-
-
-def _unwritable(folder: pathlib.Path, error: OSError) -> OSError:
-    reason = error.strerror or str(error)
-    return OSError(
-        error.errno, f"`path` needs a folder that can be written. Got `{folder}`: {reason}. Give another path"
-    )

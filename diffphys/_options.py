@@ -182,6 +182,10 @@ Stderr = Annotated[
     typer.Option(help="Standard error of f_e / alpha to reach at every time, each with as many samples as it needs, "
                       "instead of --samples.", rich_help_panel=_RUN),
 ]  # fmt: skip
+ClonesStderr = Annotated[float | None, typer.Option(help="Standard error of their agreement to reach at every time, "
+                                                    "instead of --clones.", rich_help_panel=_RUN)]  # fmt: skip
+Reduce = Annotated[bool, typer.Option("--reduce", help="Only the coordinates that the classes depend on.",
+                                      rich_help_panel=_MODEL)]  # fmt: skip
 Steps = Annotated[int, typer.Option(help="Steps of a clone, an even number.", rich_help_panel=_RUN)]
 Temperature = Annotated[float, typer.Option(help="Temperature T of the Ornstein-Uhlenbeck bath.", rich_help_panel=_RUN)]
 Seed = Annotated[int, typer.Option(help="Seed of all noise.", rich_help_panel=_RUN)]

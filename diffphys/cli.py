@@ -23,18 +23,24 @@ app = typer.Typer(
 
 @contextlib.contextmanager
 def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
-    """Errors of use become one line and status 2; an interrupt says how to resume from `out`, if so, status 130."""
+    """Errors of use become one line, status 2, and an interrupt another, status 130; both say how to resume."""
     # A terminated run stops as an interrupted one does: between chunks, with its journal whole.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hint = f"Run the same command with --resume to go on from {out}."
     try:
+        from ._commands._cache import keep_compiled
+
+        keep_compiled()
         yield
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+        if isinstance(error, OSError | MemoryError) and out is not None and any(out.glob(".*-checkpoint/*.npz")):
+            notes += f"\n{hint}"
         typer.echo(f"diffphys: {error}{notes}", err=True)
         _hosts.stop(2)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        hint = "" if out is None else f" Run the same command with --resume to go on from {out}."
+        hint = "" if out is None else f" {hint}"
         typer.echo(f"\ndiffphys: interrupted.{hint}", err=True)
         _hosts.stop(130)
         raise typer.Exit(130) from None
@@ -58,7 +64,8 @@ def speciation(
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 1024,
     mean: o.Mean = 1.0, variance: o.Variance = 1.0,
-    weight: o.Weight = 0.5, clones: o.Clones = 10_000, times: o.Times = None,
+    weight: o.Weight = 0.5, reduce: o.Reduce = False, clones: o.Clones = 10_000,
+    clones_stderr: o.ClonesStderr = None, times: o.Times = None,
     estimator: o.EstimatorOption = o.Estimator.ALL, sampler: o.SamplerOption = o.SamplerName.BRIDGE,
     samples: o.Samples = 2000, steps: o.Steps = 64, temperature: o.Temperature = 1.0, seed: o.Seed = 0,
     precision: o.PrecisionOption = o.Precision.FLOAT32, chunk: o.Chunk = None,
@@ -77,7 +84,8 @@ def collapse(
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 256,
     mean: o.Mean = 1.0, variance: o.Variance = 1.0,
-    weight: o.Weight = 0.5, size: o.Size = 20_000, clones: o.ClonesOfData = 10_000, times: o.Times = None,
+    weight: o.Weight = 0.5, size: o.Size = 20_000, clones: o.ClonesOfData = 10_000,
+    clones_stderr: o.ClonesStderr = None, times: o.Times = None,
     estimator: o.EstimatorOption = o.Estimator.ALL, sampler: o.SamplerOption = o.SamplerName.BRIDGE,
     samples: o.Samples = 2000, stderr: o.Stderr = None, steps: o.Steps = 64, temperature: o.Temperature = 1.0,
     seed: o.Seed = 0, precision: o.PrecisionOption = o.Precision.FLOAT32, chunk: o.Chunk = None,

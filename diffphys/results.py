@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from ._config import canonical
+from ._files import replacing
 from ._versions import versions
 
 _MARKS = ("experiment", "config", "seed", "diffphys_version")
@@ -74,10 +75,9 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str]) -> pathlib.Path:
         The path written.
 
     Raises:
-        OSError: if the folder cannot be written.
+        OSError: if the file cannot be written; what was in its place is still there then.
     """
     path = pathlib.Path(path)
-    writing = path.with_name(f".{path.name}.writing")
     plain = ds.copy()
     plain.attrs = _plain_attributes(ds.attrs)
     for variable in plain.variables.values():
@@ -85,20 +85,12 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str]) -> pathlib.Path:
     plain.attrs[_CHECKSUM] = _checksum(plain)
     # Without a fill value the bits of the numbers, those of a nan too, are what is written and read.
     numeric = [name for name, variable in plain.variables.items() if variable.dtype.kind in "iuf"]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        plain.to_netcdf(
-            writing, engine="h5netcdf", format="NETCDF4", encoding={n: {"_FillValue": None} for n in numeric}
-        )
-        os.replace(writing, path)
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"`path` needs a folder that can be written. Got `{path.parent}`: {error.strerror or error}. "
-            "Give another path",
-        ) from None
-    finally:
-        _discard(writing)
+    # By way of memory: on a full disk HDF5 brings the process down.
+    content: Any = plain.to_netcdf(
+        engine="h5netcdf", format="NETCDF4", encoding={n: {"_FillValue": None} for n in numeric}
+    )
+    with replacing(path) as writing:
+        writing.write_bytes(content)
     return path
 
 
@@ -175,11 +167,3 @@ def _checksum(ds: xr.Dataset) -> int:
         if array.dtype.kind in "biuf":
             total = zlib.crc32(array.astype(array.dtype.newbyteorder("<")).tobytes(), total)
     return total
-
-
-def _discard(path: pathlib.Path) -> None:
-    """Removes what an unfinished write left, if the folder is there at all."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return

@@ -5,12 +5,26 @@ import json
 import os
 import pathlib
 import sys
+import tempfile
 
 import jax
 import jax.random as jr
 import jaxtyping
 import pytest
 
+OURS = "diffphys-compiled-"
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # Commands in processes of their own share what they compile, and leave the user's cache alone.
+    FOLDER = tempfile.TemporaryDirectory(prefix=OURS)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = FOLDER.name
+# XLA says more of every program that it loads than a pipe holds which nobody reads.
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+# A bound has jax lock the folder, which the workers share.
+for name, value in {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_compilation_cache_max_size": 2**30}.items():
+    if os.environ.setdefault(name.upper(), str(value)) == str(value):
+        jax.config.update(name, value)
+# In this process a cache that is new would gain nothing: a session compiles a program once.
+jax.config.update("jax_enable_compilation_cache", OURS not in os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import diffphys as dp
 from benchmarks.__main__ import app
+from benchmarks._figure import figure
 from benchmarks._harness import Entrant, Goal, Race, Report, Timing, peer, race, ratio
 from benchmarks._report import record, table
 from benchmarks.cases import CASES
@@ -81,6 +82,55 @@ def test_a_goal_can_be_missed_and_nan_misses_it():
     assert [goal.met for goal in goals] == [True, False, False]
     shown = table(Report([Race("here", (_timing([1.0]),))], goals), goals=True)
     assert [line.split()[1] for line in shown.splitlines() if line.startswith("- ")] == ["met", "MISSED", "MISSED"]
+
+
+def test_compilation_is_what_the_first_call_took_beyond_the_others():
+    scaled = Timing("it", "peer", 5.0, (20.0, 20.0), 10.0, "")
+    assert scaled.compilation == pytest.approx(3.0)
+    assert _timing([3.0]).compilation == 0.0
+    assert _timing([]).compilation is None
+
+
+def test_the_limit_is_the_slowest_of_those_that_bind():
+    own, words, bytes_ = (
+        _timing([4.0], "ours", "own"),
+        _timing([1.0], "limit", "words"),
+        _timing([3.0], "limit", "bytes"),
+    )
+    assert Race("here", (own, words, bytes_)).reached(own) == pytest.approx(0.75)
+    assert math.isnan(Race("here", (own,)).reached(own))
+
+
+def test_memory_is_asked_after_the_first_call():
+    calls = []
+    entrant = Entrant("it", "ours", lambda i: calls.append(i), memory=lambda: 2.0**20 * len(calls))
+    found = race("here", [entrant], 1)
+    assert found["it"].memory == 2 * 2**20
+    assert "2 MiB" in table(Report([found], []), goals=True)
+
+
+def test_a_record_is_drawn_with_every_peer_and_every_sweep():
+    races = [
+        Race(
+            f"steps, d = {dim}",
+            (_timing([dim / 1.0], "ours", "own"), _timing([1.0], "limit", "words")),
+            8.0,
+            "elements",
+        )
+        for dim in (2, 4)
+    ]
+    other = Race("here", (_timing([1.0], "ours", "own"), _timing([3.0], "peer", "theirs")))
+    read = json.loads(
+        json.dumps(record({"case": Report([other], []), "curves": Report(races, [])}, quick=True, repeats=1))
+    )
+    drawn = figure(read)
+    lines = [line for ax in _axes(drawn) for line in ax.get_lines()]
+    assert any(np.array_equal(line.get_xdata(), [3.0]) for line in lines)
+    assert any(np.array_equal(line.get_ydata(), [4.0, 2.0]) for line in lines)
+
+
+def _axes(drawn):
+    return [ax for part in (drawn, *drawn.subfigs) for ax in part.axes]
 
 
 def test_the_record_is_json_with_every_repeat_and_the_machine():

@@ -90,6 +90,18 @@ def test_collapse_measures_each_time_as_well_as_it_is_told(tmp_path):
     assert ds.samples.min() == 256
 
 
+def test_a_reduced_mixture_gives_each_time_the_clones_that_its_error_needs(tmp_path):
+    result = run(
+        "speciation", "--target", "mixture", "--dim", 4096, "--reduce", "--estimator", "clones",
+        "--clones-stderr", 0.02, "--times", "3,4.2,8", "--steps", 8, "--out", tmp_path,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    ds = dp.results.load(tmp_path / "speciation.nc")
+    assert "reduced to 1 coordinate" in result.output
+    assert np.all(ds.phi_clones_stderr <= 0.02)
+    assert f"256 to {int(ds.clones_run.max())} pairs" in result.output
+
+
 @pytest.mark.parametrize("command", ["speciation", "collapse"])
 def test_clones_are_part_of_the_default(command):
     parameters = {p.name: p.default for p in typer.main.get_command(app).commands[command].params}
@@ -131,6 +143,8 @@ def test_info_tells_versions_devices_and_the_verdict():
         (["regimes", "--target", "mixture", "--pad", "32"], "--pad needs data. Got 32 with --target"),
         (["collapse", "--target", "mixture", "--size", "1"], "--size needs at least 2"),
         (["collapse", "--estimator", "theory", "--stderr", "0.1"], "--stderr needs --estimator posterior or all"),
+        (["speciation", "--estimator", "theory", "--clones-stderr", "0.1"], "--clones-stderr needs --estimator clones"),
+        (["speciation", "--reduce"], "--reduce needs --target"),
         (["speciation", "--target", "mixture", "--dim", "0"], "--dim needs to be at least 1"),
         (["speciation", "--temperature", "-1"], "temperature"),
     ],

@@ -201,6 +201,19 @@ def test_every_sampler_draws_the_law_of_its_denoiser(name):
     assert np.all(np.abs(pairs.mean(0)) < 4 * np.array([2.0, 0.5]) / 3000**0.5)
 
 
+def test_a_sample_that_is_not_finite_is_refused_by_its_number():
+    def far(y, v):
+        return jax.numpy.where(y[0] > 0, jax.numpy.nan, 0 * y)
+
+    with (
+        jax.debug_nans(False),
+        pytest.raises(FloatingPointError, match=r"`samples` of sample \d+ is not finite \(chunk"),
+    ):
+        _sampling.generate(
+            far, "ddim", (1e-3, 4.0), key=jax.random.key(0), number=16, dim=2, steps=2, progress=False
+        )  # fmt: skip
+
+
 def test_a_denoiser_in_a_file_is_sampled(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "beside.py").write_text("def shrink(y, v):\n    return y / (1 + v)\n")

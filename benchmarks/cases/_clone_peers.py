@@ -13,6 +13,8 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
+from diffphys import box_muller
+from diffphys._threefry import threefry4x32
 from diffphys.clocks import uniform_grid
 
 Step = Callable[[Any, Float[Array, "b d"]], Any]
@@ -71,8 +73,24 @@ def fill_normals(problem: Problem) -> Step:
     """The noise without its steps; each array replaces the one before."""
 
     def walk(key, starts):
-        body = lambda x, i: (jr.normal(jr.fold_in(key, i), x.shape, x.dtype), None)  # noqa: E731
+        body = lambda x, i: (box_muller(jr.fold_in(key, i), x.shape, x.dtype), None)  # noqa: E731
         return jax.lax.scan(body, starts, jnp.arange(problem.steps))[0]
+
+    return walk
+
+
+def fill_words(problem: Problem) -> Step:
+    """The words of the noise, one a number, four a block, and nothing made of them."""
+    shape = (problem.batch, problem.dim // 4)
+
+    def walk(key, starts):
+        zero, blocks = jnp.zeros(shape, jnp.uint32), jax.lax.iota(jnp.uint32, shape[0] * shape[1]).reshape(shape)
+
+        def body(_, i):
+            own = (*jr.bits(jr.fold_in(key, i), (2,), jnp.uint32), jnp.uint32(0), jnp.uint32(0))
+            return threefry4x32(own, (blocks, zero, zero, zero)), None
+
+        return jax.lax.scan(body, (zero,) * 4, jnp.arange(problem.steps))[0]
 
     return walk
 

@@ -12,16 +12,20 @@ import numpy as np
 import diffphys as dp
 from diffphys.clocks import uniform_grid
 from diffphys.experiments._chunks import default_chunk
-from diffphys.experiments._clones import _EVERY, Source, _measure, clone_tables
+from diffphys.experiments._clones import _EVERY, Source, clone_tables, measure_clones
 from diffphys.experiments._readouts import LabelAgreement
 from diffphys.samplers.base import noise_of, place, run, run_halved
 
-from .._harness import Entrant, Goal, Report, peer, race, ratio
-from ._clone_peers import Problem, diffrax_solver, drift_only, fill_normals, plain_scan, torch_loop
+from .._harness import Entrant, Goal, Race, Report, peer, race, ratio
+from ._clone_peers import Problem, diffrax_solver, drift_only, fill_normals, fill_words, plain_scan, torch_loop
 
-_PLAIN, _CLONES = "plain lax.scan", "clones of speciation"
+_PLAIN, _CLONES, _TORCH = "plain lax.scan", "clones of speciation", "PyTorch loop"
+_EXACT, _SIGNS, _PUBLIC = "ReverseSDE", "ReverseSDE with signs", "simulate of a mixture with signs"
+_NORMALS, _DRIFT = "normals alone", "drift alone"
 # Pairs of clones of the long run, the default of the command.
 _PAIRS = 10_000
+# Components of the mixture without symmetry.
+_COMPONENTS = 2
 # A virtual Brownian tree is run on this part of the batch.
 _PART = 16
 
@@ -38,15 +42,27 @@ def measure(quick: bool, repeats: int) -> Report:
             Goal(f"d = {dim}: {own.name}, time over that of the {_PLAIN}", ratio(own, found[_PLAIN]), 1.0)
             for own in found.ours
         ]  # fmt: skip
+        goals += [
+            Goal(f"d = {dim}: {name}, time over that of the {_TORCH}", ratio(found[name], found[_TORCH]), 1 / times)
+            for name, times in ((_EXACT, 1.3), (_SIGNS, 8), (_PUBLIC, 4))
+        ]
+        goals.append(Goal(f"d = {dim}: {_EXACT}, time over that of its noise and its drift", _over_parts(found), 1.25))
     return Report(races, goals)
+
+
+def _over_parts(found: Race) -> float:
+    """The time of a step over that of its random numbers and of what passes its state through memory."""
+    return 1 / sum(1 / ratio(found[_EXACT], found[part]) for part in (_NORMALS, _DRIFT))
 
 
 def _entrants(problem: Problem) -> list[Entrant]:
     starts = jr.normal(jr.key(0), (problem.batch, problem.dim), np.float32)
-    ours = {"ReverseSDE": _sampler(problem, dp.ReverseSDE), "Bridge": _sampler(problem, dp.Bridge)}
+    ours = {_EXACT: _sampler(problem, dp.ReverseSDE), "Bridge": _sampler(problem, dp.Bridge)}
     virtual = diffrax_solver(problem, "VirtualBrownianTree")
     return [
         *(Entrant(name, "ours", _program(_engine(problem, own), starts)) for name, own in ours.items()),
+        Entrant(_SIGNS, "ours", _program(_engine(problem, ours[_EXACT], dp.rademacher), starts)),
+        Entrant(_PUBLIC, "ours", _program(_public(problem), starts), note=f"{_COMPONENTS} components"),
         _clones(problem, ours["Bridge"]),
         Entrant("Bridge and its halved grid", "part", _program(_halved(problem, ours["Bridge"]), starts)),
         Entrant(_PLAIN, "peer", _program(plain_scan(problem), starts), note="jax.random.normal"),
@@ -55,9 +71,10 @@ def _entrants(problem: Problem) -> list[Entrant]:
         peer("diffrax", "diffrax VirtualBrownianTree",
              lambda package: _program(virtual(package), starts[: problem.batch // _PART]),
              scale=problem.batch / (problem.batch // _PART)),
-        peer("torch", "PyTorch loop", lambda package: torch_loop(package, problem)),
-        Entrant("drift alone", "part", _program(drift_only(problem), starts)),
-        Entrant("normals alone", "limit", _program(fill_normals(problem), starts)),
+        peer("torch", _TORCH, lambda package: torch_loop(package, problem)),
+        Entrant(_DRIFT, "part", _program(drift_only(problem), starts)),
+        Entrant(_NORMALS, "part", _program(fill_normals(problem), starts), note="box_muller"),
+        Entrant("words alone", "limit", _program(fill_words(problem), starts), note="one a number"),
     ]  # fmt: skip
 
 
@@ -82,10 +99,18 @@ def _each(problem: Problem, walk: Callable[[Any, Any], Any]) -> Callable[[Any, A
     return batch
 
 
-def _engine(problem: Problem, sampler: Any) -> Callable[[Any, Any], Any]:
+def _engine(problem: Problem, sampler: Any, increments: Any = dp.box_muller) -> Callable[[Any, Any], Any]:
     """The loop of the package, with noise by address."""
     rows = place(sampler.plan(problem.grid), np.float32)
-    return _each(problem, lambda key, z: run(sampler, rows, z, noise_of(sampler, key, z)))
+    return _each(problem, lambda key, z: run(sampler, rows, z, noise_of(sampler, key, z, increments)))
+
+
+def _public(problem: Problem) -> Callable[[Any, Any], Any]:
+    """What a user writes, for means of no symmetry and variances of each component its own."""
+    means = np.random.default_rng(0).normal(size=(_COMPONENTS, problem.dim)).astype(np.float32)
+    target = dp.mixture(means, np.linspace(0.5, 1.5, _COMPONENTS, dtype=np.float32))
+    sampler = dp.ReverseSDE(dp.OrnsteinUhlenbeck(), target.posterior_mean)
+    return _each(problem, lambda key, z: dp.simulate(sampler, key, problem.grid, z, increments=dp.rademacher))
 
 
 def _halved(problem: Problem, sampler: Any) -> Callable[[Any, Any], Any]:
@@ -108,10 +133,11 @@ def _clones(problem: Problem, sampler: Any) -> Entrant:
     arguments = (source, sampler, LabelAgreement(target.label_log_posterior), tables)
     pairs = min(problem.batch, default_chunk(_PAIRS, (2 * 2 + 1) * problem.dim))
     start = _PAIRS // (pairs * _EVERY) * _EVERY
+    always = np.zeros(1, np.int32), np.full(1, 2**30, np.int32)
 
     def walk(i: int) -> Any:
         firsts = (np.int32((start + k) * pairs) for k in range(_EVERY))
-        return [_measure(*arguments, jr.key(i + 2), first, pairs) for first in firsts]
+        return [measure_clones(*arguments, jr.key(i + 2), *always, first, pairs) for first in firsts]
 
     share = problem.batch / (2 * pairs * _EVERY)
     note = f"{_EVERY} chunks of {pairs} pairs, times {share:.2g}; one of them on the halved grid too"

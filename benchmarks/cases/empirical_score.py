@@ -1,4 +1,4 @@
-"""The posterior mean of a data set, beside the matrix products it cannot do without."""
+"""The posterior mean of a data set, beside the matrix products it cannot do without; and pruned, at small noise."""
 
 import equinox as eqx
 import jax
@@ -9,11 +9,14 @@ from jaxtyping import Array, Float
 
 import diffphys as dp
 
-from .._harness import Entrant, Goal, Report, race, ratio
+from .._harness import Entrant, Goal, Race, Report, race, ratio
+from .._real_data import mnist
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 # The noise of late and of early times: at the second one, near data are told apart by direct differences.
 _VARIANCES = (1.0, 0.01)
+# Times of the pruned mean on images in [0, 1], from where a handful of data is enough to where nothing is gained.
+_TIMES = (1e-3, 5e-3, 0.015, 0.05, 0.3)
 
 
 def measure(quick: bool, repeats: int) -> Report:
@@ -30,16 +33,54 @@ def measure(quick: bool, repeats: int) -> Report:
         found = race(setting, entrants, repeats, work=4.0 * batch * n * dim, unit="flop")
         races.append(found)
         over = ratio(found["Empirical.posterior_mean"], found["two products"])
-        memory = _extra_mib(_score.lower(target, ys, np.float32(variance)).compile().compiled)
+        memory = _extra_mib(score.lower(target, ys, np.float32(variance)).compile().compiled)
         goals += [
             Goal(f"v = {variance:g}: time over that of the two products", over, 1.5),
             Goal(f"v = {variance:g}: extra memory in MiB", memory, 1024),
         ]
+    races += _pruned(quick, repeats)
     return Report(races, goals)
 
 
+def _pruned(quick: bool, repeats: int) -> list[Race]:
+    """The pruned posterior mean of MNIST beside the whole one, at several times."""
+    n, batch = (2000, 32) if quick else (60_000, 256)
+    files = mnist()
+    if files is None:
+        absent = Entrant("PrunedPosteriorMean", "ours", None, note="no MNIST: set DIFFPHYS_DATA")
+        return [race("pruned mean of MNIST", [absent], 0)]
+    points = dp.load(files[0], labels=files[1]).points[:n]
+    data = dp.Empirical(points)
+    pruned = dp.PrunedPosteriorMean(data)
+    noise = jr.normal(jr.key(1), (batch, data.dim), np.float32)
+    return [_at(time, data, pruned, points[:batch], noise, repeats) for time in (_TIMES[::4] if quick else _TIMES)]
+
+
+def _at(time: float, data: dp.Empirical, pruned: dp.PrunedPosteriorMean, clean, noise, repeats: int) -> Race:
+    """Both at one time."""
+    variance = np.float32(np.expm1(2 * time))
+    ys = clean + variance**0.5 * noise
+    short = jnp.mean(_certified(pruned, ys, variance).error > pruned.tolerance)
+    note = f"{100 * float(short):.1f} % of observations need all data; the batch falls back if one does"
+    entrants = [
+        Entrant("PrunedPosteriorMean", "ours", lambda _: _denoised(pruned, ys, variance), note=note),
+        Entrant("Empirical.posterior_mean", "ours", lambda _: _denoised(data.posterior_mean, ys, variance)),
+    ]
+    return race(f"MNIST, n = {data.num_points}, batch {len(ys)}, t = {time:g}", entrants, repeats)
+
+
 @eqx.filter_jit
-def _score(target, ys, variance):
+def _denoised(denoise, ys, variance):
+    return jax.vmap(denoise, (0, None))(ys, variance)
+
+
+@eqx.filter_jit
+def _certified(pruned, ys, variance):
+    return jax.vmap(pruned.certificate, (0, None))(ys, variance)
+
+
+@eqx.filter_jit
+def score(target, ys, variance):
     return jax.vmap(target.posterior_mean, (0, None))(ys, variance)
 
 
@@ -52,7 +93,7 @@ def textbook(points: Float[Array, "n d"], ys: Float[Array, "b d"], variance: Flo
 
 
 @jax.jit
-def _products(points, ys, weights):
+def products(points, ys, weights):
     return jnp.matmul(ys, points.T, precision=_HIGHEST), jnp.matmul(weights, points, precision=_HIGHEST)
 
 
@@ -62,11 +103,11 @@ def _entrants(target, points, weights, ys, variance) -> list[Entrant]:
 
     # Memory is asked for after the first call, which is to show what compiling takes.
     return [
-        Entrant("Empirical.posterior_mean", "ours", lambda _: _score(target, ys, variance),
-                note=lambda _: extra(_score.lower(target, ys, variance).compile().compiled)),
+        Entrant("Empirical.posterior_mean", "ours", lambda _: score(target, ys, variance),
+                note=lambda _: extra(score.lower(target, ys, variance).compile().compiled)),
         Entrant("textbook softmax", "peer", lambda _: textbook(points, ys, variance),
                 note=lambda _: extra(textbook.lower(points, ys, variance).compile())),
-        Entrant("two products", "limit", lambda _: _products(points, ys, weights), note="Y A' and W A"),
+        Entrant("two products", "limit", lambda _: products(points, ys, weights), note="Y A' and W A"),
     ]  # fmt: skip
 
 

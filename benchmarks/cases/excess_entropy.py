@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import diffphys as dp
-from diffphys.experiments._forward import PILOT
+from diffphys.experiments._accuracy import PILOT
 from diffphys.experiments._theory import channel_variances
 
 from .._harness import Entrant, Goal, Race, Report, race, ratio

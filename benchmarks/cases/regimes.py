@@ -2,8 +2,6 @@
 
 import contextlib
 import io
-import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from diffphys.cli import app
 from diffphys.experiments import default_times
 
 from .._harness import Entrant, Race, Report, race
+from .._real_data import mnist
 
 _SMALL = ("--estimator", "posterior", "--samples", "64", "--times", "6")
 
@@ -54,10 +53,10 @@ def _mnist(quick: bool, repeats: int) -> Race:
     """Both identities on 10 000 images of 1 and 8, padded to 32 x 32."""
     per_class, samples, number = (50, 64, 4) if quick else (5000, 1000, 20)
     setting = f"MNIST 1 and 8, n = {2 * per_class}, d = 1024, {samples} samples, {number} times"
-    images, labels = (_lab() / "mnist" / f"train-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1"))
-    if not images.is_file():
+    files = mnist()
+    if files is None:
         return race(setting, [Entrant("dp.regimes, identities", "ours", None, note="no MNIST: set DIFFPHYS_DATA")], 0)
-    loaded = dp.load(images, labels=labels, classes=(1, 8), per_class=per_class, pad=32)
+    loaded = dp.load(files[0], labels=files[1], classes=(1, 8), per_class=per_class, pad=32)
     data, process = dp.Empirical(loaded.points, loaded.labels), dp.OrnsteinUhlenbeck()
     times = default_times(data, process, number)
     ys = jr.normal(jr.key(0), (samples, data.dim), np.float32)
@@ -77,9 +76,3 @@ def _products(points, ys, times):
     """The product of all samples with all data, once a time."""
     scales = jnp.asarray(times, ys.dtype)
     return jax.lax.map(lambda scale: jnp.sum(jnp.matmul(scale * ys, points.T, precision="highest"), axis=1), scales)
-
-
-def _lab() -> pathlib.Path:
-    """The folder of real data: of the user, or the one beside the checkout."""
-    beside = pathlib.Path(__file__).parents[2].parent / "shared" / "data"
-    return pathlib.Path(os.environ.get("DIFFPHYS_DATA", beside))

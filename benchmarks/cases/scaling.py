@@ -21,7 +21,7 @@ import numpy as np
 import diffphys as dp
 from diffphys.clocks import log_snr_grid
 from diffphys.experiments._chunks import ChunkedProgram
-from diffphys.experiments._clones import _EVERY, Source, _measure, clone_tables
+from diffphys.experiments._clones import _EVERY, Source, clone_tables, measure_clones
 from diffphys.experiments._readouts import LabelAgreement
 
 from .._harness import Entrant, Goal, Report, race, ratio
@@ -51,8 +51,9 @@ def clone_program(target: Any, chunk: int, steps: int) -> ChunkedProgram:
     sampler = dp.Bridge(dp.OrnsteinUhlenbeck(), target.posterior_mean)
     tables = clone_tables(sampler, np.array([0.8]), stop=0.1, steps=steps, grid=log_snr_grid, trunk_from=None)
     source = Source(target, target.dim, 2, np.dtype(np.float32))
-    arguments = (source, sampler, LabelAgreement(target.label_log_posterior), tables, jax.random.key(0))
-    return ChunkedProgram(_measure, arguments, items=_EVERY * chunk, elements=1, chunk=chunk)
+    always = np.zeros(1, np.int32), np.full(1, 2**30, np.int32)
+    arguments = (source, sampler, LabelAgreement(target.label_log_posterior), tables, jax.random.key(0), *always)
+    return ChunkedProgram(measure_clones, arguments, items=_EVERY * chunk, elements=1, chunk=chunk)
 
 
 def collectives(program: ChunkedProgram) -> list[str]:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from .. import thermo
 from .._devices import is_first_process
+from .._files import replacing
 from .._types import Denoiser
 from ..data import LabelledData, load
 from ..data._named import NAMES
@@ -73,12 +74,9 @@ def describe_data(loaded: LabelledData, held_out: int, seed: int) -> dict[str, A
 
 def save_mean(loaded: LabelledData, folder: pathlib.Path) -> None:
     """Keeps what was subtracted from the data beside their model, from the first process."""
-    if not is_first_process():
-        return
-    writing = folder / f".{_MEAN}.writing"
-    with writing.open("wb") as stream:
-        np.savez(stream, mean=loaded.mean)
-    writing.replace(folder / _MEAN)
+    if is_first_process():
+        with replacing(folder / _MEAN) as writing:
+            np.savez(writing, mean=loaded.mean)
 
 
 def open_model(text: str, options: dict[str, Any], step: str = "last") -> Model:

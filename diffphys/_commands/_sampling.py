@@ -14,7 +14,7 @@ from tqdm import tqdm
 from .. import samplers
 from .._devices import hides_bar, over_items
 from .._types import Denoiser, PRNGKey
-from ..experiments._chunks import ChunkedProgram
+from ..experiments._chunks import ChunkedProgram, refuse_not_finite
 from ..processes import AbstractProcess, OrnsteinUhlenbeck, PhaseSpaceLangevin
 from ..samplers.base import noise_of, place, run
 
@@ -84,7 +84,9 @@ def generate(
     began, parts = time.perf_counter(), []
     with bar:
         for i in range(program.chunks):
-            parts.append(program(i)["samples"])
+            made = program(i)
+            refuse_not_finite(made, i * program.chunk, f"chunk {i} of {program.chunks}", "sample")
+            parts.append(made["samples"])
             bar.update(len(parts[-1]))
     rate = number / (time.perf_counter() - began)
     return Samples(np.concatenate(parts), sampler.calls(steps) + 1, rate)

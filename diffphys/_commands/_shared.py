@@ -10,6 +10,7 @@ import typer
 import xarray as xr
 
 from .._devices import is_first_process, wait_for_all
+from .._files import replacing
 from ..data import LabelledData, load
 from ..results import save
 
@@ -125,9 +126,8 @@ def draw(figure: Any, picture: pathlib.Path) -> None:
     import matplotlib.pyplot as plt
 
     if is_first_process():
-        writing = picture.with_name(f".{picture.stem}.writing.png")
-        figure.savefig(writing, dpi=200)
-        writing.replace(picture)
+        with replacing(picture) as writing:
+            figure.savefig(writing, dpi=200)
     plt.close(figure)
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from .. import experiments, plots
 from .._devices import is_first_process, wait_for_all
+from .._files import replacing
 from ..clocks import time_of_variance
 from ..data import LabelledData
 from ..learn import ClassifierFreeGuidance, MLPConfig, TrainedModel, TrainingConfig, UNetConfig, train
@@ -81,11 +82,10 @@ def run_sample(**options: Any) -> None:
     arrays: dict[str, Any] = {name: values.reshape(-1, *model.shape).astype(np.float32)}
     if label is not None:
         arrays["labels"] = np.full(len(values), label)
-    path, writing = out / "samples.npz", out / ".samples.writing"
+    path = out / "samples.npz"
     if is_first_process():
-        with writing.open("wb") as stream:
-            np.savez(stream, **arrays)
-        writing.replace(path)
+        with replacing(path) as writing:
+            np.savez(writing, **arrays)
     draw(_pictures(values, model, None), out / "samples.png")
     typer.echo(f"{model.words}: {len(values)} samples by {options['sampler'].value}, {made.evaluations} evaluations "
                f"of the denoiser each, {made.rate:.3g} samples/s")  # fmt: skip

@@ -11,7 +11,7 @@ from ..clocks import log_snr_grid
 from ..experiments import default_times
 from ..processes import OrnsteinUhlenbeck
 from ..samplers import Bridge, ReverseSDE
-from ..targets import AbstractLabelledTarget, Empirical, symmetric_mixture
+from ..targets import AbstractLabelledTarget, Empirical, reduce, symmetric_mixture
 from ._shared import checkpoint, folder, forget, leave, load_data, refuse_data_options, set_precision, time_words
 
 # Times at which clones of a data set are run by `collapse` and `regimes`: each step of each clone meets all the data.
@@ -27,10 +27,13 @@ def run(command: str, **options: Any) -> None:
     times = times_of(options["times"], target, process)
     estimator = options["estimator"].value
     sampler = {"bridge": Bridge, "reverse-sde": ReverseSDE}[options["sampler"].value](process, target.posterior_mean)
+    simulated, error = estimator in ("clones", "all"), options.get("clones_stderr")
+    if error is not None and not simulated:
+        raise ValueError(f"--clones-stderr needs --estimator clones or all. Got {estimator}.")
     settings: dict[str, Any] = {
         "key": jax.random.key(options["seed"]),
         "samples": options["samples"] if estimator in ("posterior", "all") else None,
-        "clones": options["clones"] if estimator in ("clones", "all") else None,
+        "clones": options["clones"] if simulated and error is None else None, "clones_stderr": error,
         "clone_times": None if command == "speciation" else clone_times(times),
         "sampler": sampler, "steps": options["steps"], "grid": log_snr_grid, "chunk": options["chunk"],
         "checkpoint": checkpoint(out, command, options["resume"]),
@@ -82,6 +85,9 @@ def _target(command: str, options: dict[str, Any]) -> tuple[AbstractLabelledTarg
         law = symmetric_mixture(np.full(dim, mean, dtype), variance, options["weight"])
         words = f"two Gaussian classes, d = {dim}, means +-{mean:g} in each coordinate, variance {variance:g}"
         if command in ("speciation", "diagram"):
+            if options.get("reduce"):
+                small = reduce(law).target
+                return small, small, {"data": f"{words}, reduced to {small.dim} coordinate"}
             return law, law, {"data": words}
         if options["size"] < 2:
             raise ValueError(f"--size needs at least 2 data. Got {options['size']}.")
@@ -89,6 +95,8 @@ def _target(command: str, options: dict[str, Any]) -> tuple[AbstractLabelledTarg
             jax.random.split(jax.random.key(options["seed"] + 1), options["size"])
         )
         return Empirical(points, np.asarray(labels)), law, {"data": f"{options['size']} data of {words}"}
+    if options.get("reduce"):
+        raise ValueError("--reduce needs --target: the classes of data depend on every coordinate. Got data.")
     loaded = load_data(options)
     settings = {f"data_{name}": value for name, value in loaded.settings.items()}
     target = Empirical(loaded.points.astype(dtype), loaded.labels)
@@ -194,7 +202,7 @@ def _clone_words(ds: xr.Dataset, name: str) -> list[str]:
             continue
         part = ds.dropna("t", subset=[f"{name}_{kind}"])
         bias = float(np.abs(part[f"{name}_{kind}_bias"]).max())
-        line = f"{f'{name}, {kind}':18} {ds.attrs['clones']} pairs at {part.sizes['t']} times; "
+        line = f"{f'{name}, {kind}':18} {_pairs(part)} pairs at {part.sizes['t']} times; "
         line += f"halving the grid moves it {bias:.4f}"
         gap = part[f"{name}_{kind}"] - part[name] if name in ds else None
         if gap is not None and ds.attrs["score"] == "given":
@@ -203,10 +211,16 @@ def _clone_words(ds: xr.Dataset, name: str) -> list[str]:
             line += f"at most, at t = {float(part.t[most]):.3g}"
         elif gap is not None and kind == "clones":
             error = np.hypot(part[f"{name}_{kind}_stderr"], part[f"{name}_stderr"])
-            z = np.abs(gap) / np.maximum(error, 1 / ds.attrs["clones"])
+            z = np.abs(gap) / np.maximum(error, 1 / part.clones_run)
             line += f"; at most {float(z.max()):.1f} standard errors from the identity"
         return [line, *_clone_times(ds, name, kind)]
     return []
+
+
+def _pairs(ds: xr.Dataset) -> str:
+    """How many pairs of clones there were, at each time or at the least and the most."""
+    least, most = int(ds.clones_run.min()), int(ds.clones_run.max())
+    return f"{most}" if least == most else f"{least} to {most}"
 
 
 def _clone_times(ds: xr.Dataset, name: str, kind: str) -> list[str]:

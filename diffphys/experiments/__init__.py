@@ -7,6 +7,7 @@ from .curie_weiss import curie_weiss as curie_weiss
 from .denoising_errors import denoising_errors as denoising_errors
 from .diagram import diagram as diagram
 from .error_bound import error_bound as error_bound
+from .focused_grid import focused_grid as focused_grid
 from .frechet import frechet_distance as frechet_distance
 from .gaussian_regimes import ESTIMATORS as ESTIMATORS, gaussian_regimes as gaussian_regimes
 from .gaussian_start import SAMPLERS as SAMPLERS, gaussian_start as gaussian_start

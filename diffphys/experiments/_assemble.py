@@ -7,17 +7,19 @@ import equinox as eqx
 import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
-from .._types import PRNGKey
+from .._types import PRNGKey, Scalar
 from ..clocks import clocks
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..results import dataset
 from ..samplers import AbstractSampler
 from ..samplers.base import Increments, check_key
-from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
+from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
+from ._accuracy import Accuracy
 from ._chunks import Runner
-from ._clones import Readout, Source, clone_tables, run_clones
+from ._clone_runs import run_clones
+from ._clones import Readout, Source, clone_tables
 from ._crossings import datum_crossings, label_crossings
 from ._readouts import has_exact_score
 from ._statistics import Moments
@@ -96,6 +98,7 @@ class CloneOptions(NamedTuple):
     grid: Callable[[float, float, int], np.ndarray]
     trunk_from: float | None
     increments: Increments
+    stderr: float | None = None
 
     def checked(self, times: np.ndarray) -> "CloneOptions":
         """With `times` and `stop` filled in; refuses what cannot be run."""
@@ -103,6 +106,8 @@ class CloneOptions(NamedTuple):
         if not np.isin(own, times).all():
             raise ValueError(f"`clone_times` needs some of `times`, {times.tolist()}. Got {own.tolist()}.")
         check_count("clones", self.clones, 2)
+        if self.stderr is not None and not 0 < self.stderr < np.inf:
+            raise ValueError(f"`clones_stderr` needs a positive error of the agreement. Got {self.stderr}.")
         check_count("branches", self.branches, 2)
         check_count("steps", self.steps, 2)
         if self.steps % 2:
@@ -130,20 +135,31 @@ def clone_variables(
     dtype: Any,
     runner: Runner,
     name: str,
+    quantity: str,
+    expected: Callable[[Array, Scalar], dict[str, Array]] | None = None,
 ) -> tuple[Variables, dict[str, Any]]:
-    """The curves of the clone experiment with their discretisation bias, and the attributes of the run."""
+    """The curves of the clone experiment with their discretisation bias, and the attributes of the run.
+
+    `quantity` is that of an error asked for; `expected` what clones of a forward sample say on average by the score of
+    the target, which is asked only where they move by it.
+    """
     assert options.stop is not None, "options are checked"
     branch_times = np.sort(options.times)[::-1]
     tables = clone_tables(
         sampler, branch_times, stop=options.stop, steps=options.steps, grid=options.grid,
         trunk_from=options.trunk_from,
     )  # fmt: skip
+    exact = has_exact_score(sampler, target)
+    known = exact and sampler.is_time_reversal and options.trunk_from is None
     source = Source(
-        target if options.trunk_from is None else None, dim, options.branches, np.dtype(dtype), options.increments
-    )
+        target if options.trunk_from is None else None, dim, options.branches, np.dtype(dtype), options.increments,
+        expected if known else None,
+    )  # fmt: skip
     result = run_clones(
-        source, sampler, readout, tables, key=key, trajectories=options.clones, runner=runner, name=name
-    )
+        source, sampler, readout, tables, key=key, trajectories=options.clones, runner=runner, name=name,
+        times=branch_times,
+        accuracy=None if options.stderr is None else Accuracy(quantity, options.stderr, 1.0, "clones_stderr"),
+    )  # fmt: skip
     # Other samplers keep the marginals and have another agreement: it is named so.
     kind = "clones" if sampler.is_time_reversal else "sampler"
     places = np.array([int(np.flatnonzero(times == t)[0]) for t in branch_times])
@@ -164,6 +180,14 @@ def clone_variables(
             f"{quantity}_{kind}_bias": ("t", spread(bias), {"long_name": "on this grid, minus on every second knot"}),
             f"{quantity}_{kind}_bias_stderr": ("t", spread(error)),
         }
+    for quantity, moments in result.excess.items():
+        excess, error = moments.pooled()
+        words = "over the posterior of the points that the clones left"
+        variables |= {
+            f"{quantity}_{kind}_excess": ("t", spread(excess), {"long_name": words}),
+            f"{quantity}_{kind}_excess_stderr": ("t", spread(error)),
+        }
+    variables["clones_run"] = ("t", spread(result.trajectories), {"long_name": "cloned trajectories"})
     attrs: dict[str, Any] = {}
     if "phi" in result.moments:
         attrs |= label_crossings(result, branch_times, kind)
@@ -171,9 +195,9 @@ def clone_variables(
         attrs |= datum_crossings(result, branch_times, kind)
     return variables, attrs | {
         "sampler": type(sampler).__name__, "is_time_reversal": int(sampler.is_time_reversal),
-        "score": "exact" if has_exact_score(sampler, target) else "given",
+        "score": "exact" if exact else "given",
         "increments": options.increments.__name__,
-        "clones": options.clones, "clones_halved": result.halved, "branches": options.branches,
+        "clones": int(result.trajectories.max()), "clones_halved": result.halved, "branches": options.branches,
         "steps": options.steps, "stop": options.stop,
         "start": "forward samples" if options.trunk_from is None else f"a trunk from t = {options.trunk_from}",
         "dtype": str(np.dtype(dtype)), "chunk_clones": result.chunk, "denoiser_evaluations": result.evaluations,
@@ -208,7 +232,7 @@ def forward_attributes(target: AbstractLabelledTarget, samples: int, chunk: int)
     attrs: dict[str, Any] = {"samples": samples, "chunk_forward": chunk, "d": target.dim}
     attrs["draws"] = "the same clean points and the same noise at every time"
     attrs["target"] = type(target).__name__
-    if isinstance(target, Empirical):
+    if isinstance(target, AbstractDataSet):
         attrs |= {"n": target.num_points, "alpha": float(np.log(target.num_points) / target.dim)}
         varying = int(np.sum(np.ptp(np.asarray(target.points), axis=0) > 0))
         attrs |= {"d_varying": varying, "alpha_varying": float(np.log(target.num_points) / varying)}

@@ -3,7 +3,7 @@
 import hashlib
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -89,7 +89,11 @@ class ChunkedProgram:
         return -(-self.items // self.chunk)
 
     def __call__(self, index: int) -> dict[str, np.ndarray]:
-        """The results of chunk `index`, an item a row; padding cut off."""
+        """The results of chunk `index`, an item a row; padding cut off.
+
+        Raises:
+            MemoryError: if memory runs out for a single item.
+        """
         first = index * self.chunk
         return self._call(self.start + first, min(self.chunk, self.items - first), self.chunk)
 
@@ -118,8 +122,12 @@ class ChunkedProgram:
         try:
             return jax.block_until_ready(self._program(*self._placed, np.int32(first), chunk))
         except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error) or chunk == 1:
+            if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
+            if chunk == 1:
+                raise MemoryError(
+                    f"A `chunk` of 1 needs more memory than there is, at item {first}. Use a larger machine."
+                ) from error
         return None
 
 
@@ -159,10 +167,38 @@ class Runner(NamedTuple):
             # The compiled shape is part of what a run is: another one differs in the last bits.
             config = config | {"chunk": program.chunk, "inputs": fingerprint(program.arguments)}
             journal = Journal(self._file(name), config)
+
+        def measure(i: int) -> dict[str, np.ndarray]:
+            results = program(i)
+            # Before they are summed, while it is known whose they are.
+            refuse_not_finite(results, program.start + i * program.chunk, f"chunk {i} of {program.chunks}", unit)
+            return reduce(i, results)
+
         return run_chunks(
-            lambda i: reduce(i, program(i)), program.chunks, journal=journal, progress=self.progress, label=name,
-            unit_scale=program.chunk, unit=unit,
+            measure, program.chunks, journal=journal, progress=self.progress, label=name, unit_scale=program.chunk,
+            unit=unit,
         )  # fmt: skip
+
+
+def refuse_not_finite(results: Mapping[str, np.ndarray], first: int, chunk: str, unit: str) -> None:
+    """Refuses results that are infinite or NaN, by the number of the item that has them.
+
+    Args:
+        results: of one chunk, an item a row.
+        first: the item of the first row.
+        chunk: what the chunk is called.
+        unit: what an item is called.
+
+    Raises:
+        FloatingPointError: with the quantity and the first item of it that is not finite.
+    """
+    for name, values in results.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            rows = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(1))
+            raise FloatingPointError(
+                f"`{name}` of {unit} {first + rows[0]} is not finite ({chunk}; {len(rows)} of its {len(values)}). "
+                f"Look at this {unit} alone: its noise is addressed by its number and the key of the run."
+            )
 
 
 def fingerprint(tree: Any) -> str:

@@ -11,14 +11,13 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._box_muller import box_muller
 from .._devices import over_items
 from .._types import PRNGKey, Scalar
 from ..processes import Kernel
 from ..samplers import AbstractSampler
 from ..samplers.base import Increments, noise_of, place, run, run_halved
-from ..targets import AbstractTarget
-from ._chunks import ChunkedProgram, Runner
-from ._statistics import Moments, chunk_moments, stacked_moments
+from ..targets import AbstractTarget, is_divided
 
 # The halved grid, half a grid more, is run in one chunk of so many. Along one path both ends are mostly of one class:
 # the bias of all trajectories would have a quarter of the standard error of the curve, of this part it has half of it.
@@ -39,20 +38,6 @@ class CloneTables(NamedTuple):
     coarse: Any
     mix: Float[np.ndarray, "branches pairs 2"]
     end: Kernel
-
-
-class CloneRun(NamedTuple):
-    """Moments of every readout at every branch time, and of its change when the grid is halved."""
-
-    moments: dict[str, Moments]
-    bias: dict[str, Moments]
-    ends: dict[str, Moments]
-    """Of what has a number a label, a column each; all branch times of a trajectory averaged."""
-    chunk: int
-    halved: int
-    """Trajectories that were run on the halved grid too."""
-    evaluations: int
-    """Calls of the denoiser in all."""
 
 
 def clone_tables(
@@ -100,15 +85,17 @@ def _stack(trees: list[Any]) -> Any:
 
 
 @eqx.filter_jit
-def _measure(source, sampler, readout, tables, root, first, chunk: int):
-    """Readouts of trajectories `first ... first + chunk - 1` at every branch time.
+def measure_clones(source, sampler, readout, tables, root, done, needed, first, chunk: int):
+    """Readouts of trajectories `first ... first + chunk - 1` at the branch times that still need them.
 
     In some chunks, those with `halved`, also how much they change when the grid is halved. Noise is addressed by
-    (root, trajectory, branch, clone, step); the trunk is branch 0.
+    (root, trajectory, branch, clone, step); the trunk is branch 0. `done` and `needed`: from which trajectory on and
+    up to which a branch time is `measured`; elsewhere the results are zero.
     """
     dtype = source.dtype
     variance = jnp.asarray(tables.end.variance, dtype)
     halved = halved_chunk(first, chunk)
+    measured = (done <= first) & (first < needed)
 
     def ends(row, z, key):
         draw = noise_of(sampler, key, z, source.increments)
@@ -122,25 +109,33 @@ def _measure(source, sampler, readout, tables, root, first, chunk: int):
         trunk_key = jr.fold_in(own, 0)
 
         def branch(z, indexed):
-            b, row = indexed
+            b, wanted, row = indexed
             key = jr.fold_in(own, b + 1)
             if tables.trunk is None:
                 z = source.state(row.start, jr.fold_in(key, 0))
             else:
                 draw = noise_of(sampler, jr.fold_in(trunk_key, b + 1), z, source.increments)
                 z = run(sampler, row.trunk, z, draw)
-            full, coarse = jax.vmap(lambda c: ends(row, z, jr.fold_in(key, c + 1)))(clones)
-            fine = read(full)
-            bias = jax.lax.cond(halved, lambda: jax.tree.map(jnp.subtract, fine, read(coarse)), lambda: fine)
-            return z, fine | {f"{name}.bias": value for name, value in bias.items() if value.ndim == 0}
+
+            def clone():
+                full, coarse = jax.vmap(lambda c: ends(row, z, jr.fold_in(key, c + 1)))(clones)
+                fine = read(full)
+                bias = jax.lax.cond(halved, lambda: jax.tree.map(jnp.subtract, fine, read(coarse)), lambda: fine)
+                expected = {} if source.expected is None else source.expected(*row.start.observe(z))
+                excess = {f"{name}.excess": fine[name] - value for name, value in expected.items()}
+                return fine | excess | {f"{name}.bias": value for name, value in bias.items() if value.ndim == 0}
+
+            nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(clone))
+            return z, jax.lax.cond(wanted, clone, lambda: nothing)
 
         rows = place(tables._replace(end=None, start=tables.start if tables.trunk is None else None), dtype)
         z = source.first(jax.tree.map(lambda leaf: leaf[0], tables.start), jr.fold_in(trunk_key, 0))
-        return jax.lax.scan(branch, z, (jnp.arange(len(tables.mix)), rows))[1]
+        return jax.lax.scan(branch, z, (jnp.arange(len(tables.mix)), measured, rows))[1]
 
     clones = jnp.arange(source.clones)
-    results = over_items(one, first, chunk)
-    return results | {"halved": jnp.broadcast_to(halved, (chunk,))}
+    results = over_items(one, first, chunk, together=is_divided((source, sampler, readout)))
+    measured = jnp.broadcast_to(measured, (chunk, measured.size))
+    return results | {"halved": jnp.broadcast_to(halved, (chunk,)), "measured": measured}
 
 
 def halved_chunk(first: Array, chunk: int) -> Array:
@@ -174,7 +169,9 @@ class Source(eqx.Module):
     dim: int = eqx.field(static=True)
     clones: int = eqx.field(static=True)
     dtype: Any = eqx.field(static=True)
-    increments: Increments = eqx.field(static=True, default=jr.normal)
+    increments: Increments = eqx.field(static=True, default=box_muller)
+    expected: Callable[[Array, Scalar], dict[str, Array]] | None = None
+    """What the clones of a forward sample say on average, from its channel and variance, where that is known."""
 
     def state(self, kernel: Kernel, key: PRNGKey) -> Array:
         """A draw of the law at the kernel's time."""
@@ -185,50 +182,3 @@ class Source(eqx.Module):
     def first(self, kernel: Kernel, key: PRNGKey) -> Array:
         """The state of the trunk at its start: a draw of the prior."""
         return kernel.prior(key, self.dim, self.dtype)
-
-
-def run_clones(
-    source: Source,
-    sampler: AbstractSampler,
-    readout: Readout,
-    tables: CloneTables,
-    *,
-    key: PRNGKey,
-    trajectories: int,
-    runner: Runner,
-    name: str = "clones",
-) -> CloneRun:
-    """Runs the experiment in chunks of trajectories, each with all its branch times and clones."""
-    blocks = 1 if tables.end.complement is None else tables.end.complement.shape[0]
-    program = ChunkedProgram(
-        _measure, (source, sampler, readout, tables, key), items=trajectories,
-        elements=source.dim * blocks * (2 * source.clones + 1), chunk=runner.chunk_of(name),
-    )  # fmt: skip
-
-    def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        halved = results.pop("halved")
-        bias = {name: results.pop(name)[halved] for name in list(results) if name.endswith(".bias")}
-        ends = {name: results.pop(name).mean(1) for name in list(results) if results[name].ndim == 3}
-        sums = {}
-        for kind, values in (("curve", results), ("bias", bias), ("end", ends)):
-            if values:
-                groups = np.zeros(len(next(iter(values.values()))), int)
-                parts = chunk_moments(values, groups, 1, program.chunk, program.chunks)
-                sums |= {f"{kind}:{name}": part for name, part in parts.items()}
-        return sums
-
-    stacked = runner.collect(name, program, reduce, {"trajectories": trajectories}, unit="trajectory")
-    moments, changes, ends = (
-        stacked_moments(part) if (part := _of_kind(kind, stacked)) else {} for kind in ("curve:", "bias:", "end:")
-    )
-    bias = {name.removesuffix(".bias"): parts for name, parts in changes.items()}
-    halved = int(stacked["bias:count"].sum((0, 1, 2))[0])
-    pairs = tables.mix[..., 0].size * source.clones
-    steps = trajectories * 2 * pairs + halved * pairs
-    if tables.trunk is not None:
-        steps += trajectories * int(np.prod(jax.tree.leaves(tables.trunk)[0].shape[:2]))
-    return CloneRun(moments, bias, ends, program.chunk, halved, steps * sampler.evaluations)
-
-
-def _of_kind(kind: str, stacked: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(kind): sums for name, sums in stacked.items() if name.startswith(kind)}

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from .._types import Data, Denoiser, Scalar
 from ..samplers import AbstractSampler
-from ..targets import AbstractLabelledTarget, Empirical
+from ..targets import AbstractDataSet, AbstractLabelledTarget
 
 Conditional = Callable[[Data, Scalar, Int[Array, ""]], Data]
 """`conditional(y, v, label)`: an estimate of `a` from the channel, given its label."""
@@ -33,7 +33,7 @@ class ClassMean(eqx.Module):
 class ClassData(eqx.Module):
     """The exact denoiser of one class of a data set: that of the data in it."""
 
-    classes: tuple[Empirical, ...]
+    classes: tuple[AbstractDataSet, ...]
 
     def __call__(self, y: Data, variance: Scalar, label: Int[Array, ""]) -> Data:
         variance = jnp.asarray(variance, y.dtype)
@@ -43,10 +43,10 @@ class ClassData(eqx.Module):
 
 def exact_conditional(target: AbstractLabelledTarget) -> Conditional:
     """The exact denoiser of each class of a target."""
-    if not isinstance(target, Empirical):
+    if not isinstance(target, AbstractDataSet):
         return ClassMean(target)
-    points, labels = np.asarray(target.points), np.asarray(target.labels)
-    return ClassData(tuple(Empirical(points[labels == k]) for k in range(target.num_labels)))
+    labels = np.asarray(target.labels)
+    return ClassData(tuple(target.subset(np.flatnonzero(labels == k)) for k in range(target.num_labels)))
 
 
 class Guided(eqx.Module):

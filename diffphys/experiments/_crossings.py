@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .. import thermo
-from ._clones import CloneRun
+from ._clone_runs import CloneRun
 from ._statistics import crossing_interval
 
 

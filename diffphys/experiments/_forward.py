@@ -11,22 +11,15 @@ from jaxtyping import Array, Float, Int
 
 from .._devices import over_items
 from .._types import Data, PRNGKey, Scalar
-from ..targets import AbstractLabelledTarget, Empirical
+from ..targets import AbstractDataSet, AbstractLabelledTarget, is_divided
+from ._accuracy import Accuracy
 from ._chunks import ChunkedProgram, Runner, default_chunk
-from ._statistics import Moments, chunk_moments, stacked_moments
+from ._statistics import Moments, chunk_moments, joined_moments, stacked_moments
 
 _PERMUTATIONS = 4
-# Samples at every time that tell how many each time needs; what is asked for beyond the estimate; and the most.
-PILOT = 256
-_MARGIN = 1.1
-_MOST = 1_000_000
-
-
-class Accuracy(NamedTuple):
-    """The standard error that a quantity is to have at every time, each with as many samples as it needs."""
-
-    quantity: str
-    stderr: float
+# A program has a multiple of so many times: with a few more or less of them it is the same one. Those that nobody
+# asked for are never measured.
+_TIMES = 8
 
 
 class ForwardRun(NamedTuple):
@@ -61,7 +54,7 @@ def _entropy(posterior: Float[Array, " k"]) -> Scalar:
     return -jnp.sum(jax.scipy.special.xlogy(posterior, posterior))
 
 
-def _data_readout(target: Empirical, y: Data, variance: Scalar, index: Int[Array, ""]):
+def _data_readout(target: AbstractDataSet, y: Data, variance: Scalar, index: Int[Array, ""]):
     """What the weights of the data say of the data themselves: one streamed pass."""
     return _of_data(target.weights_summary(y, variance, index))
 
@@ -75,7 +68,9 @@ def _of_data(summary: Any) -> dict[str, Array]:
     }
 
 
-def _both_readouts(target: Empirical, y: Data, variance: Scalar, index: Int[Array, ""], permuted: Int[Array, "g n"]):
+def _both_readouts(
+    target: AbstractDataSet, y: Data, variance: Scalar, index: Int[Array, ""], permuted: Int[Array, "g n"]
+):
     """What they say of the labels too, in the same pass."""
     summary: Any = target.weights_summary(y, variance, index, permuted)
     posterior, without = jnp.exp(summary.label_log_posterior), jnp.exp(summary.label_log_posterior_without)
@@ -102,7 +97,7 @@ def _measure(target, permuted, root, variances, done, needed, first, chunk: int)
 
     def one(i):
         data_key, noise_key = jr.split(jr.fold_in(root, i))
-        if isinstance(target, Empirical):
+        if isinstance(target, AbstractDataSet):
             a, origin = target.sample_indexed(data_key)
             label = target.labels[origin]
         else:
@@ -113,7 +108,7 @@ def _measure(target, permuted, root, variances, done, needed, first, chunk: int)
 
         def at(variance):
             y = a + jnp.sqrt(variance) * noise
-            if not isinstance(target, Empirical):
+            if not isinstance(target, AbstractDataSet):
                 return _label_readout(target, y, variance, origin)
             if permuted is None:
                 return _data_readout(target, y, variance, origin)
@@ -127,11 +122,11 @@ def _measure(target, permuted, root, variances, done, needed, first, chunk: int)
         empty = {name: jnp.zeros(levels.shape, leaf.dtype) for name, leaf in jax.eval_shape(at, levels[0]).items()}
         return jax.lax.fori_loop(0, jnp.sum(measured), turn, empty) | {"label": label}
 
-    results = over_items(one, first, chunk)
+    results = over_items(one, first, chunk, together=is_divided(target))
     return results | {"measured": jnp.broadcast_to(measured, (chunk, measured.size))}
 
 
-def permuted_labels(target: Empirical, key: PRNGKey) -> Int[Array, "g n"]:
+def permuted_labels(target: AbstractDataSet, key: PRNGKey) -> Int[Array, "g n"]:
     """A few random permutations of the labels: what the curves would be if labels meant nothing."""
     keys = jr.split(key, _PERMUTATIONS)
     return jax.vmap(lambda key: jr.permutation(key, target.labels))(keys)
@@ -166,8 +161,9 @@ def measure_forward(
         ValueError: if more than a million samples would be needed.
     """
     sample_key, label_key = jr.split(key)
-    permuted = permuted_labels(target, label_key) if labels and isinstance(target, Empirical) else None
-    fixed = (target, permuted, sample_key, np.asarray(variances))
+    permuted = permuted_labels(target, label_key) if labels and isinstance(target, AbstractDataSet) else None
+    idle = (0, -len(times) % _TIMES)
+    fixed = (target, permuted, sample_key, np.pad(np.asarray(variances), idle, mode="edge"))
     done, needed = np.zeros(len(times), np.int32), np.full(len(times), samples, np.int32)
     # A pilot is small, and those that follow have its chunks.
     elements = 3 * target.dim
@@ -178,8 +174,8 @@ def measure_forward(
     while np.any(needed > done):
         start = int(done[needed > done].min())
         program = ChunkedProgram(
-            _measure, (*fixed, done, needed), items=int(needed.max()) - start, elements=elements, chunk=chunk,
-            start=start,
+            _measure, (*fixed, np.pad(done, idle), np.pad(needed, idle)), items=int(needed.max()) - start,
+            elements=elements, chunk=chunk, start=start,
         )  # fmt: skip
         stage = f"{name}-{len(runs)}" if runs else name
         runs.append(_collected(program, np.asarray(times), target.num_labels, runner, stage))
@@ -187,7 +183,7 @@ def measure_forward(
         run = _joined(runs)
         done = needed
         if accuracy is not None:
-            needed = _needed(accuracy, run, np.asarray(times), done)
+            needed = accuracy.needed(run.moments, run.samples, run.chunk, np.asarray(times))
     return run
 
 
@@ -196,7 +192,9 @@ def _collected(program: ChunkedProgram, times: np.ndarray, groups: int, runner: 
     order = np.argsort(times)
 
     def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        labels, measured = results.pop("label"), results.pop("measured")
+        labels = results.pop("label")
+        results = {name: values[:, : len(times)] for name, values in results.items()}
+        measured = results.pop("measured")
         sums = chunk_moments(results, labels, groups, program.chunk, program.chunks, measured)
         own = np.full(program.chunk, -1.0)
         padded = np.full(program.chunk, -1)
@@ -217,27 +215,9 @@ def _collected(program: ChunkedProgram, times: np.ndarray, groups: int, runner: 
 
 def _joined(runs: list[ForwardRun]) -> ForwardRun:
     """All runs as one: of different samples, some at part of the times."""
-    moments = {
-        name: Moments(*map(np.concatenate, zip(*(run.moments[name] for run in runs), strict=True)))
-        for name in runs[0].moments
-    }
+    moments = joined_moments([run.moments for run in runs])
     own, labels = (np.concatenate([getattr(run, field) for run in runs]) for field in ("own_time", "labels"))
     return ForwardRun(moments, own, labels, np.sum([run.samples for run in runs], axis=0), runs[0].chunk)
-
-
-def _needed(accuracy: Accuracy, run: ForwardRun, times: np.ndarray, done: np.ndarray) -> Int[np.ndarray, " times"]:
-    """Up to which sample each time is to be measured, in whole chunks."""
-    _, error = run.moments[accuracy.quantity].pooled()
-    short = error > accuracy.stderr
-    wanted = np.where(short, _MARGIN * run.samples * (error / accuracy.stderr) ** 2, run.samples)
-    if np.any(wanted > _MOST):
-        worst, least = int(np.argmax(wanted)), float(np.sqrt(wanted.max() / _MOST))
-        raise ValueError(
-            f"`stderr` needs about {wanted[worst]:.2g} samples at t = {times[worst]:.3g}, and {_MOST} are allowed. "
-            f"Do ask for {least:.2g} times as much."
-        )
-    chunks = np.where(short, np.ceil((wanted - done) / run.chunk), 0)
-    return (done + run.chunk * chunks).astype(np.int32)
 
 
 def _zeros(times: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -270,16 +250,16 @@ def half_sample_errors(
     The spread over random halves of the data, class by class: without replacement, that of a mean over n/2 of n
     points is its spread over data sets of n. What the Monte-Carlo error adds to it is subtracted.
     """
-    if not isinstance(target, Empirical) or datasets == 0 or (datasets is None and target.num_points >= 5000):
+    if not isinstance(target, AbstractDataSet) or datasets == 0 or (datasets is None and target.num_points >= 5000):
         return {}
-    points, labels = np.asarray(target.points), np.asarray(target.labels)
+    labels = np.asarray(target.labels)
     rng = np.random.default_rng(np.ravel(jr.key_data(key)))
     means, errors = {name: [] for name in quantities}, {name: [] for name in quantities}
     for _ in range(datasets or 8):
         halves = [rng.permutation(np.flatnonzero(labels == k)) for k in range(target.num_labels)]
         kept = np.concatenate([half[: max(1, len(half) // 2)] for half in halves])
         measured = measure_forward(
-            Empirical(points[kept], labels[kept]), variances, times, key=jr.clone(key), samples=samples,
+            target.subset(kept), variances, times, key=jr.clone(key), samples=samples,
             runner=Runner(progress=False), accuracy=accuracy, labels=with_labels,
         )  # fmt: skip
         for name in quantities:

@@ -16,7 +16,7 @@ from ..clocks import check_grid
 from ..processes import AbstractProcess, Kernel, OrnsteinUhlenbeck
 from ..samplers import AbstractSampler
 from ..samplers.base import noise_of, place
-from ..targets import Empirical
+from ..targets import AbstractDataSet, is_divided
 from ._chunks import ChunkedProgram, Runner
 from ._theory import channel_variances
 
@@ -51,14 +51,15 @@ def _last_change(data, sampler, rows, kernels: Kernel, from_prior: bool, root, f
         later = jax.tree.map(lambda leaf: leaf[1:], kernels)
         steps = jnp.arange(jax.tree.leaves(rows)[0].shape[0])
         carry = (sampler.init(z), nearest(now, z), jnp.zeros((), steps.dtype))
-        (_, datum, last), _ = jax.lax.scan(body, carry, (steps, place(rows, z.dtype), later))
-        return {"last": last, "datum": datum}
+        (inner, datum, last), _ = jax.lax.scan(body, carry, (steps, place(rows, z.dtype), later))
+        # The datum nearest to no number is a datum: the end itself tells that it is none.
+        return {"last": last, "datum": datum, "end": jnp.mean(sampler.state(inner))}
 
-    return over_items(one, first, chunk)
+    return over_items(one, first, chunk, together=is_divided((data, sampler)))
 
 
 def last_change_times(
-    data: Empirical,
+    data: AbstractDataSet,
     sampler: AbstractSampler,
     start: float,
     stop: float,

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Real
 
 from .._types import Data, Scalar
-from ..targets import AbstractTarget, Empirical, Gaussian, IsotropicMixture, SharedCovarianceMixture
+from ..targets import AbstractDataSet, AbstractTarget, Gaussian, IsotropicMixture, SharedCovarianceMixture
 from ._theory import _draws_of, within_covariance
 
 # Relative to the largest: below it an eigenvalue of a covariance is the rounding of a zero.
@@ -76,7 +76,7 @@ def normal_law(data: Points | AbstractTarget) -> NormalLaw:
 
     Those of Gaussians, of mixtures and of data sets are exact; of other laws, those of draws.
     """
-    if isinstance(data, Empirical):
+    if isinstance(data, AbstractDataSet):
         return _of_points(np.asarray(data.points))
     if isinstance(data, Gaussian):
         basis = np.eye(data.dim) if data.basis is None else np.asarray(data.basis, np.float64)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._types import Data, Denoiser, Scalar
 from ..samplers import AbstractSampler
-from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
+from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
 
 Classifier = Callable[[Data, Scalar], Float[Array, " k"]]
 """`classify(a, v)`: log-probabilities of the classes of an estimate `a`, made at noise variance v."""
@@ -30,6 +30,15 @@ class LabelAgreement(eqx.Module):
             "label_weight": jnp.mean(posteriors, axis=0),
             "label_weight_hard": jnp.mean(hard, axis=0),
         }
+
+
+class ExpectedLabelAgreement(eqx.Module):
+    r"""The agreement of clones given the point they leave, $\sum_k P(k|z)^2$: two independent draws of its label."""
+
+    log_posterior: Callable[[Array, Scalar], Float[Array, " k"]]
+
+    def __call__(self, y: Data, variance: Scalar) -> dict[str, Array]:
+        return {"phi": jnp.sum(jnp.exp(2 * self.log_posterior(y, variance)))}
 
 
 def _pair_agreement(rows: Float[Array, "c k"]) -> Float[Array, ""]:
@@ -82,7 +91,7 @@ class DatumAgreement(eqx.Module):
     noise: a denoiser, where there is one, takes the noise away first, since that alone is not the model's.
     """
 
-    target: Empirical
+    target: AbstractDataSet
     denoise: Denoiser | None = None
 
     def __call__(self, ys: Float[Array, "c d"], variance: Scalar) -> dict[str, Array]:
@@ -94,6 +103,15 @@ class DatumAgreement(eqx.Module):
         return {"phi_c": jnp.mean(overlap), "phi_c_hard": jnp.mean(same)}
 
 
-def datum_agreement(data: Empirical, sampler: AbstractSampler) -> DatumAgreement:
+class ExpectedDatumAgreement(eqx.Module):
+    r"""The probability that both clones of a point end at one datum, $\sum_\mu w_\mu^2$."""
+
+    target: AbstractDataSet
+
+    def __call__(self, y: Data, variance: Scalar) -> dict[str, Array]:
+        return {"phi_c": self.target.weights_summary(y, variance).participation}
+
+
+def datum_agreement(data: AbstractDataSet, sampler: AbstractSampler) -> DatumAgreement:
     """The data that clones of this sampler are near."""
     return DatumAgreement(data, None if has_exact_score(sampler, data) else sampler.denoise)

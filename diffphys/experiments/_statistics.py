@@ -74,6 +74,11 @@ def stacked_moments(stacked: dict[str, np.ndarray]) -> dict[str, Moments]:
     return {n: Moments(*(flat[part][full] for part in ("count", f"{n}.total", f"{n}.squares"))) for n in names}
 
 
+def joined_moments(parts: list[dict[str, Moments]]) -> dict[str, Moments]:
+    """The moments of several runs of different samples as one."""
+    return {n: Moments(*map(np.concatenate, zip(*(part[n] for part in parts), strict=True))) for n in parts[0]}
+
+
 def _combine(count, total, squares):
     """Chan's parallel formula for the mean and its standard error; nan below two samples."""
     number = count.sum(0)

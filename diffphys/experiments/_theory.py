@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
-from ..targets import AbstractTarget, CurieWeiss, Empirical, Gaussian, IsotropicMixture, SharedCovarianceMixture
+from ..targets import AbstractDataSet, AbstractTarget, CurieWeiss, Gaussian, IsotropicMixture, SharedCovarianceMixture
 from ..thermo import (
     SpectralTime,
     collapse_variance,
@@ -51,7 +51,7 @@ def time_of_ou(process: AbstractProcess, time: float) -> float:
 
 def two_classes(target: AbstractTarget) -> TwoClasses | None:
     """The two Gaussian classes of a target: its own, or those with the moments of its data; None if it has not two."""
-    if isinstance(target, Empirical):
+    if isinstance(target, AbstractDataSet):
         if target.num_labels != 2:
             return None
         points, labels = data_of(target)
@@ -100,14 +100,14 @@ def within_covariance(target: SharedCovarianceMixture) -> Float[np.ndarray, "d d
     return basis * spectrum @ basis.T
 
 
-def data_of(target: Empirical) -> tuple[Float[np.ndarray, "n d"], np.ndarray]:
+def data_of(target: AbstractDataSet) -> tuple[Float[np.ndarray, "n d"], np.ndarray]:
     """The points and the labels of a data set, on the host in float64."""
     return np.asarray(target.points, np.float64), np.asarray(target.labels)
 
 
 def spectrum_of(target: AbstractTarget) -> Float[np.ndarray, " d"]:
     """All d eigenvalues of the covariance, descending; zeros included."""
-    if isinstance(target, Empirical):
+    if isinstance(target, AbstractDataSet):
         values = covariance_spectrum(np.asarray(target.points))
         return np.pad(values, (0, target.dim - len(values)))
     if isinstance(target, Gaussian):
@@ -141,7 +141,7 @@ def _draws_of(target: AbstractTarget) -> Float[np.ndarray, "n d"]:
 
 def spectral(target: AbstractTarget, temperature: float) -> SpectralTime:
     """The spectral time: of the data (or of draws of a law) with its interval, or of the population."""
-    if isinstance(target, Empirical):
+    if isinstance(target, AbstractDataSet):
         return spectral_time(np.asarray(target.points), temperature=temperature)
     if not isinstance(target, CurieWeiss | Gaussian | IsotropicMixture | SharedCovarianceMixture):
         return spectral_time(_draws_of(target), temperature=temperature)
@@ -171,6 +171,6 @@ def default_times(target: AbstractTarget, process: AbstractProcess, number: int 
     spectrum, temperature = spectrum_of(target), temperature_of(process)
     high = 0.5 * np.log(80 * max(spectrum[0], temperature) / temperature)
     low = 0.02 * high
-    if isinstance(target, Empirical) and target.num_points > 1:
+    if isinstance(target, AbstractDataSet) and target.num_points > 1:
         low = min(0.3 * high, 0.5 * np.log1p(0.1 * float(collapse_variance(target.num_points, spectrum)) / temperature))
     return np.array([time_of_ou(process, float(t)) for t in np.linspace(low**0.5, high**0.5, number) ** 2])

@@ -9,12 +9,14 @@ import numpy as np
 import xarray as xr
 
 from .. import thermo
+from .._box_muller import box_muller
 from .._types import PRNGKey, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments
-from ..targets import AbstractLabelledTarget, AbstractTarget, Empirical
+from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
+from ._accuracy import PILOT, Accuracy
 from ._assemble import (
     CRITERIA,
     QUANTILES,
@@ -29,15 +31,15 @@ from ._assemble import (
     split_key,
 )  # fmt: skip
 from ._chunks import Runner
-from ._forward import PILOT, Accuracy, ForwardRun, half_sample_errors, measure_forward
+from ._forward import ForwardRun, half_sample_errors, measure_forward
 from ._last_change import last_change_attributes, last_change_times
-from ._readouts import datum_agreement
+from ._readouts import ExpectedDatumAgreement, datum_agreement
 from ._statistics import Moments, crossing_interval
 from ._theory import channel_variances, data_of, spectrum_of, two_classes, within_spectrum
 
 
 def collapse(
-    data: Empirical,
+    data: AbstractDataSet,
     process: AbstractProcess,
     times: Times,
     *,
@@ -46,9 +48,10 @@ def collapse(
     stderr: float | None = None,
     law: AbstractTarget | None = None,
     clones: int | None = None,
+    clones_stderr: float | None = None,
     clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
-    increments: Increments = jax.random.normal,
+    increments: Increments = box_muller,
     branches: int = 2,
     steps: int = 64,
     stop: float | None = None,
@@ -79,6 +82,8 @@ def collapse(
             the samples they have in common.
         law: the law that the data were drawn from, for the theory; by default a Gaussian of their covariance.
         clones: trajectories of the simulation at each time; none by default.
+        clones_stderr: a standard error of phi_C that clones are to have at every time; `clones` are then a pilot, by
+            default of 256, and each time gets as many as it needs.
         clone_times: as in `speciation`, like all that follows but `trajectories`.
         sampler: how clones move.
         increments: how their noise is drawn.
@@ -99,7 +104,7 @@ def collapse(
         errors; `samples`, how many each time had; `psi` and the random-energy theory `psi_theory`, `lambda_c`;
         `participation_ratio` 1 / phi_C; `collapse_time` by criterion and group (pooled, then each class), with
         intervals; quantiles of the times at which L of single data points crosses 0; `phi_c_clones`,
-        `last_change_time` if asked for.
+        `phi_c_clones_excess` and `clones_run` as in `speciation`, `last_change_time` if asked for.
         The attributes give alpha, d with and without constant coordinates, d_eff and the width 2 / sqrt(d_eff); of
         clones `score`, as in `speciation`, and `phi_c_half_time_clones` (with `_low` and `_high`), where half of them
         meet; `last_change_mean` and `last_change_std` of the Ornstein-Uhlenbeck times of last changes.
@@ -114,7 +119,7 @@ def collapse(
     Reference:
         Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eq. 5.
     """
-    if not isinstance(data, Empirical):
+    if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`collapse` needs a data set, `Empirical(points)`. Got `{type(data).__name__}`.")
     times = check_times(times)
     check_count("samples", samples, 32)
@@ -122,10 +127,21 @@ def collapse(
     if stderr is not None:
         if not 0 < stderr < np.inf:
             raise ValueError(f"`stderr` needs a positive error of f_e / alpha. Got {stderr}.")
-        samples, accuracy = PILOT, Accuracy("entropy", stderr * float(np.log(data.num_points)))
+        most = float(np.log(data.num_points))
+        samples, accuracy = PILOT, Accuracy("entropy", stderr * most, most)
     options = None
-    if clones is not None:
-        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from, increments).checked(times)
+    if clones is not None or clones_stderr is not None:
+        options = CloneOptions(
+            PILOT if clones is None else clones,
+            clone_times,
+            branches,
+            steps,
+            stop,
+            grid,
+            trunk_from,
+            increments,
+            clones_stderr,
+        ).checked(times)  # fmt: skip
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)
@@ -157,6 +173,7 @@ def collapse(
             sampler, datum_agreement(data, sampler), data, times,
             options,
             key=clone_key, dim=data.dim, dtype=data.offset.dtype, runner=runner, name="collapse-clones",
+            quantity="phi_c", expected=ExpectedDatumAgreement(data),
         )  # fmt: skip
         variables, attrs = variables | simulated, attrs | settings
     if trajectories is not None:
@@ -170,7 +187,7 @@ def collapse(
     return experiment_dataset("collapse", process, times, variables, attrs, key)
 
 
-def excess_entropy_errors(data: Empirical, errors: Variables) -> Variables:
+def excess_entropy_errors(data: AbstractDataSet, errors: Variables) -> Variables:
     """`entropy` renamed and scaled to the excess entropy over alpha."""
     if not errors:
         return {}
@@ -179,7 +196,7 @@ def excess_entropy_errors(data: Empirical, errors: Variables) -> Variables:
 
 
 def collapse_curves(
-    data: Empirical,
+    data: AbstractDataSet,
     process: AbstractProcess,
     times: np.ndarray,
     measured: ForwardRun,
@@ -226,7 +243,7 @@ def _scaled(moments: Moments, factor: float) -> Moments:
 
 
 def collapse_theory(
-    data: Empirical, process: AbstractProcess, times: np.ndarray, law: AbstractTarget | None
+    data: AbstractDataSet, process: AbstractProcess, times: np.ndarray, law: AbstractTarget | None
 ) -> tuple[Variables, dict[str, Any]]:
     """Population excess entropy and random-energy model, of the law or of a Gaussian with the data's covariance."""
     variances = channel_variances(process, times)
@@ -255,7 +272,7 @@ def collapse_theory(
 
 
 def _times_by_name(
-    data: Empirical,
+    data: AbstractDataSet,
     process: AbstractProcess,
     times: np.ndarray,
     scaled: dict[str, Moments],

@@ -14,6 +14,7 @@ from .._devices import over_items
 from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..samplers.base import check_key
+from ..targets import is_divided
 from ._assemble import check_times, experiment_dataset
 from ._chunks import ChunkedProgram, Runner
 from ._theory import channel_variances
@@ -71,7 +72,7 @@ def denoising_errors(
     elements = samples.shape[1] * len(denoisers)
     program = ChunkedProgram(_errors, arguments, items=len(samples), elements=elements, chunk=chunk)
     found = Runner(progress=progress).collect(
-        "denoising errors", program, lambda _, values: _padded(values, program.chunk), {}, unit="points"
+        "denoising errors", program, lambda _, values: _padded(values, program.chunk), {}, unit="point"
     )
     errors = found["errors"].reshape(-1, *found["errors"].shape[2:])[: len(samples)].astype(np.float64)
     attrs = {"samples": len(samples), "d": samples.shape[1], "dtype": str(samples.dtype), "chunk": program.chunk}
@@ -120,4 +121,4 @@ def _errors(
         # One noise level after another: a network's features at all of them at once would be a chunk that many times.
         return jax.lax.map(at, variances).T
 
-    return {"errors": over_items(one, first, chunk)}
+    return {"errors": over_items(one, first, chunk, together=is_divided(denoisers))}

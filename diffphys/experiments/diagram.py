@@ -12,7 +12,7 @@ from .. import thermo
 from .._types import PRNGKey
 from ..processes import OrnsteinUhlenbeck
 from ..results import dataset
-from ..targets import AbstractLabelledTarget, Empirical
+from ..targets import AbstractDataSet, AbstractLabelledTarget
 from ._assemble import check_count, seed_of, split_key
 from ._chunks import Runner
 from ._forward import measure_forward
@@ -59,7 +59,7 @@ def diagram(
     process = OrnsteinUhlenbeck(temperature)
     found = spectral(target, temperature)
     v_s = found.eigenvalue - temperature
-    is_data = isinstance(target, Empirical)
+    is_data = isinstance(target, AbstractDataSet)
     spectrum = spectrum_of(target) if is_data else within_spectrum(target)
     log_n_star = float(thermo.log_capacity(v_s, spectrum)) if v_s > 0 else float("nan")
     if sizes is None:
@@ -104,7 +104,7 @@ def diagram(
 
 
 def _measure_subsets(
-    data: Empirical,
+    data: AbstractDataSet,
     process,
     subset_key,
     forward_key,
@@ -117,7 +117,7 @@ def _measure_subsets(
     """Sizes, and for each the variances of E[L] = 0 and of the label crossing, and whether that is speciation."""
     from .speciation import speciation_curves
 
-    points, labels = np.asarray(data.points), np.asarray(data.labels)
+    labels = np.asarray(data.labels)
     rng = np.random.default_rng(seed_of(subset_key))
     fractions = 2.0 ** -np.arange(number)[::-1]
     times = np.linspace(0.5 * np.log1p(0.02 * top), 0.5 * np.log1p(20 * top), 40)
@@ -125,7 +125,7 @@ def _measure_subsets(
     for i, fraction in enumerate(fractions):
         chosen = [rng.permutation(np.flatnonzero(labels == k)) for k in range(data.num_labels)]
         kept = np.concatenate([c[: max(2, round(fraction * len(c)))] for c in chosen])
-        subset = Empirical(points[kept], labels[kept])
+        subset = data.subset(kept)
         measured = measure_forward(
             subset, channel_variances(process, times), times, key=jax.random.fold_in(forward_key, i), samples=samples,
             runner=Runner(progress=progress), name=f"n = {len(kept)}",

@@ -22,6 +22,7 @@ from .._devices import over_items
 from .._root import root
 from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess
+from ..targets import is_divided
 from ._assemble import Variables, check_count, check_times, experiment_dataset, split_key
 from ._chunks import ChunkedProgram, Runner
 from ._normal_law import NormalLaw, Points, normal_law
@@ -197,7 +198,7 @@ def _differences(
 
         return jax.vmap(draw)(jnp.arange(draws, dtype=jnp.int32))
 
-    return {"difference": over_items(one, first, chunk)}
+    return {"difference": over_items(one, first, chunk, together=is_divided(denoise))}
 
 
 def _measure(

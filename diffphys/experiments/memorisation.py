@@ -74,7 +74,7 @@ def memorisation(
     check_count("block", block, 2)
     check_count("chunk", chunk, 1)
     points = _checked("training", training, None)
-    cloud = Cloud(points, points.mean(0, dtype=np.float64).astype(points.dtype), block)
+    cloud = Cloud.of(points, points.mean(0, dtype=np.float64).astype(points.dtype), block)
     variables: Variables = {}
     found: dict[str, np.ndarray] = {}
     for suffix, own, dim in (("", generated, "sample"), ("_held_out", held_out, "held_out_sample")):

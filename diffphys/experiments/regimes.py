@@ -5,21 +5,30 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
-from .._types import PRNGKey, Scalar, Times
+from .._box_muller import box_muller
+from .._types import Data, PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments
-from ..targets import AbstractTarget, Empirical
+from ..targets import AbstractDataSet, AbstractTarget
+from ._accuracy import PILOT
 from ._assemble import CloneOptions, check_count, check_times, clone_variables, experiment_dataset, split_key
 from ._chunks import Runner
 from ._forward import half_sample_errors, measure_forward
-from ._readouts import Classifier, DatumAgreement, LabelAgreement, datum_agreement, label_reading
+from ._readouts import (
+    Classifier,
+    DatumAgreement,
+    ExpectedDatumAgreement,
+    ExpectedLabelAgreement,
+    LabelAgreement,
+    datum_agreement,
+    label_reading,
+)
 from ._theory import channel_variances
 from .collapse import collapse_curves, collapse_theory, excess_entropy_errors
 from .speciation import speciation_curves, speciation_theory
@@ -35,8 +44,18 @@ class _BothAgreements(eqx.Module):
         return self.labels(ys, variance) | self.data(ys, variance)
 
 
+class _BothExpected(eqx.Module):
+    """What clones of a point say on average; of classes only where its own posterior labels them."""
+
+    labels: ExpectedLabelAgreement | None
+    data: ExpectedDatumAgreement
+
+    def __call__(self, y: Data, variance: Scalar) -> dict[str, Array]:
+        return self.data(y, variance) | ({} if self.labels is None else self.labels(y, variance))
+
+
 def regimes(
-    data: Empirical,
+    data: AbstractDataSet,
     process: AbstractProcess,
     times: Times,
     *,
@@ -44,9 +63,10 @@ def regimes(
     samples: int | None = 2000,
     law: AbstractTarget | None = None,
     clones: int | None = None,
+    clones_stderr: float | None = None,
     clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
-    increments: Increments = jax.random.normal,
+    increments: Increments = box_muller,
     branches: int = 2,
     steps: int = 64,
     stop: float | None = None,
@@ -60,18 +80,29 @@ def regimes(
 ) -> xr.Dataset:
     """Everything that `speciation` and `collapse` return for a data set, from one set of samples and of clones.
 
-    Arguments, errors and variables are theirs. The attribute `regimes` says in words which regimes there are: the
-    second, between collapse and speciation, exists only if labels are decided by speciation, and before collapse.
+    Arguments, errors and variables are theirs; `clones_stderr` is an error of phi. The attribute `regimes` says in
+    words which regimes there are: the second, between collapse and speciation, exists only if labels are decided by
+    speciation, and before collapse.
     """
-    if not isinstance(data, Empirical):
+    if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`regimes` needs a data set, `Empirical(points, labels)`. Got `{type(data).__name__}`.")
     times = check_times(times)
     check_count("samples", samples, 32)
     options = None
-    if classify is not None and clones is None:
+    if classify is not None and clones is None and clones_stderr is None:
         raise ValueError("`classify` labels the ends of clones. Got no `clones`. Do ask for some.")
-    if clones is not None:
-        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from, increments).checked(times)
+    if clones is not None or clones_stderr is not None:
+        options = CloneOptions(
+            PILOT if clones is None else clones,
+            clone_times,
+            branches,
+            steps,
+            stop,
+            grid,
+            trunk_from,
+            increments,
+            clones_stderr,
+        ).checked(times)  # fmt: skip
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)
@@ -97,10 +128,13 @@ def regimes(
         sampler = Bridge(process, data.posterior_mean) if sampler is None else sampler
         labels = LabelAgreement(label_reading(data, sampler.denoise, classify))
         readout = _BothAgreements(labels, datum_agreement(data, sampler))
+        by_posterior = ExpectedLabelAgreement(data.label_log_posterior) if classify is None else None
+        expected = _BothExpected(by_posterior, ExpectedDatumAgreement(data))
         simulated, settings = clone_variables(
             sampler, readout, data, times,
             options,
             key=clone_key, dim=data.dim, dtype=data.offset.dtype, runner=runner, name="regimes-clones",
+            quantity="phi", expected=expected,
         )  # fmt: skip
         settings["labelled_by"] = "posterior" if classify is None else "classifier"
         variables, attrs = variables | simulated, attrs | settings

@@ -10,12 +10,14 @@ import xarray as xr
 from scipy.special import xlogy
 
 from .. import thermo
+from .._box_muller import box_muller
 from .._types import PRNGKey, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments
-from ..targets import AbstractLabelledTarget, Empirical
+from ..targets import AbstractDataSet, AbstractLabelledTarget
+from ._accuracy import PILOT
 from ._assemble import (
     CloneOptions,
     Variables,
@@ -29,7 +31,7 @@ from ._assemble import (
 )  # fmt: skip
 from ._chunks import Runner
 from ._forward import ForwardRun, half_sample_errors, measure_forward
-from ._readouts import Classifier, LabelAgreement, label_reading
+from ._readouts import Classifier, ExpectedLabelAgreement, LabelAgreement, label_reading
 from ._statistics import crossing, crossing_interval
 from ._theory import (
     channel_variances,
@@ -53,9 +55,10 @@ def speciation(
     key: PRNGKey,
     samples: int | None = 2000,
     clones: int | None = None,
+    clones_stderr: float | None = None,
     clone_times: Times | None = None,
     sampler: AbstractSampler | None = None,
-    increments: Increments = jax.random.normal,
+    increments: Increments = box_muller,
     branches: int = 2,
     steps: int = 64,
     stop: float | None = None,
@@ -81,10 +84,12 @@ def speciation(
         key: a typed key, the root of all noise.
         samples: forward samples of the identity; None for no identity.
         clones: trajectories of the simulation at each time; none by default.
+        clones_stderr: a standard error of phi that clones are to have at every time; `clones` are then a pilot, by
+            default of 256, and each time gets as many as it needs.
         clone_times: those of `times` at which clones are run; by default all.
         sampler: how clones move; by default `Bridge` with the exact denoiser of the target.
-        increments: how the noise of clones is drawn: by default normals; `diffphys.rademacher` is 10 times cheaper and
-            keeps weak order 1.
+        increments: how the noise of clones is drawn: by default normals; with `diffphys.rademacher` a step takes a
+            quarter of the time and keeps weak order 1.
         branches: clones a branch point.
         steps: steps from each branch point to `stop`, an even number.
         stop: where clones stop and their posteriors are compared; by default half the least time. Any time above 0
@@ -105,7 +110,9 @@ def speciation(
         I(C; X_t) / H(C), `overlap` (phi - sum w^2) / (1 - sum w^2), `phi_clones` with its discretisation bias (named
         `phi_sampler` for a sampler that is not the time reversal), `phi_theory`; for a data set also `phi_permuted`,
         `phi_left_out`, `nishimori_violation` and `phi_c`. The attributes give the threshold, the crossing and its
-        interval, the critical times by name, the `verdict`, and all settings.
+        interval, the critical times by name, the `verdict`, and all settings. `clones_run` counts the trajectories of
+        each time, and `phi_clones_excess` is their agreement over that of the posterior at the points they left: zero
+        but for the steps, with the error of the clones alone.
 
         Of clones they give `score`, "exact" if they move by the target's own posterior mean and "given" otherwise:
         then the identity is no longer their answer, but that of another model. `clone_label_weights` are the weights
@@ -123,10 +130,20 @@ def speciation(
     times = check_times(times)
     check_count("samples", samples, 32)
     options = None
-    if classify is not None and clones is None:
+    if classify is not None and clones is None and clones_stderr is None:
         raise ValueError("`classify` labels the ends of clones. Got no `clones`. Do ask for some.")
-    if clones is not None:
-        options = CloneOptions(clones, clone_times, branches, steps, stop, grid, trunk_from, increments).checked(times)
+    if clones is not None or clones_stderr is not None:
+        options = CloneOptions(
+            PILOT if clones is None else clones,
+            clone_times,
+            branches,
+            steps,
+            stop,
+            grid,
+            trunk_from,
+            increments,
+            clones_stderr,
+        ).checked(times)  # fmt: skip
     forward_key, clone_key = split_key(key)
     runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
     variances = channel_variances(process, times)
@@ -158,7 +175,8 @@ def speciation(
         simulated, settings = clone_variables(
             sampler, LabelAgreement(label_reading(target, sampler.denoise, classify)), target, times,
             options,
-            key=clone_key, dim=target.dim, dtype=dtype, runner=runner, name="speciation-clones",
+            key=clone_key, dim=target.dim, dtype=dtype, runner=runner, name="speciation-clones", quantity="phi",
+            expected=ExpectedLabelAgreement(target.label_log_posterior) if classify is None else None,
         )  # fmt: skip
         settings["labelled_by"] = "posterior" if classify is None else "classifier"
         variables, attrs = variables | simulated, attrs | settings
@@ -219,7 +237,9 @@ def speciation_theory(
     variances = channel_variances(process, times)
     delta = thermo.separation(pair.half_difference, pair.covariance, variances)
     phi = thermo.agreement(delta, pair.weight)
-    origin = "its classes" if not isinstance(target, Empirical) else "Gaussian classes with the moments of the data"
+    origin = (
+        "its classes" if not isinstance(target, AbstractDataSet) else "Gaussian classes with the moments of the data"
+    )
     level_time = thermo.crossing_time(pair.half_difference, pair.covariance, p=pair.weight, temperature=temperature)
     attrs["theory_crossing_time"] = time_of_ou(process, level_time)
     if np.ndim(pair.covariance) == 0:

@@ -14,13 +14,14 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from .. import thermo
+from .._box_muller import box_muller
 from .._devices import over_items
 from .._types import Data, Denoiser, PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess, Kernel
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments, noise_of, place
-from ..targets import AbstractLabelledTarget
+from ..targets import AbstractLabelledTarget, is_divided
 from ._assemble import CloneOptions, Variables, check_count, check_times, curve, experiment_dataset, split_key
 from ._chunks import ChunkedProgram, Runner
 from ._clones import ends_of, halved_chunk, halved_plans
@@ -70,7 +71,7 @@ def switch(
     denoise: Denoiser | None = None,
     classify: Classifier | None = None,
     sampler: Callable[[AbstractProcess, Denoiser], AbstractSampler] = Bridge,
-    increments: Increments = jr.normal,
+    increments: Increments = box_muller,
     samples: int | None = 2000,
     steps: int = 64,
     stop: float | None = None,
@@ -242,7 +243,7 @@ def _measure(experiment: _Switch, tables: _Tables, root, first, chunk: int):
         led, branches = place((tables.led, tables.free), dtype)
         return jax.lax.scan(release, (start, start), (jnp.arange(len(led[2])), led, branches))[1]
 
-    results = over_items(one, first, chunk)
+    results = over_items(one, first, chunk, together=is_divided(experiment))
     return results | {"halved": jnp.broadcast_to(halved, (chunk,))}
 
 

@@ -43,7 +43,7 @@ def information(ds: xr.Dataset) -> Figure:
 def path_divergence(ds: xr.Dataset) -> Figure:
     """Relative entropy a unit of log v, with the share of each regime."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(4.8, 3.2))
+        figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
         _band(axes, ds["variance"], ds.integrand, 0.5 * ds.gap_stderr / ds["variance"], BLUE, None)
         for name in ds.regime.values if "regime" in ds else ():
             part = ds.sel(regime=name)
@@ -129,7 +129,7 @@ def memorisation(ds: xr.Dataset) -> Figure:
 
 def _memorisation_curve(ds: xr.Dataset) -> Figure:
     along = str(ds.fraction.dims[0])
-    figure, axes = plt.subplots(figsize=(4.8, 3.2))
+    figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
     axes.fill_between(ds[along], ds.fraction_low, ds.fraction_high, color=RED, alpha=0.2, lw=0)
     axes.plot(ds[along], ds.fraction, "o-", ms=3.5, color=RED, label="memorised")
     if "nearer" in ds:

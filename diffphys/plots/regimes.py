@@ -131,7 +131,7 @@ def _draw_collapse(axes: Axes, ds: xr.Dataset) -> None:
 def speciation(ds: xr.Dataset) -> Figure:
     """The class agreement phi(t) of a run, with its critical times."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(4.8, 3.2))
+        figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
         _draw_speciation(axes, ds)
         mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
         _mark_crossing(axes, ds)
@@ -142,7 +142,7 @@ def speciation(ds: xr.Dataset) -> Figure:
 def collapse(ds: xr.Dataset) -> Figure:
     """The excess entropy and the datum agreement of a run, with its collapse times."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(4.8, 3.2))
+        figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
         _draw_collapse(axes, ds)
         if "collapse_time" in ds:
             mark(axes, float(ds.collapse_time[0, 0]), "$t_C$", RED)
@@ -174,7 +174,7 @@ def regimes(ds: xr.Dataset) -> Figure:
 def diagram(ds: xr.Dataset) -> Figure:
     """Speciation and collapse in the plane of data size and noise."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(5.2, 3.8))
+        figure, axes = plt.subplots(figsize=(5.2, 3.8), layout="constrained")
         axes.fill_between(
             ds.log_n,
             ds.variance_low,

@@ -11,7 +11,7 @@ from ._style import STYLE
 def stability(found: Stability, *, title: str = "Stability") -> Figure:
     """The growth of errors in every step, a curve for each slope of the denoiser; above 1 they are amplified."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(4.8, 3.2))
+        figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
         colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, len(found.slopes)))
         for slope, growth, colour in zip(found.slopes, found.growth, colours, strict=True):
             axes.step(

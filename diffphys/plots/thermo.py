@@ -106,7 +106,7 @@ def power_law(
 
 
 def _axes(axes: Axes | None) -> Axes:
-    return plt.subplots(figsize=(4.8, 3.2))[1] if axes is None else axes
+    return plt.subplots(figsize=(4.8, 3.2), layout="constrained")[1] if axes is None else axes
 
 
 def _figure(axes: Axes) -> Figure:

@@ -1,3 +1,4 @@
+from .._box_muller import box_muller as box_muller
 from ._parameterisations import (
     AbstractParameterisation as AbstractParameterisation,
     DataPrediction as DataPrediction,

@@ -11,6 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from .._box_muller import box_muller
 from .._types import Data, Denoiser, Draws, Path, PRNGKey, Scalar, State
 from ..clocks import check_grid
 from ..processes import AbstractProcess
@@ -149,7 +150,7 @@ Increments: TypeAlias = Callable[..., Array]
 
 
 def noise_of(
-    sampler: AbstractSampler, key: PRNGKey, z: State, increments: Increments = jr.normal
+    sampler: AbstractSampler, key: PRNGKey, z: State, increments: Increments = box_muller
 ) -> Callable[[Array], Draws]:
     """Noise addressed by the number of the step: `fold_in(key, i)`."""
     return lambda i: increments(jr.fold_in(key, i), (sampler.draws, *z.shape), z.dtype)
@@ -158,8 +159,8 @@ def noise_of(
 def made_once(noise: Draws, positive: Scalar) -> Draws:
     """The noise as it is, for a step that reads it more than once.
 
-    XLA would fuse its making, a polynomial of degree 8, into each of the readers. It does not look into a branch on a
-    number that it does not know to be positive; its optimisation barrier is gone by then.
+    XLA would fuse its making, words and all, into each of the readers. It does not look into a branch on a number that
+    it does not know to be positive; its optimisation barrier is gone by then.
     """
     return jax.lax.cond(positive > 0, lambda noise: noise, jnp.zeros_like, noise)
 
@@ -176,7 +177,7 @@ def simulate(
     z: State,
     *,
     path: bool = False,
-    increments: Increments = jr.normal,
+    increments: Increments = box_muller,
 ) -> State | Path:
     """Runs one state down a grid of times, from `ts[0]` to `ts[-1]`.
 
@@ -188,8 +189,8 @@ def simulate(
         ts: strictly decreasing times, the last above 0.
         z: the state at `ts[0]`.
         path: whether to return the state at every time of the grid, on a leading axis.
-        increments: how noise is drawn: `jax.random.normal`, or cheaper numbers that keep the weak order of the
-            sampler, `diffphys.rademacher` or `diffphys.three_point`.
+        increments: how noise is drawn: by default normals; `jax.random.normal` has others, and cheaper numbers keep
+            the weak order of the sampler, `diffphys.rademacher` or `diffphys.three_point`.
 
     Returns:
         The state at `ts[-1]`, or at each time of `ts`.

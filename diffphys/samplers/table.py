@@ -148,8 +148,9 @@ class AbstractTableSampler(AbstractSampler):
 
     def step(self, row: Row, carry: Carry, noise: Draws) -> Carry:
         z, past = carry
-        # What the denoiser sees of it, the state has too.
-        if any(("noise", j) in stage.channel for stage in row.stages for j in range(self.draws)):
+        # Every row of a state in phase space reads it; and what the denoiser sees of it, the state has too.
+        seen = any(("noise", j) in stage.channel for stage in row.stages for j in range(self.draws))
+        if seen or (self.draws and z.ndim > 1):
             noise = made_once(noise, row.stages[0].variance)
         operands = {"state": (z,), "past": past, "noise": noise, "data": []}
         for stage in row.stages:

@@ -13,6 +13,7 @@ from .algebra import (
 )
 from .base import AbstractLabelledTarget as AbstractLabelledTarget, AbstractTarget as AbstractTarget
 from .curie_weiss import CurieWeiss as CurieWeiss
+from .data_set import AbstractDataSet as AbstractDataSet
 from .empirical import Empirical as Empirical
 from .gaussian import Gaussian as Gaussian
 from .ising import Ising as Ising, curie_weiss_couplings as curie_weiss_couplings, ring_couplings as ring_couplings
@@ -27,12 +28,15 @@ from .product_states import (
     potts_mean_field as potts_mean_field,
     pure_states as pure_states,
 )
+from .pruned import Certified as Certified, PrunedPosteriorMean as PrunedPosteriorMean
 from .recipes import (
     deltas as deltas,
     hierarchical_mixture as hierarchical_mixture,
     mixture as mixture,
     symmetric_mixture as symmetric_mixture,
 )
+from .reduction import Reduction as Reduction, reduce as reduce
+from .sharded import ShardedEmpirical as ShardedEmpirical, is_divided as is_divided
 from .shell import AbstractShell as AbstractShell
 from .sphere import Sphere as Sphere
 from .weights import WeightsSummary as WeightsSummary

@@ -11,6 +11,8 @@ from jaxtyping import Array, ArrayLike, Float
 Values: TypeAlias = ArrayLike | Sequence
 """Numbers as an array, or in lists."""
 
+_ROWS = 4096
+
 
 def floating(value: Values, dtype=None) -> Float[Array, "..."]:
     """The value as a floating-point array: in `dtype`, else its own, else the default one."""
@@ -58,3 +60,49 @@ def positive_log_weights(weights: Values | None, count: int, dtype) -> Float[Arr
     if known is not None and not np.all(known > 0):
         raise ValueError(f"`weights` needs positive numbers. Got {known.min():g}. Do leave out empty components.")
     return jnp.log(weights)
+
+
+def checked_data(points: Values, labels: Values | None, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """The data and their classes on the host, in the types to compute in; ValueError if they are none."""
+    points = _checked_points(points)
+    if block < 1:
+        raise ValueError(f"`block` needs a positive number of data. Got {block}. Do use 1024.")
+    return points, _checked_labels(labels, len(points))
+
+
+def _checked_points(points: Values) -> np.ndarray:
+    """The data on the host, in the type to compute in; ValueError if they are none."""
+    points = np.asarray(points)
+    if points.ndim != 2 or 0 in points.shape:
+        raise ValueError(f"`points` needs shape (n, d). Got {points.shape}. Do flatten each datum to a row.")
+    if points.dtype not in (np.float32, np.float64):
+        raise ValueError(
+            f"`points` needs float32 or float64. Got {points.dtype}. "
+            "Do scale it: pixels from uint8 to [0, 1] by `points.astype(np.float32) / 255`."
+        )
+    # In parts: a mask of all of a large data set is a quarter of its size.
+    parts = [points[i : i + _ROWS] for i in range(0, len(points), _ROWS)]
+    if not all(np.all(np.isfinite(part)) for part in parts):
+        raise ValueError("`points` needs finite values. Got infinite ones or NaN. Do drop those data.")
+    if len(points) > 1 and all(np.all(part == points[:1]) for part in parts):
+        raise ValueError(
+            f"`points` needs at least two different data. Got {len(points)} times the same. Do check them."
+        )
+    # Without x64, JAX computes in float32.
+    return points.astype(jax.dtypes.canonicalize_dtype(points.dtype), copy=False)
+
+
+def _checked_labels(labels: Values | None, count: int) -> np.ndarray:
+    """The labels on the host; ValueError if they are not classes 0, 1, .. of the data."""
+    labels = np.zeros(count, np.int32) if labels is None else np.asarray(labels)
+    if labels.shape != (count,):
+        raise ValueError(f"`labels` needs shape ({count},), one for each datum. Got {labels.shape}. Do match `points`.")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"`labels` needs integers. Got {labels.dtype}. Do number the classes from 0.")
+    found = np.unique(labels)
+    if not np.array_equal(found, np.arange(len(found))):
+        raise ValueError(
+            f"`labels` needs classes 0, 1, .., each of them used. Got {found[:10].tolist()}. "
+            "Do renumber by `np.unique(labels, return_inverse=True)[1]`."
+        )
+    return labels

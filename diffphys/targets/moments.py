@@ -112,8 +112,31 @@ def covariance(cloud: Cloud, y: Data, variance: Scalar) -> Float[Array, "d d"]:
     return _weighted(cloud, y, variance, found, step, jnp.zeros((y.size, y.size), y.dtype))
 
 
-def overlap(cloud: Cloud, y: Data, other: Data, variance: Scalar) -> Scalar:
-    """The inner product of the weights of two observations."""
+class Overlaps(NamedTuple):
+    """The sums that the overlap of two observations is made of, each with what its zero stands for."""
+
+    here: LogSum
+    there: LogSum
+    both: LogSum
+    """Of the products of both weights."""
+    anchor_here: Scalar
+    anchor_there: Scalar
+
+    def value(self) -> Scalar:
+        """The inner product of the weights."""
+        return jnp.exp(self.both.value() - self.here.value() - self.there.value())
+
+    def merged(self) -> "Overlaps":
+        """Those of all points, from those of parts along the first axis."""
+        top_here, top_there = (lax.stop_gradient(jnp.max(x)) for x in (self.anchor_here, self.anchor_there))
+        by_here, by_there = self.anchor_here - top_here, self.anchor_there - top_there
+        shifts = (self.here, by_here), (self.there, by_there), (self.both, by_here + by_there)
+        here, there, both = (jax.vmap(LogSum.shift)(sums, by).merged() for sums, by in shifts)
+        return Overlaps(here, there, both, top_here, top_there)
+
+
+def overlaps(cloud: Cloud, y: Data, other: Data, variance: Scalar) -> Overlaps:
+    """The sums of the inner product of the weights of two observations."""
     leaders, others = (cloud.leaders(z, variance, cloud.nearest(z, variance)) for z in (y, other))
 
     def step(carry, block, _):
@@ -121,8 +144,8 @@ def overlap(cloud: Cloud, y: Data, other: Data, variance: Scalar) -> Scalar:
         there = cloud.logits(block, other, variance, others)
         return tuple(old.add(new)[0] for old, new in zip(carry, (here, there, here + there), strict=True))
 
-    one, two, both = (s.value() for s in cloud.scan(step, (LogSum.empty(y.dtype),) * 3))
-    return jnp.exp(both - one - two)
+    here, there, both = cloud.scan(step, (LogSum.empty(y.dtype),) * 3)
+    return Overlaps(here, there, both, leaders.anchor, others.anchor)
 
 
 def _weighted(cloud: Cloud, y: Data, variance: Scalar, found: Moments, step: Callable, start: Carry) -> Carry:
@@ -140,14 +163,14 @@ def _entropy(cloud: Cloud, y: Data, variance: Scalar, found: Moments) -> Scalar:
     """The entropy of the weights."""
 
     def step(total, block, log_weights):
-        return total - jnp.sum(_where_exists(cloud, block, log_weights) * jnp.exp(log_weights))
+        return total - jnp.sum(_where_exists(block, log_weights) * jnp.exp(log_weights))
 
     return _weighted(cloud, y, variance, found, step, jnp.zeros((), y.dtype))
 
 
-def _where_exists(cloud: Cloud, block: Block, log_weights: Float[Array, " s"]) -> Float[Array, " s"]:
+def _where_exists(block: Block, log_weights: Float[Array, " s"]) -> Float[Array, " s"]:
     """Log-weights, 0 for the padding: to be multiplied with its weights, which are 0."""
-    return jnp.where(cloud.exists(block), log_weights, 0)
+    return jnp.where(block.exists, log_weights, 0)
 
 
 @log_partition.def_jvp
@@ -199,7 +222,7 @@ def _mean_tangent(cloud, y, variance, found, tangents) -> Data:
         if along is not None:
             rates = rates + jnp.matmul(block.points, along, precision=PRECISION) - centre
         if warming is not None:
-            rates = rates - _where_exists(cloud, block, log_weights) * warming
+            rates = rates - _where_exists(block, log_weights) * warming
         terms = jnp.exp(log_weights) * (rates / variance)
         return carry[0] + jnp.sum(terms), carry[1] + block.combine(terms)
 

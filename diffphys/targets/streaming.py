@@ -80,6 +80,11 @@ class Block(NamedTuple):
     half_norms: Float[Array, " s"]
     slots: Int[Array, " s"]
 
+    @property
+    def exists(self) -> Bool[Array, " s"]:
+        """Which are points, and not padding."""
+        return self.half_norms < jnp.inf
+
     def combine(self, factors: Float[Array, " s"]) -> Float[Array, " d"]:
         """The sum of the points, each times its factor."""
         return jnp.matmul(factors, self.points, precision=PRECISION)
@@ -116,6 +121,11 @@ class LogSum(NamedTuple):
         """The sum with `by` added to all logarithms."""
         return LogSum(jnp.maximum(self.top + by, jnp.finfo(self.top.dtype).min), self.total)
 
+    def merged(self) -> "LogSum":
+        """The sum of the sums along the first axis."""
+        top = lax.stop_gradient(jnp.max(self.top, axis=0))
+        return LogSum(top, jnp.sum(self.total * jnp.exp(self.top - top[None]), axis=0))
+
     def value(self) -> Float[Array, "..."]:
         """The logarithm of the sum; -inf for nothing."""
         return self.top + jnp.log(self.total)
@@ -132,41 +142,24 @@ class Cloud(eqx.Module):
 
     blocks: Float[Array, "b s d"]
     half_norms: Float[Array, "b s"]
+    """Half the squared norms; inf for the padding, whose weight then is 0."""
     radius: Float[Array, ""]
-    size: int = eqx.field(static=True)
 
-    def __init__(self, points: np.ndarray, offset: np.ndarray, block: int):
-        """Centres on the host, in float64.
+    @classmethod
+    def of(cls, points: np.ndarray, offset: np.ndarray, block: int) -> "Cloud":
+        """The cloud of finite points of the dtype to compute in, less an offset, in blocks of at most `block`."""
+        blocks, half_norms = centred(points, offset, *block_shape(len(points), block))
+        radius = jnp.asarray(radius_of(half_norms), points.dtype)
+        return cls(jnp.asarray(blocks), jnp.asarray(half_norms, points.dtype), radius)
 
-        Args:
-            points: finite points of the dtype to compute in, of shape (n, d).
-            offset: what to subtract, of shape (d,).
-            block: the largest size of a block.
-        """
-        n, d = points.shape
-        count = -(-n // block)
-        # Blocks of even sizes leave little padding, and multiples of 16 keep matrix products aligned.
-        length = min(block, -(-n // (16 * count)) * 16)
-        centred = np.zeros((count, length, d), points.dtype)
-        half_norms = np.zeros((count, length))
-        for i in range(count):
-            rows = points[i * length : (i + 1) * length].astype(np.float64) - offset.astype(np.float64)
-            centred[i, : len(rows)] = rows
-            half_norms[i] = 0.5 * np.sum(centred[i].astype(np.float64) ** 2, axis=-1)
-        self.blocks = jnp.asarray(centred)
-        self.half_norms = jnp.asarray(half_norms, points.dtype)
-        self.radius = jnp.asarray(np.sqrt(2 * half_norms.max()), points.dtype)
-        self.size = n
+    def point(self, slot: Int[Array, ""]) -> Float[Array, " d"]:
+        """The point at a slot."""
+        return self.blocks[self._place(slot)]
 
-    @property
-    def flat(self) -> Float[Array, "slots d"]:
-        """All points and the padding."""
-        return self.blocks.reshape(-1, self.blocks.shape[-1])
-
-    def in_blocks(self, values: Array) -> Array:
-        """Rearranges a number for each point, padded with zeros, to be scanned along with the blocks."""
-        count, length = self.half_norms.shape
-        return jnp.pad(values, (0, count * length - self.size)).reshape(count, length)
+    def _place(self, slot: Int[Array, ""]) -> tuple[Int[Array, ""], Int[Array, ""]]:
+        # Never by a flattened view: where clouds are stacked, that would copy them all.
+        length = self.half_norms.shape[1]
+        return slot // length, slot % length
 
     def scan(self, step: Callable[..., Carry], start: Carry, extra=None) -> Carry:
         """Folds `step(carry, block, extra)` over the blocks."""
@@ -178,14 +171,9 @@ class Cloud(eqx.Module):
 
         return lax.scan(body, start, (self.blocks, self.half_norms, slots, extra))[0]
 
-    def exists(self, block: Block) -> Bool[Array, " s"]:
-        """Which of a block are points, and not padding."""
-        return block.slots < self.size
-
     def products(self, block: Block, y: Data) -> Float[Array, " s"]:
         """The y . a - |a|^2 / 2 of a block: log-weights times `v`, up to a constant; -inf for the padding."""
-        products = jnp.matmul(block.points, y, precision=PRECISION) - block.half_norms
-        return jnp.where(self.exists(block), products, -jnp.inf)
+        return jnp.matmul(block.points, y, precision=PRECISION) - block.half_norms
 
     def logits(self, block: Block, y: Data, variance: Scalar, leaders: Leaders) -> Float[Array, " s"]:
         """Log-weights of a block, relative to `leaders.anchor`; -inf for the padding."""
@@ -197,20 +185,19 @@ class Cloud(eqx.Module):
 
     def combine(self, factors: Float[Array, " m"], slots: Int[Array, " m"]) -> Float[Array, " d"]:
         """The sum of the points at `slots`, each times its factor."""
-        points = self.flat
 
         def add(total, chosen):
             factor, slot = chosen
-            return total + factor * points[slot], None
+            return total + factor * self.point(slot), None
 
         # One at a time: a batch of observations then holds one point each, not all of them.
-        return lax.scan(add, jnp.zeros_like(points[0]), (factors, slots))[0]
+        return lax.scan(add, jnp.zeros_like(self.blocks[0, 0]), (factors, slots))[0]
 
     def coarse(self, y: Data, variance: Scalar) -> Bool[Array, ""]:
         """Whether expanded squares are too coarse, for any of a batch."""
         size = jnp.sqrt(self.radius**2 + y.size * variance)
         error = _ERROR_FACTOR * jnp.finfo(y.dtype).eps * self.radius * size
-        return _in_any_sample(lax.stop_gradient(error > _TOLERANCE * variance))
+        return in_any_sample(lax.stop_gradient(error > _TOLERANCE * variance))
 
     def nearest(self, y: Data, variance: Scalar) -> Nearest:
         """The nearest points, in a pass of its own; none where expanded squares are good enough."""
@@ -246,19 +233,45 @@ class Cloud(eqx.Module):
         """The log-weight of one point, relative to `leaders.anchor`; by direct difference if there are leaders."""
         return lax.cond(
             self.coarse(y, variance),
-            lambda: self._relative(slot, self.flat[leaders.slots[0]], y, variance),
+            lambda: self._relative(slot, self.point(leaders.slots[0]), y, variance),
             lambda: self._at(slot, y)[1] / variance,
         )
 
     def _at(self, slot: Int[Array, ""], y: Data) -> tuple[Float[Array, " d"], Scalar]:
         """A point, and its product."""
-        point = self.flat[slot]
-        return point, jnp.dot(point, y, precision=PRECISION) - self.half_norms.reshape(-1)[slot]
+        point = self.point(slot)
+        return point, jnp.dot(point, y, precision=PRECISION) - self.half_norms[self._place(slot)]
 
     def _relative(self, slot: Int[Array, ""], first: Float[Array, " d"], y: Data, variance: Scalar) -> Scalar:
         """The log-weight of a point relative to that of another one, by their difference."""
-        step = self.flat[slot] - first
+        step = self.point(slot) - first
         return jnp.sum(step * (y - first - 0.5 * step)) / variance
+
+
+def block_shape(count: int, block: int) -> tuple[int, int]:
+    """The number of blocks of at most `block` that `count` points take, and their length."""
+    number = -(-count // block)
+    # Blocks of even sizes leave little padding, and multiples of 16 keep matrix products aligned.
+    return number, min(block, -(-count // (16 * number)) * 16)
+
+
+def centred(points: np.ndarray, offset: np.ndarray, number: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points less an offset, in blocks and in their own type; half their squared norms, inf for the padding.
+
+    Both by float64, on the host; block by block, as a copy of all the points in that type may not fit.
+    """
+    blocks = np.zeros((number, length, points.shape[1]), points.dtype)
+    half_norms = np.full((number, length), np.inf)
+    for i in range(number):
+        rows = points[i * length : (i + 1) * length].astype(np.float64) - offset.astype(np.float64)
+        blocks[i, : len(rows)] = rows
+        half_norms[i, : len(rows)] = 0.5 * np.sum(blocks[i, : len(rows)].astype(np.float64) ** 2, axis=-1)
+    return blocks, half_norms
+
+
+def radius_of(half_norms: np.ndarray) -> float:
+    """The largest norm of the points."""
+    return float(np.sqrt(2 * half_norms[half_norms < np.inf].max()))
 
 
 def log_weights(products: Float[Array, " s"], variance: Scalar) -> Float[Array, " s"]:
@@ -268,7 +281,7 @@ def log_weights(products: Float[Array, " s"], variance: Scalar) -> Float[Array, 
 
 
 @jax.custom_batching.custom_vmap
-def _in_any_sample(flag: Bool[Array, ""]) -> Bool[Array, ""]:
+def in_any_sample(flag: Bool[Array, ""]) -> Bool[Array, ""]:
     """The same flag for all samples of a batch, true if it is for one.
 
     A branch taken sample by sample would copy what both branches close over, the data, for each.
@@ -276,6 +289,6 @@ def _in_any_sample(flag: Bool[Array, ""]) -> Bool[Array, ""]:
     return flag
 
 
-@_in_any_sample.def_vmap
+@in_any_sample.def_vmap
 def _in_any_sample_of_a_batch(_, __, flags):
-    return _in_any_sample(jnp.any(flags, axis=0)), False
+    return in_any_sample(jnp.any(flags, axis=0)), False

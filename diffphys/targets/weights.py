@@ -55,8 +55,40 @@ class _Sums(NamedTuple):
 
     def shift(self, by: Scalar) -> "_Sums":
         """The sums with `by` added to all log-weights."""
-        logs = {name: value.shift(by) for name, value in self._asdict().items() if isinstance(value, LogSum)}
+        return self._with_logs(lambda log_sum: log_sum.shift(by))
+
+    def merged(self) -> "_Sums":
+        """The sums of all data, from those of parts along the first axis."""
+        sums = self._with_logs(LogSum.merged)
+        fall = self.weights.top - sums.weights.top[None]
+        factors = jnp.exp(fall)
+        return sums._replace(
+            surprise=jnp.sum((self.surprise + fall * self.weights.total) * factors),
+            squares=jnp.sum(self.squares * factors**2),
+            argmax=self.argmax[jnp.argmax(self.weights.top)],
+            mean=None if self.mean is None else jnp.sum(factors[:, None] * self.mean, axis=0),
+        )
+
+    def _with_logs(self, change: Callable[[LogSum], LogSum]) -> "_Sums":
+        logs = {name: change(value) for name, value in self._asdict().items() if isinstance(value, LogSum)}
         return self._replace(**logs)
+
+
+class Summed(NamedTuple):
+    """The sums over some data, in the frame of their cloud."""
+
+    sums: _Sums
+    anchor: Scalar
+    """The log-weight, up to terms common to all data, that one of zero in the sums stands for."""
+    own_logit: Float[Array, ""] | None
+    """The log-weight of the generating datum, relative to the anchor; -inf where it is none of these."""
+
+    def merged(self) -> "Summed":
+        """The sums over all data, from those over parts along the first axis."""
+        anchor = lax.stop_gradient(jnp.max(self.anchor))
+        shifts = self.anchor - anchor
+        sums = jax.vmap(_Sums.shift)(self.sums, shifts).merged()
+        return Summed(sums, anchor, None if self.own_logit is None else jnp.max(self.own_logit + shifts))
 
 
 class _Terms(NamedTuple):
@@ -70,7 +102,19 @@ class _Terms(NamedTuple):
     """Their points, summed with given factors."""
 
 
-def weights_summary(
+def label_sums(
+    cloud: Cloud, classes: Int[Array, "b s"], num_labels: int, y: Data, variance: Scalar
+) -> tuple[LogSum, Scalar]:
+    """The weight of each class, and the log-weight that one of zero stands for."""
+    leaders = cloud.leaders(y, variance, cloud.nearest(y, variance))
+
+    def step(log_sums, block, classes):
+        return log_sums.add_by_label(cloud.logits(block, y, variance, leaders), classes)
+
+    return cloud.scan(step, LogSum.empty(y.dtype, (num_labels,)), classes), leaders.anchor
+
+
+def weight_sums(
     cloud: Cloud,
     classes: Int[Array, "b s"],
     num_labels: int,
@@ -78,16 +122,15 @@ def weights_summary(
     variance: Scalar,
     *,
     index: Int[Array, ""] | None,
-    groupings: Int[Array, "g n"] | None,
+    own_class: Int[Array, ""] | None,
+    labelings: Int[Array, "b g s"] | None,
     with_mean: bool,
-) -> WeightsSummary:
-    """The summary in the frame of the cloud, its `log_evidence` without the terms common to all data.
+) -> Summed:
+    """The sums over a cloud, of the datum at slot `index`; that is below 0 if it is another cloud's.
 
     Where expanded squares are too coarse, the nearest points so far are held back from the sums, and come last, with
     log-weights from direct differences. Putting their terms right afterwards would lose what is small beside them.
     """
-    own_class = None if index is None else classes.reshape(-1)[index]
-    labelings = None if groupings is None else jax.vmap(cloud.in_blocks, out_axes=1)(groupings)
     coarse = cloud.coarse(y, variance)
 
     def picked(logits, slots) -> _Terms:
@@ -118,13 +161,17 @@ def weights_summary(
         classes=LogSum.empty(y.dtype, (num_labels,)),
         mean=jnp.zeros_like(y) if with_mean else None,
         siblings=None if index is None else LogSum.empty(y.dtype),
-        groups=None if groupings is None else LogSum.empty(y.dtype, (groupings.shape[0], num_labels)),
+        groups=None if labelings is None else LogSum.empty(y.dtype, (labelings.shape[1], num_labels)),
     )
     _, nearest, sums = cloud.scan(step, (zero, Nearest.none(y.dtype), start), (classes, labelings))
     leaders = cloud.leaders(y, variance, nearest)
     sums = lax.cond(coarse, lambda: _add(sums, picked(leaders.logits, leaders.slots), index, own_class), lambda: sums)
-    own_logit = None if index is None else cloud.logit(y, variance, leaders, index)
-    return _summary(sums, leaders.anchor, own_class, own_logit)
+    own_logit = None
+    if index is not None:
+        # Slot 0 always holds a datum.
+        found = cloud.logit(y, variance, leaders, jnp.maximum(index, 0))
+        own_logit = jnp.where(index >= 0, found, -jnp.inf)
+    return Summed(sums, leaders.anchor, own_logit)
 
 
 def _add(sums: _Sums, terms: _Terms, index: Int[Array, ""] | None, own_class: Int[Array, ""] | None) -> _Sums:
@@ -156,8 +203,9 @@ def _add_weights(sums: _Sums, terms: _Terms) -> _Sums:
     )
 
 
-def _summary(sums: _Sums, anchor: Scalar, own_class: Int[Array, ""] | None, own_logit: Scalar | None) -> WeightsSummary:
-    """The summary of the completed sums."""
+def summary_of(summed: Summed, own_class: Int[Array, ""] | None) -> WeightsSummary:
+    """The summary of the completed sums, its `log_evidence` without the terms common to all data."""
+    sums, anchor, own_logit = summed
     total = sums.weights.total
     classes = sums.classes.value()
     summary = WeightsSummary(

@@ -1,13 +1,94 @@
-"""Chunks are one for all processes, and one for a run and what it goes on from."""
+"""Chunks: what is not finite is named, memory that is short halves them, and all processes have the same ones."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import diffphys as dp
 from diffphys._journal import Journal
 from diffphys.experiments import _chunks
 from diffphys.experiments._chunks import ChunkedProgram, Runner
+
+OU = dp.OrnsteinUhlenbeck()
+
+
+@eqx.filter_jit
+def ratios(bad, first, chunk):
+    items = first + jnp.arange(chunk, dtype=jnp.int32)
+    return {"label": items, "ratio": jnp.where(items == bad, jnp.nan, jnp.sqrt(items.astype(float)))[:, None]}
+
+
+def collect(bad, folder):
+    program = ChunkedProgram(ratios, (jnp.asarray(bad, jnp.int32),), items=18, elements=1, chunk=4, start=100)
+    # The journal would tell another input: what fails here is meant to be mended by the time it goes on.
+    program.arguments = ()
+    runner = Runner(checkpoint=folder, progress=False)
+
+    def reduce(i, results):
+        return {"total": results["ratio"].sum(0)}
+
+    return runner.collect("ratios", program, reduce, {}, unit="trajectory")
+
+
+def test_a_trajectory_that_is_not_finite_is_named_and_the_run_resumes_before_it(tmp_path):
+    with jax.debug_nans(False), pytest.raises(FloatingPointError) as refusal:
+        collect(113, tmp_path)
+    assert str(refusal.value).startswith("`ratio` of trajectory 113 is not finite (chunk 3 of 5; 1 of its 4)")
+    assert "run again to resume" in refusal.value.__notes__[0]
+    with np.load(tmp_path / "ratios.npz") as kept:
+        assert kept["quantity.total"].shape == (3, 1)
+    mended = collect(-1, tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
+    np.testing.assert_array_equal(mended["total"], collect(-1, tmp_path / "elsewhere")["total"])
+
+
+def test_memory_that_runs_out_halves_the_chunk_down_to_one_and_then_says_so():
+    asked = []
+
+    def starved(bad, first, chunk):
+        asked.append(chunk)
+        if chunk > most:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return ratios(bad, first, chunk)
+
+    program = ChunkedProgram(ratios, (jnp.asarray(-1, jnp.int32),), items=18, elements=1, chunk=9)
+    most, whole = 9, program(1)
+    program._program, most = starved, 2
+    halved = program(1)
+    assert asked[:4] == [9, 5, 3, 2]
+    for name in whole:
+        np.testing.assert_array_equal(halved[name], whole[name])
+    most = 0
+    with pytest.raises(MemoryError, match=r"A `chunk` of 1 needs more memory than there is, at item 9\."):
+        program(1)
+
+
+def spoilt(target):
+    """A denoiser that fails far on one side: in some trajectories, not in all."""
+    return lambda y, v: jnp.where(y[0] > 4.0, jnp.nan, target.posterior_mean(y, v))
+
+
+def test_a_denoiser_that_is_not_finite_stops_its_clones(tmp_path):
+    target = dp.symmetric_mixture(np.full(2, 1.5))
+    with jax.debug_nans(False), pytest.raises(FloatingPointError, match=r"`\w+` of trajectory \d+ is not finite"):
+        dp.speciation(
+            target, OU, [1.0], key=jax.random.key(0), samples=None, clones=64, steps=4, chunk=64, progress=False,
+            sampler=dp.ReverseSDE(OU, spoilt(target)), checkpoint=tmp_path,
+        )  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_denoiser_that_is_not_finite_is_not_taken_for_one_near_a_datum():
+    """The nearest datum is a whole number, whatever it is near to."""
+    points = np.random.default_rng(0).normal(size=(12, 2)) + np.repeat([[2.0], [-2.0]], 6, 0)
+    cloud = dp.Empirical(points.astype(np.float32), np.repeat([0, 1], 6))
+    with jax.debug_nans(False), pytest.raises(FloatingPointError, match=r"`end` of trajectory \d+ is not finite"):
+        dp.collapse(
+            cloud, OU, [0.5, 1.0], key=jax.random.key(0), samples=None, trajectories=64, steps=4, chunk=64,
+            datasets=0, progress=False, sampler=dp.ReverseSDE(OU, spoilt(cloud)),
+        )  # fmt: skip
 
 
 @eqx.filter_jit

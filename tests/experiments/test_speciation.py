@@ -55,7 +55,7 @@ PROCESSES = {
     "cold-ou": (dp.OrnsteinUhlenbeck(0.5), [1.3, 2.0, 3.0]),
     "brownian": (dp.Brownian(2.0), [2.0, 10.0, 60.0]),
     "pslD": (dp.PhaseSpaceLangevin(), [0.2, 0.35, 0.5]),
-    "third-order": (dp.third_order_langevin(), [1.2, 2.0, 2.6]),
+    "third-order": (dp.third_order_langevin(), [1.6, 2.0, 2.6]),
 }
 
 

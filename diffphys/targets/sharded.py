@@ -1,0 +1,265 @@
+"""The empirical measure of a training set that lies on several devices."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from .._types import Data, PRNGKey, Scalar
+from ._arrays import Values, checked_data
+from .data_set import AbstractDataSet
+from .moments import Overlaps, covariance, log_partition, moments, overlaps
+from .streaming import Cloud, LogSum, block_shape, centred, radius_of
+from .weights import Summed, label_sums, weight_sums
+
+AXIS = "data"
+"""The axis of a mesh over which data are divided."""
+
+Found = TypeVar("Found")
+
+
+class ShardedEmpirical(AbstractDataSet):
+    r"""The empirical measure of a data set divided over devices: the law of `Empirical`, for data too large for one.
+
+    A data set in parts is a mixture of theirs: with $Z_s$ the partition function of part $s$ and $w_{\mu|s}$ the
+    weights within it,
+
+    $$ Z = \sum_s Z_s, \qquad w_\mu = \frac{Z_s}{Z}\, w_{\mu|s}, $$
+
+    so that each device streams over its own part, and only sums the size of an observation travel. Datum $\mu$ is in
+    part $\mu$ modulo their number: parts differ by at most one datum. All is as in `Empirical` up to rounding, and for
+    a given number of parts does not depend on how many devices share them but for rounding of their matrix products.
+
+    The arrays are placed, and `jax.jit` does the rest: pass the data set to the compiled function as an argument, do
+    not close over it.
+
+    Attributes:
+        blocks: the data, centred, in blocks; their second axis is the part.
+        half_norms: half their squared norms, inf for the padding.
+        classes: the class of each datum.
+        radius: the largest norm of the centred data.
+        offset: the mean that was subtracted.
+        label_weights: the fraction of the data in each class.
+        mesh: the devices.
+        num_labels: the number of classes.
+        num_points: the number of data, `n`.
+    """
+
+    # The part is the second axis: a batched scan wants it there, and would else move it by a copy of the data.
+    blocks: Float[Array, "b p s d"]
+    half_norms: Float[Array, "b p s"]
+    classes: Int[Array, "b p s"]
+    radius: Float[Array, ""]
+    offset: Float[Array, " d"]
+    label_weights: Float[Array, " k"]
+    mesh: Mesh = eqx.field(static=True)
+    num_labels: int = eqx.field(static=True)
+    num_points: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        points: Values,
+        labels: Values | None = None,
+        *,
+        mesh: Mesh | None = None,
+        parts: int | None = None,
+        block: int = 1024,
+    ):
+        """Centres the data on the host, in float64, part by part, and places each part on its device.
+
+        Args:
+            points: the data, of shape (n, d), float32 or float64; an array in a file, by `np.load(.., mmap_mode="r")`,
+                is read part by part.
+            labels: the class of each datum, integers 0, 1, .., none of them unused; one class by default.
+            mesh: devices with an axis "data" to divide the data over; all devices in a row by default.
+            parts: the number of parts, a multiple of the devices along that axis; by default one for each.
+            block: the largest number of data of a part taken at once.
+
+        Raises:
+            ValueError: as `Empirical`; if the mesh has no automatic axis "data"; or if the number of parts is above
+                that of the data, or no multiple of the devices.
+        """
+        points, labels = checked_data(points, labels, block)
+        self.mesh = _checked_mesh(mesh)
+        parts = _checked_parts(parts, self.mesh.shape[AXIS], len(points))
+        offset = np.mean(points, axis=0, dtype=np.float64).astype(points.dtype)
+        self.blocks, half_norms = _placed(points, offset, parts, block, NamedSharding(self.mesh, _SPEC))
+        self.radius = jnp.asarray(radius_of(half_norms), points.dtype)
+        self.half_norms = self._place(half_norms.astype(points.dtype))
+        self.offset, self.num_points = jnp.asarray(offset), len(points)
+        self.classes = self._place(self._in_parts(jnp.asarray(labels, jnp.int32)))
+        counts = np.bincount(labels)
+        self.label_weights = jnp.asarray(counts / len(points), points.dtype)
+        self.num_labels = len(counts)
+
+    @property
+    def num_parts(self) -> int:
+        """The number of parts."""
+        return self.half_norms.shape[1]
+
+    @property
+    def points(self) -> Float[np.ndarray, "n d"]:
+        # One device's part after another: none has room for all.
+        points = np.zeros((self.num_points, self.dim), self.blocks.dtype)
+        for shard in self.blocks.addressable_shards:
+            parts = range(self.num_parts)[shard.index[1]]
+            for i, part in enumerate(parts):
+                rows = points[part :: self.num_parts]
+                rows[:] = np.asarray(shard.data[:, i]).reshape(-1, self.dim)[: len(rows)]
+        points += np.asarray(self.offset)[None]
+        return points
+
+    @property
+    def labels(self) -> Int[Array, " n"]:
+        return jnp.moveaxis(self.classes, 1, 2).reshape(-1)[: self.num_points]
+
+    def subset(self, kept: Int[np.ndarray, " m"]) -> "ShardedEmpirical":
+        labels = np.unique(np.asarray(self.labels)[kept], return_inverse=True)[1]
+        return ShardedEmpirical(
+            self.points[kept], labels, mesh=self.mesh, parts=self.num_parts, block=self.half_norms.shape[2]
+        )
+
+    def sample_indexed(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
+        index = jr.randint(key, (), 0, self.num_points, jnp.int32)
+
+        def candidate(cloud: Cloud, part: Int[Array, ""], index: Int[Array, ""]) -> Data:
+            return jnp.where(index % self.num_parts == part, cloud.point(index // self.num_parts), 0)
+
+        # Every part offers a datum, and all but one of them 0: a look-up across devices would gather the data.
+        return jnp.sum(self._of_parts(candidate, index), axis=0) + self.offset, index
+
+    def _of_parts(self, function: Callable[..., Found], *same: Any, divided: tuple[Array, ...] = ()) -> Found:
+        """`function(cloud, part, *same, *divided)` of each part along the first axis, each on the device of its data.
+
+        Left to the compiler, a search for the nearest data would gather their products from all devices.
+        """
+
+        def local(blocks, half_norms, parts, radius, same, divided):
+            def one(blocks, half_norms, part, *divided):
+                return function(Cloud(blocks, half_norms, radius), part, *same, *divided)
+
+            return jax.vmap(one, (1, 1, 0, *(1 for _ in divided)))(blocks, half_norms, parts, *divided)
+
+        alike, split = PartitionSpec(), PartitionSpec(AXIS)
+        mapped: Any = jax.shard_map(
+            local, mesh=self.mesh, in_specs=(_SPEC, _SPEC, split, alike, alike, _SPEC), out_specs=split,
+            axis_names={AXIS}, check_vma=False,
+        )  # fmt: skip
+        parts = jnp.arange(self.num_parts, dtype=jnp.int32)
+        return mapped(self.blocks, self.half_norms, parts, self.radius, same, divided)
+
+    def _in_parts(self, values: Int[Array, " n"]) -> Int[Array, "b p s"]:
+        """A number for each datum as the data are: in parts and blocks, padded with zeros."""
+        count, parts, length = self.half_norms.shape
+        padded = jnp.pad(values, (0, count * parts * length - self.num_points))
+        return jnp.moveaxis(padded.reshape(count, length, parts), 2, 1)
+
+    def _place(self, values: Array | np.ndarray) -> Array:
+        """Numbers, divided as the data are, on their devices."""
+        return jax.device_put(values, NamedSharding(self.mesh, _SPEC))
+
+    def _log_partition(self, y: Data, variance: Scalar) -> Scalar:
+        return jax.nn.logsumexp(self._of_parts(lambda cloud, _, *at: log_partition(cloud, *at), y, variance))
+
+    def _mean(self, y: Data, variance: Scalar) -> Data:
+        found = self._of_parts(lambda cloud, _, *at: moments(cloud, *at), y, variance)
+        return jnp.sum(jax.nn.softmax(found.log_sum)[:, None] * found.mean, axis=0)
+
+    def _covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
+        def one(cloud, _, y, variance):
+            found = moments(cloud, y, variance)
+            return found.log_sum, found.mean, covariance(cloud, y, variance)
+
+        log_sums, means, within = self._of_parts(one, y, variance)
+        shares = jax.nn.softmax(log_sums)
+        between = means - jnp.sum(shares[:, None] * means, axis=0)[None]
+        spread = jnp.sum((shares[:, None] * between)[:, :, None] * between[:, None, :], axis=0)
+        return spread + jnp.sum(shares[:, None, None] * within, axis=0)
+
+    def _label_log_posterior(self, y: Data, variance: Scalar) -> Float[Array, " k"]:
+        def one(cloud, _, y, variance, classes):
+            return label_sums(cloud, classes, self.num_labels, y, variance)
+
+        log_sums, anchors = self._of_parts(one, y, variance, divided=(self.classes,))
+        shifted = jax.vmap(LogSum.shift)(log_sums, anchors - jax.lax.stop_gradient(jnp.max(anchors)))
+        return jax.nn.log_softmax(shifted.merged().value())
+
+    def _overlap(self, y: Data, other: Data, variance: Scalar) -> Scalar:
+        found: Overlaps = self._of_parts(lambda cloud, _, *at: overlaps(cloud, *at), y, other, variance)
+        return found.merged().value()
+
+    def _weight_sums(self, y, variance, index, own_class, groupings, with_mean) -> Summed:
+        parts = self.num_parts
+
+        def one(cloud, part, y, variance, index, own_class, classes, labelings=None):
+            own: Any = None if index is None else jnp.where(index % parts == part, index // parts, -1)
+            found = weight_sums(
+                cloud, classes, self.num_labels, y, variance, index=own, own_class=own_class, labelings=labelings,
+                with_mean=with_mean,
+            )  # fmt: skip
+            return found._replace(sums=found.sums._replace(argmax=parts * found.sums.argmax + part))
+
+        labelings = () if groupings is None else (jax.vmap(self._in_parts, out_axes=2)(groupings),)
+        found = self._of_parts(one, y, variance, index, own_class, divided=(self.classes, *labelings))
+        return found.merged()
+
+
+def is_divided(tree: Any) -> bool:
+    """Whether any part of a tree, such as the denoiser of a sampler, is a data set divided over devices."""
+
+    def divided(node: Any) -> bool:
+        return isinstance(node, ShardedEmpirical)
+
+    return any(divided(node) for node in jax.tree.leaves(tree, is_leaf=divided))
+
+
+_SPEC = PartitionSpec(None, AXIS)
+
+
+def _placed(
+    points: np.ndarray, offset: np.ndarray, parts: int, block: int, sharding: NamedSharding
+) -> tuple[Array, np.ndarray]:
+    """The centred data in parts and blocks on their devices, and half their squared norms on the host, in float64."""
+    count, length = block_shape(-(-len(points) // parts), block)
+    shape = (count, parts, length, points.shape[1])
+    half_norms = np.zeros(shape[:3])
+    placed = []
+    for device, index in sharding.addressable_devices_indices_map(shape).items():
+        assert index is not None
+        own = range(parts)[index[1]]
+        blocks = np.zeros((count, len(own), length, shape[3]), points.dtype)
+        for i, part in enumerate(own):
+            blocks[:, i], half_norms[:, part] = centred(points[part::parts], offset, count, length)
+        # Waited for: the host is to hold one device's part at a time.
+        placed.append(jax.block_until_ready(jax.device_put(blocks, device)))
+    return jax.make_array_from_single_device_arrays(shape, sharding, placed), half_norms
+
+
+def _checked_mesh(mesh: Mesh | None) -> Mesh:
+    """The mesh, of all devices by default; ValueError if it has no axis for the data."""
+    if mesh is None:
+        return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+    types = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    if types.get(AXIS) != AxisType.Auto:
+        raise ValueError(
+            f"`mesh` needs an automatic axis {AXIS!r}. Got {types}. "
+            f"Do make it by `jax.make_mesh((8,), ({AXIS!r},), axis_types=(jax.sharding.AxisType.Auto,))`."
+        )
+    return mesh
+
+
+def _checked_parts(parts: int | None, devices: int, count: int) -> int:
+    """The number of parts, that of devices by default; ValueError if data and devices cannot be divided so."""
+    parts = devices if parts is None else parts
+    if parts < 1 or parts % devices or parts > count:
+        raise ValueError(
+            f"`parts` needs a multiple of the {devices} devices, and at most the {count} data. Got {parts}. "
+            "Do use `Empirical` for few data."
+        )
+    return parts
