@@ -76,7 +76,10 @@ def journalled(folder, chunks, processes):
 def test_two_processes_measure_what_one_does(tmp_path):
     command = ["speciation", "--target", "mixture", "--dim", 8, "--estimator", "clones", "--times", "0.8,1.2",
                "--clones", 32, "--steps", 4, "--chunk", 16, "--out"]  # fmt: skip
-    first, second = run(2, *command, tmp_path / "two")
+    ended = finish(start(2, *command, tmp_path / "two"))
+    assert [status for *_, status in ended] == [0, 0], ended
+    assert not any("fork" in err for _, err, _ in ended)
+    first, second = (out for out, *_ in ended)
     assert "t_S" in first
     assert "Saved" in first
     assert "t_S" not in second
