@@ -55,8 +55,10 @@ def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
 def hosts(hosts: o.Hosts = None) -> None:
     """Speciation and collapse of diffusion models, on solvable models and on real data."""
     if hosts is not None:
-        with _errors():
+        try:
             _hosts.join(hosts)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
 
 
 @app.command()

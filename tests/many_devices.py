@@ -3,6 +3,7 @@
 Run with `XLA_FLAGS=--xla_force_host_platform_device_count=N` it has N devices: JAX reads that when it starts.
 """
 
+import contextlib
 import json
 import pathlib
 import sys
@@ -23,29 +24,37 @@ def data():
     return dp.Empirical(rng.normal(size=(24, 4)).astype(np.float32), np.arange(24) % 2)
 
 
-def clones(folder):
-    """Clones of the mixture, in a chunk of 10 whatever the devices: no multiple of 8."""
+def clones(folder=None, **options):
+    """Clones of the mixture; in a chunk that depends on the devices, unless one is asked for or a journal has it."""
     return dp.speciation(
-        MIXTURE, OU, [0.8], key=jax.random.key(0), samples=100, clones=30, steps=4, chunk=10, checkpoint=folder
+        MIXTURE, OU, [0.8], key=jax.random.key(0), samples=100, clones=60, steps=4, checkpoint=folder, **options
     )
 
 
-def resumable(folder):
-    """In a chunk that depends on the devices, unless the journal in the folder has another."""
-    return dp.speciation(MIXTURE, OU, [0.8], key=jax.random.key(1), clones=60, steps=4, samples=None, checkpoint=folder)
+@contextlib.contextmanager
+def programs_looked_at():
+    """The collectives of every program that is compiled meanwhile."""
+    original, found = _chunks.ChunkedProgram._memory, []
+
+    def looked_at(program):
+        found.append(collectives(program))
+        return original(program)
+
+    _chunks.ChunkedProgram._memory = looked_at
+    yield found
+    _chunks.ChunkedProgram._memory = original
 
 
 def main(folder):
+    with programs_looked_at() as mixture:
+        # Of the size of the journal: no multiple of 8.
+        dp.results.save(clones(chunk=15), folder / "clones.nc")
+        dp.results.save(clones(folder), folder / "resumed.nc")
     found = {
         "devices": jax.device_count(),
-        "collectives": {
-            "mixture": collectives(clone_program(MIXTURE, 16, 4)),
-            "data": collectives(clone_program(data(), 16, 4)),
-        },
+        "collectives": {"mixture": mixture, "data": collectives(clone_program(data(), 15, 4))},
         "default_chunks": [_chunks.default_chunk(items, 2**12) for items in (10, 100, 10**6)],
     }
-    dp.results.save(clones(None), folder / "clones.nc")
-    dp.results.save(resumable(folder), folder / "resumed.nc")
     (folder / "found.json").write_text(json.dumps(found))
 
 

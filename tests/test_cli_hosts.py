@@ -20,7 +20,7 @@ ROOT = pathlib.Path(dp.__file__).parent.parent
 # Loopback sockets close at once; elsewhere JAX takes a minute of silence.
 SOON = 30
 LONG = ["speciation", "--target", "mixture", "--dim", 64, "--samples", 64, "--times", "0.8,1.6", "--steps", 64,
-        "--clones", 4000]  # fmt: skip
+        "--clones", 2000]  # fmt: skip
 
 
 def start(count, *arguments, devices=1, folders=None):
@@ -53,7 +53,10 @@ def assert_same_numbers(one, other, **tolerance):
     ours, theirs = dp.results.load(one), dp.results.load(other)
     assert set(ours.variables) == set(theirs.variables)
     for name, variable in ours.variables.items():
-        np.testing.assert_allclose(theirs[name].values, variable.values, err_msg=str(name), **tolerance)
+        if variable.dtype.kind == "f":
+            np.testing.assert_allclose(theirs[name].values, variable.values, err_msg=str(name), **tolerance)
+        else:
+            np.testing.assert_array_equal(theirs[name].values, variable.values, err_msg=str(name))
 
 
 def journalled(folder, chunks, processes):
@@ -71,9 +74,12 @@ def journalled(folder, chunks, processes):
 
 
 def test_two_processes_measure_what_one_does(tmp_path):
-    command = ["speciation", "--target", "mixture", "--dim", 8, "--samples", 64, "--times", "0.8,1.2", "--clones", 32,
-               "--steps", 4, "--chunk", 16, "--out"]  # fmt: skip
-    first, second = run(2, *command, tmp_path / "two")
+    command = ["speciation", "--target", "mixture", "--dim", 8, "--estimator", "clones", "--times", "0.8,1.2",
+               "--clones", 32, "--steps", 4, "--chunk", 16, "--out"]  # fmt: skip
+    ended = finish(start(2, *command, tmp_path / "two"))
+    assert [status for *_, status in ended] == [0, 0], ended
+    assert not any("fork" in err for _, err, _ in ended)
+    first, second = (out for out, *_ in ended)
     assert "t_S" in first
     assert "Saved" in first
     assert "t_S" not in second
@@ -121,9 +127,10 @@ def test_a_folder_that_only_one_process_sees_is_named(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_does_and_go_on_after_a_loss(tmp_path):
-    command = ["train", "--network", "mlp", "--channels", 16, "--blocks", 1, "--batch", 16, "--save-every", 20]
-    run(1, *command, "--steps", 600, "--out", tmp_path / "one")
-    processes = start(2, *command, "--steps", 600, "--out", tmp_path / "two")
+    command = ["train", "--network", "mlp", "--channels", 16, "--blocks", 1, "--batch", 16, "--save-every", 20,
+               "--steps", 300, "--out"]  # fmt: skip
+    run(1, *command, tmp_path / "one")
+    processes = start(2, *command, tmp_path / "two")
     while all(process.poll() is None for process in processes):
         if (tmp_path / "two" / "checkpoints" / "40").is_dir():
             break
@@ -132,9 +139,9 @@ def test_two_processes_train_what_one_does_and_go_on_after_a_loss(tmp_path):
     for *_, err, status in finish(processes):
         assert status != 0
         assert "Run the same command with --resume" in err
-    run(2, *command, "--steps", 600, "--out", tmp_path / "two", "--resume")
-    for name, tolerance in (("history.nc", 1e-4), ("errors.nc", 1e-4)):
-        assert_same_numbers(tmp_path / "one" / name, tmp_path / "two" / name, rtol=tolerance, atol=1e-6)
+    run(2, *command, tmp_path / "two", "--resume")
+    for name in ("history.nc", "errors.nc"):
+        assert_same_numbers(tmp_path / "one" / name, tmp_path / "two" / name, rtol=1e-4, atol=1e-6)
     made = json.loads((tmp_path / "two" / "model.json").read_text())
     assert made == json.loads((tmp_path / "one" / "model.json").read_text())
 

@@ -26,14 +26,14 @@ def eight(tmp_path_factory):
     original = _chunks.ChunkedProgram.__call__
 
     def twice(self, i):
-        if i == 2:
+        if self.items == 60 and i == 2:
             raise KeyboardInterrupt
         return original(self, i)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_chunks.ChunkedProgram, "__call__", twice)
         with pytest.raises(KeyboardInterrupt):
-            many_devices.resumable(folder)
+            many_devices.clones(folder)
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1",
         "PYTHONPATH": str(pathlib.Path(dp.__file__).parent.parent),
@@ -42,28 +42,35 @@ def eight(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def one():
+    return many_devices.clones()
+
+
 def test_devices_do_not_wait_for_each_other_within_a_step_of_clones(eight):
     found = json.loads((eight / "found.json").read_text())
     assert found["devices"] == 8
-    assert found["collectives"] == {"mixture": [], "data": []}
+    # Forward samples and clones, in a fresh run and in one that goes on.
+    assert found["collectives"] == {"mixture": 4 * [[]], "data": []}
 
 
-def test_clones_on_eight_devices_are_those_on_one_to_rounding(eight):
-    ours, theirs = many_devices.clones(None), dp.results.load(eight / "clones.nc")
-    assert (theirs.attrs["device_count"], theirs.attrs["chunk_clones"]) == (8, 10)
+def test_clones_on_eight_devices_are_those_on_one_to_rounding(eight, one):
+    theirs = dp.results.load(eight / "clones.nc")
+    assert theirs.attrs["device_count"] == 8
+    assert one.attrs["chunk_clones"] == theirs.attrs["chunk_clones"] == 15
     for name in SOFT:
-        np.testing.assert_allclose(theirs[name], ours[name], atol=2e-6, err_msg=name)
+        np.testing.assert_allclose(theirs[name], one[name], atol=2e-6, err_msg=name)
     # Labels that rounding flips are counted.
-    assert abs(float(theirs.phi_hard_clones[0] - ours.phi_hard_clones[0])) * 30 < 1.5
-    assert theirs.attrs["clones_halved"] == ours.attrs["clones_halved"]
+    assert abs(float(theirs.phi_hard_clones[0] - one.phi_hard_clones[0])) * 60 < 1.5
+    assert theirs.attrs["clones_halved"] == one.attrs["clones_halved"]
 
 
-def test_a_run_begun_on_one_device_goes_on_on_eight(eight):
-    whole, resumed = many_devices.resumable(None), dp.results.load(eight / "resumed.nc")
+def test_a_run_begun_on_one_device_goes_on_on_eight(eight, one):
+    resumed = dp.results.load(eight / "resumed.nc")
     # The chunk is that of the journal: by itself it would be a multiple of the devices.
-    assert whole.attrs["chunk_clones"] == resumed.attrs["chunk_clones"] == 15
-    for name in SOFT[2:]:
-        np.testing.assert_allclose(resumed[name], whole[name], atol=2e-6, err_msg=name)
+    assert (resumed.attrs["device_count"], resumed.attrs["chunk_clones"]) == (8, 15)
+    for name in SOFT:
+        np.testing.assert_allclose(resumed[name], one[name], atol=2e-6, err_msg=name)
 
 
 def test_a_default_chunk_keeps_all_devices_busy(eight):

@@ -31,15 +31,19 @@ def join(text: str) -> None:
     """
     global _told
     settings = _settings(text)
-    # Before JAX has threads.
+    # Before JAX is imported, whose threads a fork would leave behind.
     _told = _witness()
+    from ._cache import keep_compiled
+
+    keep_compiled()
     import jax
 
     try:
         jax.distributed.initialize(**settings, heartbeat_timeout_seconds=SILENCE)
     except Exception as error:  # Of several types, by what is missing.
+        _finish(_told)
         raise ValueError(
-            f"--hosts needs the other processes. Got {text!r}, and: {error}. "
+            f"--hosts needs the other processes. Got {text!r}, and: {str(error).rstrip('.')}. "
             "Start all of them, or give ADDRESS:PORT,COUNT,INDEX."
         ) from None
     os.write(_told, f"process {jax.process_index()} of {jax.process_count()}".encode())

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from .. import thermo
+from .._devices import hides_bar
 from .._types import PRNGKey
 from ..clocks import log_snr_grid
 from ..results import dataset
@@ -90,7 +91,7 @@ def gaussian_regimes(
         total=len(sizes) * draws,
         desc="gaussian-regimes",
         unit="set",
-        disable=None if progress is None else not progress,
+        disable=hides_bar(progress),
     )
     found: dict[str, list] = {}
     with bar:

@@ -116,7 +116,9 @@ def test_a_chunk_fits_the_process_with_the_least_memory(monkeypatch):
 def test_a_run_takes_the_chunk_of_the_journal_that_it_goes_on_from(tmp_path):
     runner = Runner(checkpoint=tmp_path)
     assert runner.chunk_of("numbers") is None
-    runner.collect("numbers", program(chunk=7), lambda _, found: {"sum": found["value"].sum(keepdims=True)}, {}, unit="number")
+    runner.collect(
+        "numbers", program(chunk=7), lambda _, found: {"sum": np.asarray(found["value"].sum())}, {}, unit="number"
+    )
     assert runner.chunk_of("numbers") == 7
     assert Runner(5, tmp_path).chunk_of("numbers") == 5
     # One generation spoilt: the one before it has the same.
