@@ -90,16 +90,17 @@ def measure_clones(source, sampler, readout, tables, root, done, needed, first, 
 
     In some chunks, those with `halved`, also how much they change when the grid is halved. Noise is addressed by
     (root, trajectory, branch, clone, step); the trunk is branch 0. `done` and `needed`: from which trajectory on and
-    up to which a branch time is `measured`; elsewhere the results are zero.
+    up to which a branch time is `measured`; elsewhere no clone moves, and the results mean nothing.
     """
     dtype = source.dtype
     variance = jnp.asarray(tables.end.variance, dtype)
     halved = halved_chunk(first, chunk)
     measured = (done <= first) & (first < needed)
 
-    def ends(row, z, key):
+    def ends(row, z, key, wanted):
         draw = noise_of(sampler, key, z, source.increments)
-        return ends_of(sampler, (row.side, row.coarse, row.mix), (z, z), draw, halved)
+        legs = row.side, row.coarse, row.mix
+        return jax.lax.cond(wanted, lambda: ends_of(sampler, legs, (z, z), draw, halved), lambda: (z, z))
 
     def read(states):
         return readout(jax.vmap(lambda z: tables.end.observe(z)[0])(states), variance)
@@ -117,16 +118,14 @@ def measure_clones(source, sampler, readout, tables, root, done, needed, first, 
                 draw = noise_of(sampler, jr.fold_in(trunk_key, b + 1), z, source.increments)
                 z = run(sampler, row.trunk, z, draw)
 
-            def clone():
-                full, coarse = jax.vmap(lambda c: ends(row, z, jr.fold_in(key, c + 1)))(clones)
-                fine = read(full)
-                bias = jax.lax.cond(halved, lambda: jax.tree.map(jnp.subtract, fine, read(coarse)), lambda: fine)
-                expected = {} if source.expected is None else source.expected(*row.start.observe(z))
-                excess = {f"{name}.excess": fine[name] - value for name, value in expected.items()}
-                return fine | excess | {f"{name}.bias": value for name, value in bias.items() if value.ndim == 0}
-
-            nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(clone))
-            return z, jax.lax.cond(wanted, clone, lambda: nothing)
+            both = jax.vmap(lambda c: ends(row, z, jr.fold_in(key, c + 1), wanted))(clones)
+            # Read at once: what a readout costs to trace is more than what it costs to run twice.
+            found = jax.vmap(read)(jnp.stack(both))
+            fine = {name: value[0] for name, value in found.items()}
+            bias = {f"{name}.bias": value[0] - value[1] for name, value in found.items() if value.ndim == 1}
+            expected = {} if source.expected is None else source.expected(*row.start.observe(z))
+            excess = {f"{name}.excess": fine[name] - value for name, value in expected.items()}
+            return z, fine | excess | bias
 
         rows = place(tables._replace(end=None, start=tables.start if tables.trunk is None else None), dtype)
         z = source.first(jax.tree.map(lambda leaf: leaf[0], tables.start), jr.fold_in(trunk_key, 0))

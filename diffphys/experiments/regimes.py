@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
@@ -20,15 +21,7 @@ from ._accuracy import PILOT
 from ._assemble import CloneOptions, check_count, check_times, clone_variables, experiment_dataset, split_key
 from ._chunks import Runner
 from ._forward import half_sample_errors, measure_forward
-from ._readouts import (
-    Classifier,
-    DatumAgreement,
-    ExpectedDatumAgreement,
-    ExpectedLabelAgreement,
-    LabelAgreement,
-    datum_agreement,
-    label_reading,
-)
+from ._readouts import Classifier, DatumAgreement, LabelAgreement, datum_agreement, label_reading
 from ._theory import channel_variances
 from .collapse import collapse_curves, collapse_theory, excess_entropy_errors
 from .speciation import speciation_curves, speciation_theory
@@ -45,13 +38,15 @@ class _BothAgreements(eqx.Module):
 
 
 class _BothExpected(eqx.Module):
-    """What clones of a point say on average; of classes only where its own posterior labels them."""
+    """What clones of a point say on average, in one pass; of classes only where its own posterior labels them."""
 
-    labels: ExpectedLabelAgreement | None
-    data: ExpectedDatumAgreement
+    target: AbstractDataSet
+    labels: bool = eqx.field(static=True)
 
     def __call__(self, y: Data, variance: Scalar) -> dict[str, Array]:
-        return self.data(y, variance) | ({} if self.labels is None else self.labels(y, variance))
+        summary = self.target.weights_summary(y, variance)
+        expected = {"phi_c": summary.participation}
+        return expected | ({"phi": jnp.sum(jnp.exp(2 * summary.label_log_posterior))} if self.labels else {})
 
 
 def regimes(
@@ -128,8 +123,7 @@ def regimes(
         sampler = Bridge(process, data.posterior_mean) if sampler is None else sampler
         labels = LabelAgreement(label_reading(data, sampler.denoise, classify))
         readout = _BothAgreements(labels, datum_agreement(data, sampler))
-        by_posterior = ExpectedLabelAgreement(data.label_log_posterior) if classify is None else None
-        expected = _BothExpected(by_posterior, ExpectedDatumAgreement(data))
+        expected = _BothExpected(data, classify is None)
         simulated, settings = clone_variables(
             sampler, readout, data, times,
             options,
