@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the cases; `... run`: their table; `... plot`: a picture of it; `... nfe`: samplers."""
+"""`python -m benchmarks`: the cases; `... run`: their table; `... show`, `... plot`: a record of it."""
 
 import importlib
 import json
@@ -50,6 +50,24 @@ def run(
         # After each case: a run of all of them takes minutes, and may be stopped.
         if report is not None:
             report.write_text(json.dumps(record(reports, quick=quick, repeats=repeats), indent=1) + "\n")
+
+
+@app.command()
+def show(
+    report: Annotated[pathlib.Path, typer.Argument(help="A file that `run --json` wrote.", exists=True)],
+    cases: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="By default all of it.")] = None,
+) -> None:
+    """Print the tables of a record again."""
+    from ._report import read, table
+
+    record = json.loads(report.read_text())
+    about = record["machine"]
+    typer.echo(
+        f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB; {about['device']}; {record['date']}"
+    )
+    for name, found in read(record).items():
+        if not cases or name in cases:
+            typer.echo(f"\n## {name}: {CASES.get(name, '')}\n\n{table(found, goals=not record['quick'])}")
 
 
 @app.command()

@@ -12,7 +12,7 @@ import psutil
 
 from diffphys._versions import versions
 
-from ._harness import Race, Report, Timing, ratio
+from ._harness import Goal, Race, Report, Timing, ratio
 
 _PEERS = ("diffrax", "equinox", "scipy", "scikit-learn", "torch")
 _COLUMNS = ("setting", "program", "role", "median", "spread", "compile", "memory", "rate", "of limit", "ours / this",
@@ -95,6 +95,27 @@ def _plain(report: Report) -> dict[str, Any]:
         races.append({"setting": race.setting, "work": race.work, "unit": race.unit, "programs": rows})
     goals = [goal._asdict() | {"value": _number(goal.value), "met": goal.met} for goal in report.goals]
     return {"races": races, "goals": goals}
+
+
+def read(record: dict[str, Any]) -> dict[str, Report]:
+    """The reports of a record, to be shown as they were when it was made."""
+    return {name: Report([_race(race) for race in case["races"]], [_goal(goal) for goal in case["goals"]])
+            for name, case in record["cases"].items()}  # fmt: skip
+
+
+def _race(race: dict[str, Any]) -> Race:
+    timings = (
+        Timing(
+            program["program"], program["role"], program["first_call_seconds"], tuple(program["seconds"]),
+            program["extrapolated_by"], program["note"], program["memory_bytes"],
+        )
+        for program in race["programs"]
+    )  # fmt: skip
+    return Race(race["setting"], tuple(timings), race["work"], race["unit"])
+
+
+def _goal(goal: dict[str, Any]) -> Goal:
+    return Goal(goal["text"], float("nan") if goal["value"] is None else goal["value"], goal["bound"])
 
 
 def _number(value: float) -> float | None:

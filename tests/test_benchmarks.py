@@ -18,7 +18,7 @@ import diffphys as dp
 from benchmarks.__main__ import app
 from benchmarks._figure import figure
 from benchmarks._harness import Entrant, Goal, Race, Report, Timing, peer, race, ratio
-from benchmarks._report import record, table
+from benchmarks._report import read, record, table
 from benchmarks.cases import CASES
 from benchmarks.cases._clone_peers import Problem, diffrax_solver, plain_scan, step
 from benchmarks.cases.curie_weiss import decoupling_nodes, plain_trapezoid
@@ -143,6 +143,13 @@ def test_the_record_is_json_with_every_repeat_and_the_machine():
     assert absent["median"] is None
     assert {"cpu", "cores", "memory_gib", "device"} <= read["machine"].keys()
     assert read["versions"]["jax"] == jax.__version__
+
+
+def test_a_record_is_shown_as_it_was():
+    own = Timing("own", "ours", 9.0, (1.0, 3.0), 2.0, "a note", 2.0**20)
+    report = Report([Race("here", (own, _timing([1.0, 1.0], "limit", "bound")), 6.0, "steps")], [Goal("g", 1.0, 2.0)])
+    written = json.loads(json.dumps(record({"case": report}, quick=False, repeats=2)))
+    assert table(read(written)["case"], goals=True) == table(report, goals=True)
 
 
 def test_the_hand_written_step_is_that_of_the_reverse_sde(getkey):

@@ -172,15 +172,15 @@ class PrunedPosteriorMean(eqx.Module):
     def _weigh(self, y: Data, variance: Scalar, groups: Int[Array, " g"]) -> tuple[Scalar, Data]:
         """The squared distance of the nearest point of some groups, and the mean of all of these."""
         cloud = self.data.cloud
-        points = cloud.blocks.reshape(-1, _GROUP, self.data.dim)
-        exists = (cloud.half_norms < jnp.inf).reshape(-1, _GROUP)
 
         def add(carry, group):
             log_sum, mean = carry
-            distances = jnp.sum((y[None] - points[group]) ** 2, axis=1)
-            log_sum, terms, rescale = log_sum.add(jnp.where(exists[group], -distances / (2 * variance), -jnp.inf))
+            slots = _GROUP * group + jnp.arange(_GROUP, dtype=group.dtype)
+            points, exists = cloud.point(slots), cloud.half_norm(slots) < jnp.inf
+            distances = jnp.sum((y[None] - points) ** 2, axis=1)
+            log_sum, terms, rescale = log_sum.add(jnp.where(exists, -distances / (2 * variance), -jnp.inf))
             # Not a product of matrices: a batch of small ones is slow.
-            return (log_sum, mean * rescale + jnp.sum(terms[:, None] * points[group], axis=0)), None
+            return (log_sum, mean * rescale + jnp.sum(terms[:, None] * points, axis=0)), None
 
         (log_sum, mean), _ = lax.scan(add, (LogSum.empty(y.dtype), jnp.zeros_like(y)), groups)
         return -2 * variance * log_sum.top, mean / log_sum.total

@@ -15,7 +15,7 @@ from .._types import Data, PRNGKey, Scalar
 from ._arrays import Values, checked_data
 from .data_set import AbstractDataSet
 from .moments import Overlaps, covariance, log_partition, moments, overlaps
-from .streaming import Cloud, LogSum, block_shape, centred, radius_of
+from .streaming import Cloud, LogSum, block_shape, fill, radius_of
 from .weights import Summed, label_sums, weight_sums
 
 AXIS = "data"
@@ -235,7 +235,7 @@ def _placed(
         own = range(parts)[index[1]]
         blocks = np.zeros((count, len(own), length, shape[3]), points.dtype)
         for i, part in enumerate(own):
-            blocks[:, i], half_norms[:, part] = centred(points[part::parts], offset, count, length)
+            half_norms[:, part] = fill(blocks[:, i], points[part::parts], offset)
         # Waited for: the host is to hold one device's part at a time.
         placed.append(jax.block_until_ready(jax.device_put(blocks, device)))
     return jax.make_array_from_single_device_arrays(shape, sharding, placed), half_norms

@@ -148,15 +148,20 @@ class Cloud(eqx.Module):
     @classmethod
     def of(cls, points: np.ndarray, offset: np.ndarray, block: int) -> "Cloud":
         """The cloud of finite points of the dtype to compute in, less an offset, in blocks of at most `block`."""
-        blocks, half_norms = centred(points, offset, *block_shape(len(points), block))
+        blocks = np.zeros((*block_shape(len(points), block), points.shape[1]), points.dtype)
+        half_norms = fill(blocks, points, offset)
         radius = jnp.asarray(radius_of(half_norms), points.dtype)
         return cls(jnp.asarray(blocks), jnp.asarray(half_norms, points.dtype), radius)
 
-    def point(self, slot: Int[Array, ""]) -> Float[Array, " d"]:
-        """The point at a slot."""
+    def point(self, slot: Int[Array, "*m"]) -> Float[Array, "*m d"]:
+        """The point at a slot, or those at several."""
         return self.blocks[self._place(slot)]
 
-    def _place(self, slot: Int[Array, ""]) -> tuple[Int[Array, ""], Int[Array, ""]]:
+    def half_norm(self, slot: Int[Array, "*m"]) -> Float[Array, "*m"]:
+        """Half the squared norm of the point at a slot, or of those at several."""
+        return self.half_norms[self._place(slot)]
+
+    def _place(self, slot: Int[Array, "*m"]) -> tuple[Int[Array, "*m"], Int[Array, "*m"]]:
         # Never by a flattened view: where clouds are stacked, that would copy them all.
         length = self.half_norms.shape[1]
         return slot // length, slot % length
@@ -240,7 +245,7 @@ class Cloud(eqx.Module):
     def _at(self, slot: Int[Array, ""], y: Data) -> tuple[Float[Array, " d"], Scalar]:
         """A point, and its product."""
         point = self.point(slot)
-        return point, jnp.dot(point, y, precision=PRECISION) - self.half_norms[self._place(slot)]
+        return point, jnp.dot(point, y, precision=PRECISION) - self.half_norm(slot)
 
     def _relative(self, slot: Int[Array, ""], first: Float[Array, " d"], y: Data, variance: Scalar) -> Scalar:
         """The log-weight of a point relative to that of another one, by their difference."""
@@ -255,18 +260,18 @@ def block_shape(count: int, block: int) -> tuple[int, int]:
     return number, min(block, -(-count // (16 * number)) * 16)
 
 
-def centred(points: np.ndarray, offset: np.ndarray, number: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points less an offset, in blocks and in their own type; half their squared norms, inf for the padding.
+def fill(blocks: np.ndarray, points: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Puts points less an offset into blocks of zeros; gives half their squared norms, inf for the padding.
 
     Both by float64, on the host; block by block, as a copy of all the points in that type may not fit.
     """
-    blocks = np.zeros((number, length, points.shape[1]), points.dtype)
+    number, length, _ = blocks.shape
     half_norms = np.full((number, length), np.inf)
     for i in range(number):
         rows = points[i * length : (i + 1) * length].astype(np.float64) - offset.astype(np.float64)
         blocks[i, : len(rows)] = rows
         half_norms[i, : len(rows)] = 0.5 * np.sum(blocks[i, : len(rows)].astype(np.float64) ** 2, axis=-1)
-    return blocks, half_norms
+    return half_norms
 
 
 def radius_of(half_norms: np.ndarray) -> float:

@@ -1,5 +1,7 @@
 """The data set against brute force in NumPy, its invariances, its digits in float32, and what it refuses."""
 
+import tracemalloc
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import pytest
 import scipy.special
 from hypothesis import given, settings, strategies as st
 
-from diffphys.targets import Empirical
+from diffphys.targets import Empirical, ShardedEmpirical
 
 RNG = np.random.default_rng(11)
 POINTS = 1.5 * RNG.normal(size=(37, 5)) + 3.0
@@ -131,6 +133,22 @@ def test_batches_need_no_memory_that_grows_with_the_data(kind):
 
     # A weight for each of 32 observations and 7680 more points would take 2 MB, their data 16 MB.
     assert scratch(8192) - scratch(512) < 2e5
+
+
+@pytest.mark.parametrize("make", [Empirical, ShardedEmpirical])
+def test_data_are_copied_once_when_they_are_placed_and_once_when_they_are_read(make):
+    """Never in float64, nor as a mask of their size: a block or a part at a time."""
+    points = np.random.default_rng(0).normal(size=(8192, 64)).astype(np.float32)
+    tracemalloc.start()
+    target = make(points, block=256)
+    _, placing = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    assert target.points.shape == points.shape
+    reading = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert placing < 1.6 * points.nbytes
+    assert reading < 1.6 * points.nbytes
 
 
 def test_data_cannot_be_differentiated_silently():
