@@ -93,7 +93,6 @@ def test_two_processes_measure_what_one_does(tmp_path):
 @pytest.mark.parametrize("lost", [0, 3])
 def test_a_run_that_lost_a_process_stops_and_goes_on_in_another_number_of_them(tmp_path, lost):
     command = [*LONG, "--out"]
-    (tmp_path / "whole").mkdir()
     run(1, *command, tmp_path / "whole", "--chunk", 20)
     processes = start(4, *command, tmp_path / "lost", "--chunk", 20)
     journalled(tmp_path / "lost", 3, processes)
@@ -136,9 +135,11 @@ def test_two_processes_train_what_one_does_and_go_on_after_a_loss(tmp_path):
             break
         time.sleep(0.05)
     processes[1].kill()
+    began = time.monotonic()
     for *_, err, status in finish(processes):
         assert status != 0
         assert "Run the same command with --resume" in err
+    assert time.monotonic() - began < _hosts.SILENCE + SOON
     run(2, *command, tmp_path / "two", "--resume")
     for name in ("history.nc", "errors.nc"):
         assert_same_numbers(tmp_path / "one" / name, tmp_path / "two" / name, rtol=1e-4, atol=1e-6)
