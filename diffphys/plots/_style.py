@@ -14,6 +14,13 @@ STYLE: Any = {
 }  # fmt: skip
 
 
+def span(axes: Axes, values: Any) -> None:
+    """Limits of the horizontal axis at the ends of some values; those of the axis for a single one."""
+    low, high = float(np.min(values)), float(np.max(values))
+    if low < high:
+        axes.set_xlim(low, high)
+
+
 def mark(axes: Axes, time: float, label: str, colour: str, style: str = "--", height: float = 1.01) -> None:
     """A vertical line at a time, named above the axes; nothing for nan or a time outside them."""
     low, high = sorted(axes.get_xlim())

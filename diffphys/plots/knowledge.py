@@ -6,7 +6,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STYLE, mark
+from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STYLE, mark, span
 from .regimes import _SHADES
 
 _COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE)
@@ -27,7 +27,7 @@ def information(ds: xr.Dataset) -> Figure:
         axes.text(float(ds.t.max()), np.log(ds.attrs["count"]), r" $\log n$", color=GREY, va="center", fontsize=7)
         # Where the information is that of all data and more, its size says nothing.
         axes.set_ylim(0, min(3 * np.log(ds.attrs["count"]), 1.05 * float(ds.information_linear.max())))
-        axes.set_xlim(float(ds.t.min()), float(ds.t.max()))
+        span(axes, ds.t)
         mark(axes, ds.attrs["collapse_time"], "$t_C$", RED)
         mark(axes, ds.attrs["collapse_time_linear"], "linear", GREY, ":", height=1.07)
         axes.set_xlabel("diffusion time $t$")
@@ -54,7 +54,7 @@ def path_divergence(ds: xr.Dataset) -> Figure:
                 transform=axes.get_xaxis_transform(),
             )  # fmt: skip
         axes.set_xscale("log")
-        axes.set_xlim(float(ds["variance"].min()), float(ds["variance"].max()))
+        span(axes, ds["variance"])
         axes.set_ylim(0, None)
         axes.set_xlabel("noise variance $v$")
         axes.set_ylabel(r"relative entropy a unit of $\log v$")
@@ -90,7 +90,7 @@ def gaussian_start(ds: xr.Dataset, measure: str | None = None) -> Figure:
                         )  # fmt: skip
             axes.plot([], [], "--", color=GREY, label="from the prior")
             axes.set_yscale("log")
-            axes.set_xlim(float(ds.t.min()), float(ds.t.max()))
+            span(axes, ds.t)
             mark(axes, ds.attrs.get("critical_time_score_zero", np.nan), "score zero", PURPLE)
             mark(axes, ds.attrs.get("critical_time_drift", np.nan), "drift", GREY, ":", height=1.07)
             axes.set_xlabel("time of the start $t$")
@@ -136,7 +136,7 @@ def _memorisation_curve(ds: xr.Dataset) -> Figure:
         _band(axes, ds[along], ds.nearer, ds.nearer_stderr, BLUE, "nearer than new points")
         axes.axhline(0.5, color=GREY, lw=0.6)
     axes.set_xscale("symlog" if float(ds[along].min()) <= 0 else "log")
-    axes.set_xlim(float(ds[along].min()), float(ds[along].max()))
+    span(axes, ds[along])
     axes.set_ylim(-0.03, 1.05)
     axes.set_xlabel({"n": "training data $n$", "training_step": "training step"}.get(along, along))
     axes.set_ylabel("share of generated points")
@@ -150,7 +150,7 @@ def _gap(axes: Axes, ds: xr.Dataset) -> None:
     _band(axes, ds["variance"], ds.generalisation_gap, ds.generalisation_gap_stderr, PURPLE, None)
     axes.axhline(0, color=GREY, lw=0.6)
     axes.set_xscale("log")
-    axes.set_xlim(float(ds["variance"].min()), float(ds["variance"].max()))
+    span(axes, ds["variance"])
     axes.set_xlabel("noise variance $v$")
     axes.set_ylabel(r"nats a unit of $\log v$")
     axes.set_title("Generalisation gap", pad=30)

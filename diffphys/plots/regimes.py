@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STYLE, mark
+from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STYLE, mark, span
 
 _SHADES = {"I": "#eef3f8", "II": "#fdf3e1", "III": "#f9e6e0"}
 
@@ -85,7 +85,7 @@ def _shade(axes: Axes, ds: xr.Dataset, *, named: bool) -> None:
 
 
 def _finish(axes: Axes, ds: xr.Dataset, title: str, ylabel: str) -> None:
-    axes.set_xlim(float(ds.t.min()), float(ds.t.max()))
+    span(axes, ds.t)
     axes.set_ylim(-0.03, 1.05)
     axes.set_xlabel("diffusion time $t$")
     axes.set_ylabel(ylabel)

@@ -5,7 +5,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ._style import GREY, STYLE
+from ._style import GREY, STYLE, span
 
 
 def switch(ds: xr.Dataset) -> Figure:
@@ -27,7 +27,7 @@ def switch(ds: xr.Dataset) -> Figure:
             if np.isfinite(level):
                 axes.axhline(level, color=GREY, lw=0.6)
                 axes.text(float(ds.t.max()), level, f" {words}", color=GREY, va="center", fontsize=7)
-        axes.set_xlim(float(ds.t.min()), float(ds.t.max()))
+        span(axes, ds.t)
         axes.set_ylim(max(0.0, ds.attrs["floor"] - 0.12), 1.03)
         axes.set_xlabel("diffusion time $t$ below which the class is not told")
         axes.set_ylabel("probability of ending in the class")

@@ -88,6 +88,12 @@ def test_collapse_and_diagram_figures_mark_their_times(run):
     assert any(text.startswith("$n^* = ") for text in legend(diagram))
 
 
+def test_a_single_time_is_drawn_without_a_warning(run):
+    figure = dp.plots.regimes(run.isel(t=[4]))
+    low, high = figure.axes[0].get_xlim()
+    assert low < float(run.t[4]) < high
+
+
 def test_stability_figure_has_a_curve_for_each_slope_and_the_line_it_may_not_cross():
     sampler = dp.ReverseSDE(OU, lambda y, v: y, 0.0)
     found = dp.stability(sampler, np.geomspace(2.0, 0.01, 9), (0.0, 1.0))
