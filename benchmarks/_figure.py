@@ -52,7 +52,7 @@ def _ratios(fig: Any, races: list[tuple[str, dict[str, Any]]]) -> None:
                 left.plot(
                     program["median"] / best["median"], place, marker, color=f"C{list(names).index(program['program'])}"
                 )
-        if best["of_limit"] is not None:
+        if best.get("of_limit") is not None:
             right.plot(best["of_limit"], place, "o", color="k")
     for i, (name, marker) in enumerate(names.items()):
         left.plot([], [], marker, color=f"C{i}", label=name)

@@ -107,7 +107,7 @@ def _race(race: dict[str, Any]) -> Race:
     timings = (
         Timing(
             program["program"], program["role"], program["first_call_seconds"], tuple(program["seconds"]),
-            program["extrapolated_by"], program["note"], program["memory_bytes"],
+            program["extrapolated_by"], program["note"], program.get("memory_bytes"),
         )
         for program in race["programs"]
     )  # fmt: skip

@@ -127,7 +127,8 @@ def _gathered(tree: Any, *, tiled: bool) -> Any:
 
 def lost(error: Exception) -> ConnectionError:
     """What a failed exchange between processes means to a user."""
+    words = next(iter(str(error).splitlines()), type(error).__name__)
     return ConnectionError(
         f"process {jax.process_index()} of {jax.process_count()} needs the others. Got no answer from one of them "
-        f"({str(error).splitlines()[0]}). Run the same command with --resume to go on, with any number of devices."
+        f"({words}). Run the same command with --resume to go on, with any number of devices."
     )

@@ -42,7 +42,7 @@ def _steps(dim: int, batch: int, steps: int, repeats: int) -> Race:
     fill: Callable[..., Any] = jax.jit(fill_normals(problem))
     entrants = [
         Entrant("simulate", "ours", lambda i: walk(jr.split(jr.key(i + 2), batch), starts)),
-        Entrant("normals of jax alone", "part", lambda i: fill(jr.key(i + 2), starts)),
+        Entrant("normals alone", "part", lambda i: fill(jr.key(i + 2), starts)),
     ]
     return race(f"steps, d = {dim}", entrants, repeats, work=float(dim * batch * steps), unit="elements")
 

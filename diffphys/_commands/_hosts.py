@@ -5,6 +5,7 @@ from outside Python, or an exchange with it fails. In either case a witness says
 """
 
 import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -68,7 +69,8 @@ def stop(status: int) -> None:
 
 
 def _finish(told: int) -> None:
-    os.write(told, b".")
+    with contextlib.suppress(OSError):  # The witness may be gone itself.
+        os.write(told, b".")
 
 
 def _settings(text: str) -> dict[str, Any]:

@@ -39,22 +39,25 @@ def run(**options: Any) -> None:
     times = times_of(options["times"], target, process)
     times = times[times < top]
     estimator = options["estimator"].value
-    classify = None
-    if len(loaded.classes) > 1 and estimator in ("clones", "all"):
+    classify, simulated, error = None, estimator in ("clones", "all"), options["clones_stderr"]
+    if error is not None and not simulated:
+        raise ValueError(f"--clones-stderr needs --estimator clones or all. Got {estimator}.")
+    if len(loaded.classes) > 1 and simulated:
         classify = train_classifier(loaded.points, loaded.labels, shape=loaded.shape)
     keys = jax.random.split(jax.random.key(options["seed"]), 3)
     kept = checkpoint(out, "model-regimes", options["resume"])
     make = {"bridge": Bridge, "reverse-sde": ReverseSDE}[options["sampler"].value]
     ds = experiments.regimes(
         target, process, times, key=keys[0], samples=options["samples"] if estimator in ("posterior", "all") else None,
-        clones=options["clones"] if estimator in ("clones", "all") else None, clone_times=clone_times(times),
+        clones=options["clones"] if simulated and error is None else None, clones_stderr=error,
+        clone_times=clone_times(times),
         sampler=make(process, model.denoiser), steps=options["steps"], trunk_from=top, classify=classify,
         chunk=options["chunk"], checkpoint=kept,
     )  # fmt: skip
     words = [model.words, *([] if classify is None else [f"{'classifier':18} {classify.accuracy:.4f} right"])]
     ds = ds.assign_attrs(model=options["model"], data=f"{loaded.name}: {len(points)} data, d = {model.dim}")
     leave(ds, out / "regimes.nc", plots.regimes(ds), words + regimes_words(ds))
-    if estimator in ("clones", "all"):
+    if simulated:
         _late_start(model, classify, points, times, keys[1], options, kept, out)
     if held.any():
         _information(model, loaded.points[held].astype(dtype), points, times, keys[2], options, kept, out)

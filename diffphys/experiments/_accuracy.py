@@ -24,33 +24,35 @@ class Accuracy(NamedTuple):
     argument: str = "stderr"
     """What the caller calls it."""
 
-    def needed(
-        self,
-        moments: dict[str, Moments],
-        done: Int[np.ndarray, " times"],
-        chunk: int,
-        times: Float[np.ndarray, " times"],
-    ) -> Int[np.ndarray, " times"]:
-        """Up to which sample each time is to be measured, in whole chunks.
+    def wanted(
+        self, moments: dict[str, Moments], done: Int[np.ndarray, " times"], times: Float[np.ndarray, " times"]
+    ) -> Float[np.ndarray, " times"]:
+        """Up to which sample each time is to be measured: at least as far as it has been.
 
         Args:
             moments: what has been measured.
             done: up to which sample each time has been.
-            chunk: samples a chunk.
             times: the times, for words.
 
         Raises:
             ValueError: if more than a million samples would be needed.
         """
-        # Of one sample in `done` that is not among them but as far off as can be, the mean has this error.
-        error = np.maximum(moments[self.quantity].pooled()[1], self.largest / done)
-        short = error > self.stderr
-        wanted = np.where(short, _MARGIN * done * (error / self.stderr) ** 2, done)
+        error = moments[self.quantity].pooled()[1]
+        by_spread = np.where(error > self.stderr, _MARGIN * done * (error / self.stderr) ** 2, done)
+        # One sample that has not been met, as far off as can be, would move the mean by this over their number.
+        wanted = np.maximum(by_spread, self.largest / self.stderr)
         if np.any(wanted > _MOST):
-            worst, least = int(np.argmax(wanted)), float(np.sqrt(wanted.max() / _MOST))
+            worst = int(np.argmax(wanted))
+            least = np.maximum(error * np.sqrt(_MARGIN * done / _MOST), self.largest / _MOST).max() / self.stderr
             raise ValueError(
                 f"`{self.argument}` needs about {wanted[worst]:.2g} samples at t = {times[worst]:.3g}, and {_MOST} are "
                 f"allowed. Do ask for {least:.2g} times as much."
             )
-        chunks = np.where(short, np.ceil((wanted - done) / chunk), 0)
-        return (done + chunk * chunks).astype(np.int32)
+        return np.maximum(wanted, done)
+
+
+def in_chunks(
+    done: Int[np.ndarray, " times"], wanted: Float[np.ndarray, " times"], chunk: int
+) -> Int[np.ndarray, " times"]:
+    """The numbers wanted, in whole chunks beyond those that are done."""
+    return (done + chunk * np.ceil((wanted - done) / chunk)).astype(np.int32)

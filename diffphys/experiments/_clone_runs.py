@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 
 from .._types import PRNGKey
 from ..samplers import AbstractSampler
-from ._accuracy import Accuracy
-from ._chunks import ChunkedProgram, Runner
+from ._accuracy import Accuracy, in_chunks
+from ._chunks import ChunkedProgram, Runner, default_chunk
 from ._clones import CloneTables, Readout, Source, measure_clones
 from ._statistics import Moments, chunk_moments, joined_moments, stacked_moments
 
@@ -64,7 +64,12 @@ def run_clones(
         chunk, run = program.chunk, _joined(runs, source, sampler, tables)
         done = needed
         if accuracy is not None:
-            needed = accuracy.needed(run.moments, run.trajectories, chunk, times)
+            wanted = accuracy.wanted(run.moments, done, times)
+            if len(runs) == 1:
+                # The pilot is small: those that follow have the chunk of what they are.
+                most = max(1, int((wanted - done).max()))
+                chunk = runner.chunk_of(f"{name}-1") or default_chunk(most, elements)
+            needed = in_chunks(done, wanted, chunk)
     return run
 
 
@@ -75,9 +80,12 @@ def _collected(program: ChunkedProgram, runner: Runner, name: str) -> CloneRun:
         halved, measured = results.pop("halved"), results.pop("measured")
         bias = {name: results.pop(name)[halved] for name in list(results) if name.endswith(".bias")}
         excess = {name: results.pop(name) for name in list(results) if name.endswith(".excess")}
-        # A trajectory counts once, by its mean over all branch times.
-        whole = measured.all(1)
-        ends = {name: results.pop(name)[whole].mean(1) for name in list(results) if results[name].ndim == 3}
+        # A trajectory counts once, by its mean over the branch times that it was run at.
+        counts, some = measured.sum(1), measured.any(1)
+        ends = {
+            name: ((results.pop(name) * measured[..., None]).sum(1)[some] / counts[some, None])
+            for name in list(results) if results[name].ndim == 3
+        }  # fmt: skip
         sums = {}
         for kind, values, where in (
             ("curve", results, measured), ("excess", excess, measured), ("bias", bias, measured[halved]),

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from .._devices import over_items
 from .._types import Data, PRNGKey, Scalar
 from ..targets import AbstractDataSet, AbstractLabelledTarget, is_divided
-from ._accuracy import Accuracy
+from ._accuracy import Accuracy, in_chunks
 from ._chunks import ChunkedProgram, Runner, default_chunk
 from ._statistics import Moments, chunk_moments, joined_moments, stacked_moments
 
@@ -183,7 +183,7 @@ def measure_forward(
         run = _joined(runs)
         done = needed
         if accuracy is not None:
-            needed = accuracy.needed(run.moments, run.samples, run.chunk, np.asarray(times))
+            needed = in_chunks(done, accuracy.wanted(run.moments, done, np.asarray(times)), chunk)
     return run
 
 

@@ -132,14 +132,7 @@ def collapse(
     options = None
     if clones is not None or clones_stderr is not None:
         options = CloneOptions(
-            PILOT if clones is None else clones,
-            clone_times,
-            branches,
-            steps,
-            stop,
-            grid,
-            trunk_from,
-            increments,
+            PILOT if clones is None else clones, clone_times, branches, steps, stop, grid, trunk_from, increments,
             clones_stderr,
         ).checked(times)  # fmt: skip
     forward_key, clone_key = split_key(key)

@@ -83,7 +83,7 @@ class Loop:
                         if self.on_save is not None:
                             self.on_save(done, self.with_weights(state.average))
             except (jax.errors.JaxRuntimeError, ValueError) as error:
-                if jax.process_count() == 1:
+                if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
                     raise
                 raise lost(error) from error
             except KeyboardInterrupt as stop:

@@ -10,7 +10,7 @@ from ._arrays import concrete
 from .base import AbstractTarget
 from .mixture import AbstractMixture, IsotropicMixture, SharedCovarianceMixture
 
-# Eigenvalues closer than this, and directions shorter, are told apart by rounding alone; relative to the largest.
+# Eigenvalues closer than this share, and directions shorter than that of the longest, are told apart by rounding alone.
 _ROUNDING = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-12}
 
 
@@ -36,8 +36,8 @@ def reduce(target: AbstractTarget) -> Reduction:
     $$ P(k \mid y) = P_Q(k \mid y Q), \qquad E[a \mid y]\, Q = E_Q[a \mid y Q], $$
 
     at every noise level. So a reverse trajectory of the full mixture, projected, is a trajectory of the reduced one
-    under the projected noise, for every sampler here, step by step; the coordinates that are left out stay Gaussian
-    and say nothing. Two Gaussians in any dimension become two in one dimension: every label statistic, of the
+    under the projected noise, for every sampler on a grid of times, step by step; the coordinates that are left out
+    stay Gaussian and say nothing. Two Gaussians in any dimension become two in one dimension: every label statistic, of the
     identities and of clones, has the same law at 1/d of the work.
 
     Args:
@@ -96,11 +96,16 @@ def _directions(
     arms: Float[np.ndarray, "k d"], eigenvalues: Float[np.ndarray, " d"], rounding: float
 ) -> tuple[Float[np.ndarray, "d r"], Float[np.ndarray, " r"]]:
     """An orthonormal basis of the parts of `arms` in each eigenspace, and the eigenvalue of each direction."""
-    order = np.argsort(eigenvalues)
-    gaps = np.diff(eigenvalues[order]) > rounding * max(float(eigenvalues.max()), np.finfo(float).tiny)
+    order, starts = np.argsort(eigenvalues), [0]
+    for i in range(1, len(order)):
+        # By the width of a space, not by gaps: a dense tail of small eigenvalues is not one of them. A space too many
+        # costs a coordinate, and is exact too.
+        value = eigenvalues[order[i]]
+        if value - eigenvalues[order[starts[-1]]] > rounding * value + 1e-3 * rounding * eigenvalues.max():
+            starts.append(i)
     shortest = rounding * np.linalg.norm(arms)
     columns, variances = [], []
-    for space in np.split(order, np.flatnonzero(gaps) + 1):
+    for space in np.split(order, starts[1:]):
         _, lengths, rows = np.linalg.svd(arms[:, space], full_matrices=False)
         for row in rows[lengths > shortest]:
             column = np.zeros(arms.shape[1])

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from .._types import Data, PRNGKey, Scalar
 from ._arrays import Values, checked_data
 from .data_set import AbstractDataSet
+from .empirical import Empirical
 from .moments import Overlaps, covariance, log_partition, moments, overlaps
 from .streaming import Cloud, LogSum, block_shape, fill, radius_of
 from .weights import Summed, label_sums, weight_sums
@@ -32,7 +33,8 @@ class ShardedEmpirical(AbstractDataSet):
 
     $$ Z = \sum_s Z_s, \qquad w_\mu = \frac{Z_s}{Z}\, w_{\mu|s}, $$
 
-    so that each device streams over its own part, and only sums the size of an observation travel. Datum $\mu$ is in
+    so that each device streams over its own part, and only sums the size of an observation travel, and labels. Datum
+    $\mu$ is in
     part $\mu$ modulo their number: parts differ by at most one datum. All is as in `Empirical` up to rounding, and for
     a given number of parts does not depend on how many devices share them but for rounding of their matrix products.
 
@@ -119,8 +121,10 @@ class ShardedEmpirical(AbstractDataSet):
     def labels(self) -> Int[Array, " n"]:
         return jnp.moveaxis(self.classes, 1, 2).reshape(-1)[: self.num_points]
 
-    def subset(self, kept: Int[np.ndarray, " m"]) -> "ShardedEmpirical":
+    def subset(self, kept: Int[np.ndarray, " m"]) -> AbstractDataSet:
         labels = np.unique(np.asarray(self.labels)[kept], return_inverse=True)[1]
+        if len(kept) < self.num_parts:
+            return Empirical(self.points[kept], labels)
         return ShardedEmpirical(
             self.points[kept], labels, mesh=self.mesh, parts=self.num_parts, block=self.half_norms.shape[2]
         )
@@ -242,7 +246,17 @@ def _placed(
 
 
 def _checked_mesh(mesh: Mesh | None) -> Mesh:
-    """The mesh, of all devices by default; ValueError if it has no axis for the data."""
+    """The mesh, of all devices by default; ValueError if it has no axis for the data, or is not of all of them."""
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"`ShardedEmpirical` needs all devices in one process. Got {jax.process_count()} processes. "
+            "Do run one process on a machine with more devices, or `Empirical`, which each device holds whole."
+        )
+    if mesh is not None and mesh.size != jax.device_count():
+        raise ValueError(
+            f"`mesh` needs all {jax.device_count()} devices. Got {mesh.size} of them. "
+            "Do hide the others from JAX, or give them an axis of their own."
+        )
     if mesh is None:
         return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
     types = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))

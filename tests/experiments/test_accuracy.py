@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 import diffphys as dp
+from diffphys.experiments._accuracy import Accuracy, in_chunks
+from diffphys.experiments._chunks import ChunkedProgram
+from diffphys.experiments._statistics import Moments
 
 TARGET, OU = dp.symmetric_mixture(np.ones(16)), dp.OrnsteinUhlenbeck()
 TIMES = [0.4, 1.4, 3.0]
@@ -51,11 +54,41 @@ def test_excess_tells_a_grid_that_is_too_coarse():
     assert ds.phi_clones_excess[0] > 4.5 * ds.phi_clones_excess_stderr[0]
 
 
-def test_a_run_resumes_between_its_rounds(tmp_path, adaptive):
-    first = dp.speciation(TARGET, OU, TIMES, key=jr.key(0), clones_stderr=0.02, checkpoint=tmp_path, **OPTIONS)
-    again = dp.speciation(TARGET, OU, TIMES, key=jr.key(0), clones_stderr=0.02, checkpoint=tmp_path, **OPTIONS)
-    assert first.identical(again.assign_attrs(first.attrs))
-    assert len(list(tmp_path.glob("speciation-clones-*.npz"))) >= 1
+def test_a_run_killed_between_its_rounds_resumes_to_the_same_bits(tmp_path, monkeypatch, adaptive):
+    call, calls = ChunkedProgram.__call__, []
+
+    def counted(program, index):
+        calls.append(index)
+        if len(calls) == fatal:
+            raise KeyboardInterrupt
+        return call(program, index)
+
+    def run():
+        return dp.speciation(TARGET, OU, TIMES, key=jr.key(0), clones_stderr=0.01, checkpoint=tmp_path, **OPTIONS)
+
+    monkeypatch.setattr(ChunkedProgram, "__call__", counted)
+    fatal = 7  # Four chunks are the pilot: two of the second round are done.
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    fatal = 0
+    again = run()
+    for name in adaptive.data_vars:
+        np.testing.assert_array_equal(again[name], adaptive[name])
+    # None of the six is run again.
+    assert len(calls) == 7 + -(-int(adaptive.clones_run.max()) // 64) - 6
+
+
+def test_what_may_not_have_been_met_asks_for_no_more_than_its_share():
+    settled = {"phi": Moments(*(np.full((1, 1, 1), value) for value in (256.0, 256.0, 0.0)))}
+    done, times = np.array([256], np.int32), np.array([1.0])
+    wanted = [Accuracy("phi", stderr, 1.0).wanted(settled, done, times)[0] for stderr in (1e-2, 1e-3, 1e-4)]
+    np.testing.assert_allclose(wanted, [256, 1000, 10_000])
+    with pytest.raises(ValueError, match=r"needs about 2e\+06 samples at t = 1, .* Do ask for 2 times as much"):
+        Accuracy("phi", 5e-7, 1.0).wanted(settled, done, times)
+
+
+def test_numbers_are_rounded_up_to_whole_chunks():
+    np.testing.assert_array_equal(in_chunks(np.array([10, 10, 10]), np.array([10.0, 11.0, 31.0]), 10), [10, 20, 40])
 
 
 def test_excess_is_not_told_of_a_score_that_is_given():

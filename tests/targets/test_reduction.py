@@ -110,6 +110,17 @@ def test_float32_keeps_its_type_and_finds_the_same_directions():
     assert (small.dim, small.means.dtype, basis.dtype) == (2, np.float32, np.float32)
 
 
+def test_a_dense_tail_of_small_eigenvalues_is_not_taken_for_one_of_them():
+    eigenvalues = np.concatenate([[1.0], np.linspace(1e-9, 1e-4, 60)]).astype(np.float32)
+    mean = np.concatenate([[0.0], np.full(60, 1e-3)]).astype(np.float32)
+    target = SharedCovarianceMixture(np.zeros(2, np.float32), np.stack([mean, -mean]), eigenvalues)
+    small, basis = dp.reduce(target)
+    y, variance = 0.05 * target.means[0], np.float32(1e-6)
+    np.testing.assert_allclose(
+        small.label_log_posterior(y @ basis, variance), target.label_log_posterior(y, variance), atol=1e-4
+    )
+
+
 def test_a_target_with_other_labels_is_refused():
     with pytest.raises(ValueError, match=r"needs a mixture of Gaussians.*`CurieWeiss`"):
         dp.reduce(dp.CurieWeiss(8, 0.5))

@@ -134,6 +134,18 @@ def test_parts_refuse_what_cannot_be_divided():
             ShardedEmpirical(np.eye(3), mesh=mesh)
 
 
+def test_a_subset_smaller_than_the_parts_is_whole():
+    subset = pair(np.float64)[1].subset(np.array([3, 1, 2]))
+    assert isinstance(subset, Empirical)
+    np.testing.assert_allclose(subset.points, POINTS[[3, 1, 2]], rtol=1e-14)
+
+
+def test_several_processes_are_refused(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"needs all devices in one process\. Got 2 processes"):
+        ShardedEmpirical(np.eye(3))
+
+
 ON_EIGHT_DEVICES = """
 import equinox as eqx, jax, jax.numpy as jnp, numpy as np
 jax.config.update("jax_enable_x64", True)
