@@ -14,7 +14,7 @@ from diffphys.clocks import uniform_grid
 from diffphys.experiments._chunks import default_chunk
 from diffphys.experiments._clones import _EVERY, Source, clone_tables, measure_clones
 from diffphys.experiments._readouts import LabelAgreement
-from diffphys.samplers.base import noise_of, place, run, run_halved
+from diffphys.samplers.base import noise_of, place, run
 
 from .._harness import Entrant, Goal, Race, Report, peer, race, ratio
 from ._clone_peers import Problem, diffrax_solver, drift_only, fill_normals, fill_words, plain_scan, torch_loop
@@ -64,7 +64,6 @@ def _entrants(problem: Problem) -> list[Entrant]:
         Entrant(_SIGNS, "ours", _program(_engine(problem, ours[_EXACT], dp.rademacher), starts)),
         Entrant(_PUBLIC, "ours", _program(_public(problem), starts), note=f"{_COMPONENTS} components"),
         _clones(problem, ours["Bridge"]),
-        Entrant("Bridge and its halved grid", "part", _program(_halved(problem, ours["Bridge"]), starts)),
         Entrant(_PLAIN, "peer", _program(plain_scan(problem), starts), note="jax.random.normal"),
         peer("diffrax", "diffrax UnsafeBrownianPath",
              lambda package: _program(diffrax_solver(problem, "UnsafeBrownianPath")(package), starts)),
@@ -111,13 +110,6 @@ def _public(problem: Problem) -> Callable[[Any, Any], Any]:
     target = dp.mixture(means, np.linspace(0.5, 1.5, _COMPONENTS, dtype=np.float32))
     sampler = dp.ReverseSDE(dp.OrnsteinUhlenbeck(), target.posterior_mean)
     return _each(problem, lambda key, z: dp.simulate(sampler, key, problem.grid, z, increments=dp.rademacher))
-
-
-def _halved(problem: Problem, sampler: Any) -> Callable[[Any, Any], Any]:
-    """The same, with the run on every second knot that measures the bias of the grid."""
-    rows, coarse = (place(sampler.plan(problem.grid[::by]), np.float32) for by in (1, 2))
-    mix = jnp.full((problem.steps // 2, 2), 0.5**0.5, np.float32)
-    return _each(problem, lambda key, z: run_halved(sampler, rows, coarse, mix, z, noise_of(sampler, key, z)))
 
 
 def _clones(problem: Problem, sampler: Any) -> Entrant:

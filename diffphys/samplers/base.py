@@ -129,14 +129,10 @@ def run_halved(
     def body(carries, indexed):
         i, pair, whole, weights = indexed
         fine, half = carries
-
-        def step(fine, numbered):
-            j, row = numbered
-            noise = draw(2 * i + j)
-            return sampler.step(row, fine, noise), noise
-
-        # A loop, though of two: the compiler would fuse the noise into all that uses it, and make it anew in each.
-        fine, (first, second) = jax.lax.scan(step, fine, (jnp.arange(2), pair))
+        # Both grids read them, and the second step what the first has made of them.
+        first, second = (made_once(draw(2 * i + j), weights[j]) for j in range(2))
+        for j, noise in enumerate((first, second)):
+            fine = sampler.step(jax.tree.map(lambda leaf, j=j: leaf[j], pair), fine, noise)
         return (fine, sampler.step(whole, half, weights[0] * first + weights[1] * second)), None
 
     pairs = jax.tree.map(lambda leaf: leaf.reshape(-1, 2, *leaf.shape[1:]), rows)
