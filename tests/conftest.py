@@ -65,6 +65,19 @@ def _figures_are_closed():
         sys.modules["matplotlib.pyplot"].close("all")
 
 
+# Linux lets a process have 65530 pieces of memory mapped; every compiled program takes some, and LLVM crashes beyond.
+_MANY_MAPS = 25_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_programs_are_let_go():
+    """A worker that has compiled much forgets it between files."""
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > _MANY_MAPS:
+        jax.clear_caches()
+
+
 @pytest.fixture
 def unchecked():
     """As users run: without the type checks of the tests, so that our own refusals are reached."""
