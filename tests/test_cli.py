@@ -168,11 +168,7 @@ def test_unwritable_folder_is_named_before_any_work(tmp_path):
 def test_interrupted_run_is_resumed_to_the_same_bits(tmp_path, sent):
     job = ["speciation", "--target", "mixture", "--dim", 64, "--estimator", "clones", "--times", "3", "--steps", "64",
            "--clones", "20000", "--chunk", "200"]  # fmt: skip
-    # What a shell starts in the background ignores interrupts, and so would what the tests start.
-    process = shell(
-        *job, "--out", tmp_path / "cut", start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    process = shell(*job, "--out", tmp_path / "cut", start_new_session=True)
     journal = tmp_path / "cut" / ".speciation-checkpoint" / "speciation-clones.npz"
     deadline = time.monotonic() + 120
     while not journal.exists() and time.monotonic() < deadline:
