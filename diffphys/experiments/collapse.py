@@ -78,7 +78,8 @@ def collapse(
         key: a typed key, the root of all noise.
         samples: forward samples of the identities; None for none. Not used if `stderr` is given.
         stderr: the standard error of f_e / alpha to reach at every time. A pilot of 256 samples tells how many each
-            time needs; each then has these and a tenth more, again until it is reached, up to a million. Times share
+            time needs, and no fewer than 1 / stderr, for what is rare; each then has these and a tenth more, again
+            until it is reached, up to a million. Times share
             the samples they have in common.
         law: the law that the data were drawn from, for the theory; by default a Gaussian of their covariance.
         clones: trajectories of the simulation at each time; none by default.
