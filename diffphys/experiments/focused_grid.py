@@ -17,24 +17,24 @@ _FINE = 4001
 def focused_grid(ds: xr.Dataset, share: float = 0.75) -> Callable[[float, float, int], Float[np.ndarray, " knots"]]:
     r"""A rule for grids, `grid(t, s, steps)`, from the class information $I(t)$ that `speciation` has measured.
 
-        The density of steps in $\lambda = \log v$ is
+    The density of steps in $\lambda = \log v$ is
 
-        $$ \rho(\lambda) = c \, \frac{\sqrt{-I'(\lambda)}}{\int \sqrt{-I'}} + \frac{1 - c}{\lambda_t - \lambda_s} . $$
+    $$ \rho(\lambda) = c \, \frac{\sqrt{-I'(\lambda)}}{\int \sqrt{-I'}} + \frac{1 - c}{\lambda_t - \lambda_s} . $$
 
-        Far above the speciation time a reverse step is exact however long it is, and far below it the class is fixed. What
-        a step of length h does wrong to the class is about $h^2$ times a rate that goes with $|I'|$; the root spreads it
+    Far above the speciation time a reverse step is exact however long it is, and far below it the class is fixed. What
+    a step of length h does wrong to the class is about $h^2$ times a rate that goes with $|I'|$; the root spreads it
     evenly. Of two Gaussian classes in 4096 dimensions, clones from t = 4 in 8 steps of
-        `DPMSolverMultistep(stochastic=True)` have a bias of phi of 0.004, where the steps of `log_snr_grid` give 0.049.
+    `DPMSolverMultistep(stochastic=True)` have a bias of phi of 0.004, where the steps of `log_snr_grid` give 0.049.
 
-        Args:
-            ds: a result of `speciation` or `regimes` with `class_information`; its times cover the drop.
-            share: c, from 0 (`log_snr_grid`) to 1, excluded.
+    Args:
+        ds: a result of `speciation` or `regimes` with `class_information`; its times cover the drop.
+        share: c, from 0 (`log_snr_grid`) to 1, excluded.
 
-        Returns:
-            The rule, to be given as `grid` to the experiments.
+    Returns:
+        The rule, to be given as `grid` to the experiments.
 
-        Raises:
-            ValueError: if the information was not measured at three times or more, or `share` is not in [0, 1).
+    Raises:
+        ValueError: if the information was not measured at three times or more, or `share` is not in [0, 1).
     """
     if not 0 <= share < 1:
         raise ValueError(f"`share` needs a number within [0, 1): some steps must go elsewhere. Got {share}.")
