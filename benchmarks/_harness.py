@@ -24,8 +24,8 @@ class Entrant:
         program: called with the number of the repeat, -1 for the first; what it returns is waited for. None if it
             cannot be run here, as `note` then says.
         scale: what its seconds are multiplied by where it does only a part of the work: a number, or a function of
-            the result of the first call. Its times are then labelled as extrapolated.
-        note: what else a reader should know, text or a function of the result of the first call.
+            the result of the last call. Its times are then labelled as extrapolated.
+        note: what else a reader should know, text or a function of the result of the last call.
         memory: gives the bytes it needs beside arguments and results; asked after the first call.
     """
 
@@ -131,7 +131,8 @@ def race(setting: str, entrants: list[Entrant], repeats: int, *, work: float | N
     for repeat in range(repeats if ready else 0):
         turn = repeat % len(ready)
         for entrant in ready[turn:] + ready[:turn]:
-            seconds[entrant.name].append(_timed(entrant, repeat)[0])
+            elapsed, results[entrant.name] = _timed(entrant, repeat)
+            seconds[entrant.name].append(elapsed)
     timings = []
     for entrant in entrants:
         result = results.pop(entrant.name, None)

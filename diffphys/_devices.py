@@ -36,21 +36,21 @@ def hides_bar(progress: bool | None) -> bool | None:
 
 
 def over_items(
-    one: Callable[[Int[Array, ""]], Any], first: Int[Array, ""], count: int, *, together: bool = False
+    many: Callable[[Int[Array, " items"]], Any], first: Int[Array, ""], count: int, *, together: bool = False
 ) -> Any:
-    """`one(i)` of items `first, ..., first + count - 1`, a row each, every device at its own share of them.
+    """`many(items)` of items `first, ..., first + count - 1`, a row each, every device at its own share of them.
 
-    No device waits for another: what `one` decides for a whole batch, it decides for a share. Call it in a compiled
+    No device waits for another: what `many` decides for a whole batch, it decides for a share. Call it in a compiled
     program. On several devices there are more rows than `count`, up to a multiple of their number: leave those out.
-    With `together` all devices work on every item, as they must where what `one` needs is divided among them.
+    With `together` all devices work on every item, as they must where what `many` needs is divided among them.
     """
     devices = jax.device_count()
     rows = -(-count // devices) * devices
     items = first + jnp.arange(rows, dtype=jnp.int32)
     if devices == 1 or together:
-        return jax.vmap(one)(items)
+        return many(items)
     # What a denoiser does inside is its own affair: no check of what varies between devices.
-    shares = jax.shard_map(jax.vmap(one), mesh=mesh(), in_specs=_ITEMS, out_specs=_ITEMS, check_vma=False)
+    shares = jax.shard_map(many, mesh=mesh(), in_specs=_ITEMS, out_specs=_ITEMS, check_vma=False)
     return shares(items)
 
 

@@ -43,6 +43,7 @@ class Precision(enum.StrEnum):
 class SamplerName(enum.StrEnum):
     """How clones move."""
 
+    DPM_SOLVER = "dpm-solver"
     BRIDGE = "bridge"
     REVERSE_SDE = "reverse-sde"
 

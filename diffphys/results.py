@@ -85,9 +85,10 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str]) -> pathlib.Path:
     plain.attrs[_CHECKSUM] = _checksum(plain)
     # Without a fill value the bits of the numbers, those of a nan too, are what is written and read.
     numeric = [name for name, variable in plain.variables.items() if variable.dtype.kind in "iuf"]
-    # By way of memory: on a full disk HDF5 brings the process down.
-    content: Any = plain.to_netcdf(
-        engine="h5netcdf", format="NETCDF4", encoding={n: {"_FillValue": None} for n in numeric}
+    # By way of memory: on a full disk HDF5 brings the process down. As bytes: a view of a buffer that outlives it, as
+    # one in the traceback of a failed write would, makes Python complain.
+    content = bytes(
+        plain.to_netcdf(engine="h5netcdf", format="NETCDF4", encoding={n: {"_FillValue": None} for n in numeric})
     )
     with replacing(path) as writing:
         writing.write_bytes(content)

@@ -83,7 +83,7 @@ def test_on_one_device_items_are_a_plain_batch():
     def one(i):
         return jnp.sin(i) * 2
 
-    program = jax.make_jaxpr(lambda first: _devices.over_items(one, first, 5))
+    program = jax.make_jaxpr(lambda first: _devices.over_items(jax.vmap(one), first, 5))
     plain = jax.make_jaxpr(lambda first: jax.vmap(one)(first + jnp.arange(5, dtype=jnp.int32)))
     assert str(program(jnp.int32(3))) == str(plain(jnp.int32(3)))
 

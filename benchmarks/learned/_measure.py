@@ -24,7 +24,13 @@ def measure(study: Study, folder: Any, clones: int, say: Callable[[str], None]) 
     points, labels = data.points[trained], data.labels[trained]
     began = time.perf_counter()
     shape = data.shape if isinstance(study.network, learn.UNetConfig) else points.shape[1:]
-    model = learn.train(points, study.network, study.training, shape=shape, checkpoint=folder, resume=True)
+    objective = None
+    if study.levels is not None:
+        gaussian = learn.GaussianPreconditioning.fit(points)
+        objective = learn.DenoisingScoreMatching(study.levels, gaussian.relative_weight)
+    model = learn.train(
+        points, study.network, study.training, shape=shape, objective=objective, checkpoint=folder, resume=True
+    )
     seconds = time.perf_counter() - began
     say(f"trained in {seconds:.0f} s, loss {float(model.history.loss[-100:].mean()):.4f} (linear: 1)")
     denoise, target = model.denoiser, dp.Empirical(points, labels)

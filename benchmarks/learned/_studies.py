@@ -23,6 +23,7 @@ class Study:
         speciation: times of clones that are read by class; none for no such clones.
         collapse: times of clones that are read by datum.
         held_out: images of each class that are not trained on.
+        levels: the noise it is trained at; by default all levels alike.
     """
 
     title: str
@@ -32,6 +33,7 @@ class Study:
     speciation: Times = ()
     collapse: Times = ()
     held_out: int = 0
+    levels: learn.AbstractLevels | None = None
 
 
 _WIDE = learn.UNetConfig(64, (1, 2, 2), blocks=2, attention=(8,), compute="bfloat16")
@@ -52,6 +54,8 @@ STUDIES = {
         learn.TrainingConfig(steps=8000, batch=200, learning_rate=1e-3, ema=0.999, save_every=1000),
         collapse=(0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2),
         held_out=500,
+        # Around the collapse, sigma = 1.2 at t = 0.45: there it is learned late, and the rest is easy.
+        levels=learn.LogNormalLevels(0.2, 0.9),
     ),
     "cars-horses": Study(
         "CIFAR-10, automobile and horse, 3000 of each, colours, in [0, 1]",

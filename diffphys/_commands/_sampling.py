@@ -104,4 +104,4 @@ def _ends(
         z = run(sampler, rows, z, noise_of(sampler, noise_key, z))
         return sampler.denoise(*end.observe(z))
 
-    return {"samples": over_items(one, first, chunk)}
+    return {"samples": over_items(jax.vmap(one), first, chunk)}

@@ -10,11 +10,10 @@ import typer
 from .. import experiments, plots
 from ..learn import train_classifier
 from ..processes import OrnsteinUhlenbeck
-from ..samplers import Bridge, ReverseSDE
 from ..targets import Empirical
 from ._models import Model, data_of, open_model
 from ._shared import checkpoint, folder, forget, leave, set_precision, time_words
-from .regimes import clone_times, regimes_words, times_of
+from .regimes import clone_times, regimes_words, sampler_of, times_of
 
 # Late starts: of how many times, how many repeats, and with what share of the clones.
 _STARTS, _REPEATS, _SHARE = 8, 4, 4
@@ -46,13 +45,12 @@ def run(**options: Any) -> None:
         classify = train_classifier(loaded.points, loaded.labels, shape=loaded.shape)
     keys = jax.random.split(jax.random.key(options["seed"]), 3)
     kept = checkpoint(out, "model-regimes", options["resume"])
-    make = {"bridge": Bridge, "reverse-sde": ReverseSDE}[options["sampler"].value]
     ds = experiments.regimes(
         target, process, times, key=keys[0], samples=options["samples"] if estimator in ("posterior", "all") else None,
         clones=options["clones"] if simulated and error is None else None, clones_stderr=error,
         clone_times=clone_times(times),
-        sampler=make(process, model.denoiser), steps=options["steps"], trunk_from=top, classify=classify,
-        chunk=options["chunk"], checkpoint=kept,
+        sampler=sampler_of(options["sampler"].value)(process, model.denoiser), steps=options["steps"],
+        trunk_from=top, classify=classify, chunk=options["chunk"], checkpoint=kept,
     )  # fmt: skip
     words = [model.words, *([] if classify is None else [f"{'classifier':18} {classify.accuracy:.4f} right"])]
     ds = ds.assign_attrs(model=options["model"], data=f"{loaded.name}: {len(points)} data, d = {model.dim}")

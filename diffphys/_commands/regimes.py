@@ -1,16 +1,20 @@
 """The commands of speciation and collapse: load, run, save, draw, and say it in words."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+import typer
 import xarray as xr
 
 from .. import experiments, plots
 from ..clocks import log_snr_grid
 from ..experiments import default_times
+from ..experiments._assemble import CloneOptions
 from ..processes import OrnsteinUhlenbeck
-from ..samplers import Bridge, ReverseSDE
+from ..samplers import AbstractSampler, Bridge, DPMSolverMultistep, ReverseSDE
 from ..targets import AbstractLabelledTarget, Empirical, reduce, symmetric_mixture
 from ._shared import checkpoint, folder, forget, leave, load_data, refuse_data_options, set_precision, time_words
 
@@ -26,29 +30,51 @@ def run(command: str, **options: Any) -> None:
     process = OrnsteinUhlenbeck(options["temperature"])
     times = times_of(options["times"], target, process)
     estimator = options["estimator"].value
-    sampler = {"bridge": Bridge, "reverse-sde": ReverseSDE}[options["sampler"].value](process, target.posterior_mean)
     simulated, error = estimator in ("clones", "all"), options.get("clones_stderr")
     if error is not None and not simulated:
         raise ValueError(f"--clones-stderr needs --estimator clones or all. Got {estimator}.")
     settings: dict[str, Any] = {
-        "key": jax.random.key(options["seed"]),
-        "samples": options["samples"] if estimator in ("posterior", "all") else None,
-        "clones": options["clones"] if simulated and error is None else None, "clones_stderr": error,
-        "clone_times": None if command == "speciation" else clone_times(times),
-        "sampler": sampler, "steps": options["steps"], "grid": log_snr_grid, "chunk": options["chunk"],
-        "checkpoint": checkpoint(out, command, options["resume"]),
+        "chunk": options["chunk"], "checkpoint": checkpoint(out, command, options["resume"])
     }  # fmt: skip
     if command != "speciation":
         settings["law"] = law
+
+    def measure(**what: Any) -> xr.Dataset:
+        key = jax.random.key(options["seed"])
+        return getattr(experiments, command)(target, process, times, key=key, **settings, **what)
+
+    samples = options["samples"] if estimator in ("posterior", "all") else None
+    identity: dict[str, Any] = {"samples": samples}
+    clones: dict[str, Any] = {
+        "clones": options["clones"] if error is None else None, "clones_stderr": error,
+        "clone_times": None if command == "speciation" else clone_times(times), "steps": options["steps"],
+        "sampler": sampler_of(options["sampler"].value)(process, target.posterior_mean), "grid": log_snr_grid,
+    } if simulated else {}  # fmt: skip
     if command == "collapse":
-        if options["stderr"] is not None and settings["samples"] is None:
+        if options["stderr"] is not None and samples is None:
             raise ValueError(f"--stderr needs --estimator posterior or all. Got {estimator}.")
-        settings |= {"trajectories": options["trajectories"], "stderr": options["stderr"]}
-    ds = getattr(experiments, command)(target, process, times, **settings)
-    ds = ds.assign_attrs(described)
-    leave(ds, out / f"{command}.nc", getattr(plots, command)(ds), {"speciation": _speciation_words,
-           "collapse": _collapse_words, "regimes": regimes_words}[command](ds))  # fmt: skip
+        identity["stderr"], clones["trajectories"] = options["stderr"], options["trajectories"]
+    in_words = {"speciation": _speciation_words, "collapse": _collapse_words, "regimes": regimes_words}[command]
+    told: list[str] = []
+    if simulated and samples is not None:
+        CloneOptions(options["clones"], clones["clone_times"], steps=options["steps"], stderr=error).checked(times)
+        # What needs no trajectory is there in seconds, and is told before the clones are run.
+        first = measure(**identity).assign_attrs(described)
+        told = in_words(first)
+        typer.echo("\n".join(told))
+        ds = measure(samples=None, **clones)
+        ds = first.merge(ds, compat="override").assign_attrs(ds.attrs | first.attrs)
+    else:
+        ds = measure(**identity, **clones).assign_attrs(described)
+    words = [line for line in in_words(ds) if line not in told]
+    leave(ds, out / f"{command}.nc", getattr(plots, command)(ds), words)
     forget(settings["checkpoint"])
+
+
+def sampler_of(name: str) -> Callable[..., AbstractSampler]:
+    """The sampler of clones of that name, of a process and a denoiser."""
+    second_order = functools.partial(DPMSolverMultistep, stochastic=True)
+    return {"dpm-solver": second_order, "bridge": Bridge, "reverse-sde": ReverseSDE}[name]
 
 
 def run_diagram(**options: Any) -> None:
@@ -201,9 +227,10 @@ def _clone_words(ds: xr.Dataset, name: str) -> list[str]:
         if f"{name}_{kind}" not in ds:
             continue
         part = ds.dropna("t", subset=[f"{name}_{kind}"])
-        bias = float(np.abs(part[f"{name}_{kind}_bias"]).max())
+        bias, spread = (part[f"{name}_{kind}_bias{end}"].values for end in ("", "_stderr"))
+        worst = int(np.abs(bias).argmax())
         line = f"{f'{name}, {kind}':18} {_pairs(part)} pairs at {part.sizes['t']} times; "
-        line += f"halving the grid moves it {bias:.4f}"
+        line += f"halving the grid moves it {abs(bias[worst]):.3f} +- {spread[worst]:.3f}"
         gap = part[f"{name}_{kind}"] - part[name] if name in ds else None
         if gap is not None and ds.attrs["score"] == "given":
             most = int(np.abs(gap.values).argmax())

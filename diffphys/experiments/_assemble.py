@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
+from .._box_muller import box_muller
 from .._types import PRNGKey, Scalar
-from ..clocks import clocks
+from ..clocks import clocks, log_snr_grid
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..results import dataset
 from ..samplers import AbstractSampler
@@ -91,13 +92,13 @@ class CloneOptions(NamedTuple):
     """How cloned trajectories are run."""
 
     clones: int
-    times: Any
-    branches: int
-    steps: int
-    stop: float | None
-    grid: Callable[[float, float, int], np.ndarray]
-    trunk_from: float | None
-    increments: Increments
+    times: Any = None
+    branches: int = 2
+    steps: int = 64
+    stop: float | None = None
+    grid: Callable[[float, float, int], np.ndarray] = log_snr_grid
+    trunk_from: float | None = None
+    increments: Increments = box_muller
     stderr: float | None = None
 
     def checked(self, times: np.ndarray) -> "CloneOptions":

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from .._box_muller import box_muller
 from .._devices import over_items
@@ -92,49 +92,58 @@ def measure_clones(source, sampler, readout, tables, root, done, needed, first, 
     (root, trajectory, branch, clone, step); the trunk is branch 0. `done` and `needed`: from which trajectory on and
     up to which a branch time is `measured`; elsewhere no clone moves, and the results mean nothing.
     """
-    dtype = source.dtype
-    variance = jnp.asarray(tables.end.variance, dtype)
+    variance = jnp.asarray(tables.end.variance, source.dtype)
     halved = halved_chunk(first, chunk)
     measured = (done <= first) & (first < needed)
-
-    def ends(row, z, key, wanted):
-        draw = noise_of(sampler, key, z, source.increments)
-        legs = row.side, row.coarse, row.mix
-        return jax.lax.cond(wanted, lambda: ends_of(sampler, legs, (z, z), draw, halved), lambda: (z, z))
 
     def read(states):
         return readout(jax.vmap(lambda z: tables.end.observe(z)[0])(states), variance)
 
-    def one(i):
-        own = jr.fold_in(root, i)
-        trunk_key = jr.fold_in(own, 0)
+    # The branch times outermost, and all clones of all trajectories in one batch: every batch within a batch would
+    # trace the samplers and the score once more.
+    def many(items):
+        own = _fold_numbers(root, items)
 
-        def branch(z, indexed):
+        def branch(zs, indexed):
             b, wanted, row = indexed
-            key = jr.fold_in(own, b + 1)
-            if tables.trunk is None:
-                z = source.state(row.start, jr.fold_in(key, 0))
-            else:
-                draw = noise_of(sampler, jr.fold_in(trunk_key, b + 1), z, source.increments)
-                z = run(sampler, row.trunk, z, draw)
+            keys = _fold_keys(own, b + 1)
+            zs = source.points(sampler, row, zs, keys, _fold_keys(_fold_keys(own, 0), b + 1))
+            ends = jax.lax.cond(
+                wanted,
+                lambda: _ends(sampler, row, zs, keys, source, halved),
+                lambda: jnp.broadcast_to(zs[:, None, None], (len(zs), 2, source.clones, *zs.shape[1:])),
+            )
+            # Both at once: what a readout costs to trace is more than what it costs to run twice.
+            found = jax.vmap(jax.vmap(read))(ends)
+            fine = {name: value[:, 0] for name, value in found.items()}
+            bias = {f"{name}.bias": value[:, 0] - value[:, 1] for name, value in found.items() if value.ndim == 2}
+            return zs, fine | bias | source.excess(row.start, zs, fine)
 
-            both = jax.vmap(lambda c: ends(row, z, jr.fold_in(key, c + 1), wanted))(clones)
-            # Read at once: what a readout costs to trace is more than what it costs to run twice.
-            found = jax.vmap(read)(jnp.stack(both))
-            fine = {name: value[0] for name, value in found.items()}
-            bias = {f"{name}.bias": value[0] - value[1] for name, value in found.items() if value.ndim == 1}
-            expected = {} if source.expected is None else source.expected(*row.start.observe(z))
-            excess = {f"{name}.excess": fine[name] - value for name, value in expected.items()}
-            return z, fine | excess | bias
+        rows = place(tables._replace(end=None, start=tables.start if tables.trunk is None else None), source.dtype)
+        zs = source.first(jax.tree.map(lambda leaf: leaf[0], tables.start), _fold_keys(own, 0))
+        results = jax.lax.scan(branch, zs, (jnp.arange(len(tables.mix)), measured, rows))[1]
+        return {name: jnp.swapaxes(value, 0, 1) for name, value in results.items()}
 
-        rows = place(tables._replace(end=None, start=tables.start if tables.trunk is None else None), dtype)
-        z = source.first(jax.tree.map(lambda leaf: leaf[0], tables.start), jr.fold_in(trunk_key, 0))
-        return jax.lax.scan(branch, z, (jnp.arange(len(tables.mix)), measured, rows))[1]
-
-    clones = jnp.arange(source.clones)
-    results = over_items(one, first, chunk, together=is_divided((source, sampler, readout)))
+    results = over_items(many, first, chunk, together=is_divided((source, sampler, readout)))
     measured = jnp.broadcast_to(measured, (chunk, measured.size))
     return results | {"halved": jnp.broadcast_to(halved, (chunk,)), "measured": measured}
+
+
+_fold_keys = jax.vmap(jr.fold_in, (0, None))
+_fold_numbers = jax.vmap(jr.fold_in, (None, 0))
+
+
+def _ends(sampler, row, zs, keys, source, halved) -> Float[Array, "items 2 clones ..."]:
+    """Where the clones of branch points end, on the grid and on the halved one."""
+
+    def leg(z, key):
+        draw = noise_of(sampler, key, z, source.increments)
+        return jnp.stack(ends_of(sampler, (row.side, row.coarse, row.mix), (z, z), draw, halved))
+
+    numbers = jnp.arange(source.clones) + 1
+    keys = jax.vmap(_fold_numbers, (0, None))(keys, numbers).reshape(-1)
+    ends = jax.vmap(leg)(jnp.repeat(zs, source.clones, axis=0), keys)
+    return jnp.swapaxes(ends.reshape(len(zs), source.clones, 2, *zs.shape[1:]), 1, 2)
 
 
 def halved_chunk(first: Array, chunk: int) -> Array:
@@ -172,12 +181,37 @@ class Source(eqx.Module):
     expected: Callable[[Array, Scalar], dict[str, Array]] | None = None
     """What the clones of a forward sample say on average, from its channel and variance, where that is known."""
 
-    def state(self, kernel: Kernel, key: PRNGKey) -> Array:
+    def first(self, kernel: Kernel, keys: Key[Array, " items"]) -> Float[Array, "items ..."]:
+        """The states of trunks at their start: draws of the prior."""
+        return jax.vmap(lambda key: kernel.prior(key, self.dim, self.dtype))(keys)
+
+    def points(
+        self,
+        sampler: AbstractSampler,
+        row: CloneTables,
+        zs: Float[Array, "items ..."],
+        keys: Key[Array, " items"],
+        trunk: Key[Array, " items"],
+    ) -> Float[Array, "items ..."]:
+        """The points of a branch time: draws of the law there, or where the trunks `zs` have come to."""
+        if row.trunk is None:
+            return jax.vmap(lambda key: self._draw(row.start, jr.fold_in(key, 0)))(keys)
+
+        def along(z, key):
+            return run(sampler, row.trunk, z, noise_of(sampler, key, z, self.increments))
+
+        return jax.vmap(along)(zs, trunk)
+
+    def _draw(self, kernel: Any, key: PRNGKey) -> Array:
         """A draw of the law at the kernel's time."""
         assert self.target is not None
         data_key, noise_key = jr.split(key)
         return kernel.sample(noise_key, self.target.sample(data_key))
 
-    def first(self, kernel: Kernel, key: PRNGKey) -> Array:
-        """The state of the trunk at its start: a draw of the prior."""
-        return kernel.prior(key, self.dim, self.dtype)
+    def excess(self, kernel: Any, zs: Float[Array, "items ..."], found: dict[str, Array]) -> dict[str, Array]:
+        """How much more the clones of forward samples say than the samples themselves, where that is known."""
+        expected = self.expected
+        if expected is None:
+            return {}
+        values = jax.vmap(lambda z: expected(*kernel.observe(z)))(zs)
+        return {f"{name}.excess": found[name] - value for name, value in values.items()}

@@ -122,7 +122,7 @@ def _measure(target, permuted, root, variances, done, needed, first, chunk: int)
         empty = {name: jnp.zeros(levels.shape, leaf.dtype) for name, leaf in jax.eval_shape(at, levels[0]).items()}
         return jax.lax.fori_loop(0, jnp.sum(measured), turn, empty) | {"label": label}
 
-    results = over_items(one, first, chunk, together=is_divided(target))
+    results = over_items(jax.vmap(one), first, chunk, together=is_divided(target))
     return results | {"measured": jnp.broadcast_to(measured, (chunk, measured.size))}
 
 

@@ -55,7 +55,7 @@ def _last_change(data, sampler, rows, kernels: Kernel, from_prior: bool, root, f
         # The datum nearest to no number is a datum: the end itself tells that it is none.
         return {"last": last, "datum": datum, "end": jnp.mean(sampler.state(inner))}
 
-    return over_items(one, first, chunk, together=is_divided((data, sampler)))
+    return over_items(jax.vmap(one), first, chunk, together=is_divided((data, sampler)))
 
 
 def last_change_times(

@@ -121,4 +121,4 @@ def _errors(
         # One noise level after another: a network's features at all of them at once would be a chunk that many times.
         return jax.lax.map(at, variances).T
 
-    return {"errors": over_items(one, first, chunk, together=is_divided(denoisers))}
+    return {"errors": over_items(jax.vmap(one), first, chunk, together=is_divided(denoisers))}

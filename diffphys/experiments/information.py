@@ -198,7 +198,7 @@ def _differences(
 
         return jax.vmap(draw)(jnp.arange(draws, dtype=jnp.int32))
 
-    return {"difference": over_items(one, first, chunk, together=is_divided(denoise))}
+    return {"difference": over_items(jax.vmap(one), first, chunk, together=is_divided(denoise))}
 
 
 def _measure(

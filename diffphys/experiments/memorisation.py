@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, Int
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from .._types import Data
 from ..results import dataset
@@ -194,6 +193,8 @@ def _share(name: str, hits: np.ndarray) -> Variables:
 
 def _nearer(own: np.ndarray, other: np.ndarray) -> Variables:
     """The probability that one of the first is less than one of the others, by ranks, and its standard error."""
+    from scipy.stats import rankdata  # Slow to import, and needed by nothing else.
+
     pooled = rankdata(np.concatenate([own, other]))
     # Of each point, the share of the other sample that lies beyond it; ties count half.
     above = 1 - (pooled[: len(own)] - rankdata(own)) / len(other)

@@ -243,7 +243,7 @@ def _measure(experiment: _Switch, tables: _Tables, root, first, chunk: int):
         led, branches = place((tables.led, tables.free), dtype)
         return jax.lax.scan(release, (start, start), (jnp.arange(len(led[2])), led, branches))[1]
 
-    results = over_items(one, first, chunk, together=is_divided(experiment))
+    results = over_items(jax.vmap(one), first, chunk, together=is_divided(experiment))
     return results | {"halved": jnp.broadcast_to(halved, (chunk,))}
 
 

@@ -20,10 +20,12 @@ def floating(value: Values, dtype=None) -> Float[Array, "..."]:
         # float32 stays float32 under x64; lists, Python numbers and integers take the default type.
         dtype = getattr(value, "dtype", float)
         dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else float
-    return jnp.asarray(value, dtype)
+    # Host numbers are placed as they are: what is wrong with them is for the caller to say, not for `jax_debug_nans`.
+    known = None if isinstance(value, jax.Array) else concrete(value)
+    return jnp.asarray(value if known is None else known.astype(dtype), dtype)
 
 
-def concrete(value: Array | np.ndarray) -> np.ndarray | None:
+def concrete(value: Values) -> np.ndarray | None:
     """The values on the host, or None while JAX traces: values can be refused only where they are known."""
     try:
         return np.asarray(value)

@@ -1,5 +1,6 @@
 """Moments of the points of a cloud under their posterior weights, streamed, with written derivatives."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -51,6 +52,7 @@ def moments(cloud: Cloud, y: Data, variance: Scalar) -> Moments:
     return Moments(jnp.log(sums.total) + anchor, sums.mean / sums.total, sums.nearest)
 
 
+@functools.partial(jax.jit, static_argnames="with_mean")
 def _sums(cloud: Cloud, y: Data, variance: Scalar, *, with_mean: bool) -> tuple[_Sums, Scalar]:
     """The sums over all points, and the logarithm of their unit; in one pass.
 
@@ -135,6 +137,7 @@ class Overlaps(NamedTuple):
         return Overlaps(here, there, both, top_here, top_there)
 
 
+@jax.jit
 def overlaps(cloud: Cloud, y: Data, other: Data, variance: Scalar) -> Overlaps:
     """The sums of the inner product of the weights of two observations."""
     leaders, others = (cloud.leaders(z, variance, cloud.nearest(z, variance)) for z in (y, other))

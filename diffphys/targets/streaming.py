@@ -204,6 +204,7 @@ class Cloud(eqx.Module):
         error = _ERROR_FACTOR * jnp.finfo(y.dtype).eps * self.radius * size
         return in_any_sample(lax.stop_gradient(error > _TOLERANCE * variance))
 
+    @jax.jit
     def nearest(self, y: Data, variance: Scalar) -> Nearest:
         """The nearest points, in a pass of its own; none where expanded squares are good enough."""
 
@@ -215,6 +216,7 @@ class Cloud(eqx.Module):
 
         return lax.cond(self.coarse(y, variance), search, lambda: Nearest.none(y.dtype))
 
+    @jax.jit
     def leaders(self, y: Data, variance: Scalar, nearest: Nearest) -> Leaders:
         """The nearest points as leaders; none if expanded squares are good enough."""
         slots = nearest.slots

@@ -1,5 +1,6 @@
 """What the posterior weights of a data set say: entropy, participation, classes, the generating datum."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -102,6 +103,7 @@ class _Terms(NamedTuple):
     """Their points, summed with given factors."""
 
 
+@functools.partial(jax.jit, static_argnums=2)
 def label_sums(
     cloud: Cloud, classes: Int[Array, "b s"], num_labels: int, y: Data, variance: Scalar
 ) -> tuple[LogSum, Scalar]:
@@ -114,6 +116,7 @@ def label_sums(
     return cloud.scan(step, LogSum.empty(y.dtype, (num_labels,)), classes), leaders.anchor
 
 
+@functools.partial(jax.jit, static_argnames=("num_labels", "with_mean"))
 def weight_sums(
     cloud: Cloud,
     classes: Int[Array, "b s"],
