@@ -3,8 +3,8 @@
 Agreement of 10000 pairs of clones at 19 times, for two Gaussian classes in four dimensions. The authors run, for each
 time anew, every trajectory from noise at t = 10 with 1000 Euler-Maruyama steps a pair of clones; 50 steps are timed and
 their time multiplied, which its rows say. Ours run to the end, in ways that are never merged: from noise, as theirs, on
-one trunk for all times; from forward samples at each time; on the one coordinate that matters; with no trajectory. Their
-first call, which compiles, has four chunks only: the column of that is a lower bound.
+one trunk for all times; from forward samples at each time; on the one coordinate that matters; with no trajectory. The
+first call of ours, which compiles, has four chunks only: the column of that is a lower bound.
 
 Reference:
     Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), Figure 2.
