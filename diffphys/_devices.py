@@ -54,6 +54,17 @@ def over_items(
     return shares(items)
 
 
+def over_rows(many: Callable[[Any], Any], rows: Any, *, together: bool = False) -> Any:
+    """`many(rows)` of the rows of arrays, every device at its own share of them; as `over_items` in all else."""
+    count = jax.tree.leaves(rows)[0].shape[0]
+
+    def of(items):
+        return many(jax.tree.map(lambda leaf: leaf[items], rows))
+
+    found = over_items(of, jnp.int32(0), count, together=together)
+    return jax.tree.map(lambda leaf: leaf[:count], found)
+
+
 def on_all_devices(tree: Any) -> Any:
     """The same tree with its arrays on every device, so that no call has to send them there."""
     arrays, rest = eqx.partition(tree, eqx.is_array)

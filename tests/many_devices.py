@@ -31,6 +31,23 @@ def clones(folder=None, **options):
     )
 
 
+def others():
+    """What else shares its items out, by samples whose number is no multiple of the devices: some numbers of each."""
+    target = MIXTURE
+    other = dp.Gaussian(target.sample(jax.random.key(0)), np.ones(8, np.float32)).posterior_mean
+    walks = dp.late_start(target, OU, [0.5, 1.0], key=jax.random.key(1), samples=33, trajectories=9, steps=3)
+    gaps = dp.path_divergence(target, other, low=0.1, high=2.0, key=jax.random.key(2), samples=9, nodes=3)
+    starts = dp.gaussian_start(
+        target, OU, [0.5, 1.0], key=jax.random.key(3), quality={"first": lambda found: float(found[:, 0].sum())},
+        samples=6, repeats=3, steps=(4,), chunk=4,
+    )  # fmt: skip
+    return {
+        "late_start": [*walks.label_weight.values.ravel(), *walks.label_weight_sampler.values.ravel()],
+        "path_divergence": [*gaps.gap.values, gaps.attrs["path_kl"]],
+        "gaussian_start": starts.quality.values.ravel().tolist(),
+    }
+
+
 @contextlib.contextmanager
 def programs_looked_at():
     """The collectives of every program that is compiled meanwhile."""
@@ -53,6 +70,7 @@ def main(folder):
     found = {
         "devices": jax.device_count(),
         "collectives": {"mixture": mixture, "data": collectives(clone_program(data(), 15, 4))},
+        "others": others(),
         "default_chunks": [_chunks.default_chunk(items, 2**12) for items in (10, 100, 10**6)],
     }
     (folder / "found.json").write_text(json.dumps(found))

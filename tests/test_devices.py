@@ -47,6 +47,11 @@ def one():
     return many_devices.clones()
 
 
+@pytest.fixture(scope="module")
+def others():
+    return many_devices.others()
+
+
 def test_devices_do_not_wait_for_each_other_within_a_step_of_clones(eight):
     found = json.loads((eight / "found.json").read_text())
     assert found["devices"] == 8
@@ -71,6 +76,12 @@ def test_a_run_begun_on_one_device_goes_on_on_eight(eight, one):
     assert (resumed.attrs["device_count"], resumed.attrs["chunk_clones"]) == (8, 15)
     for name in SOFT:
         np.testing.assert_allclose(resumed[name], one[name], atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("experiment", ["late_start", "path_divergence", "gaussian_start"])
+def test_other_experiments_on_eight_devices_are_those_on_one_to_rounding(eight, others, experiment):
+    theirs = json.loads((eight / "found.json").read_text())["others"][experiment]
+    np.testing.assert_allclose(theirs, others[experiment], rtol=2e-5, atol=2e-6)
 
 
 def test_a_default_chunk_keeps_all_devices_busy(eight):

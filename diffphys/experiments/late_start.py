@@ -10,12 +10,13 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
+from .._devices import on_all_devices, over_rows, to_host
 from .._types import PRNGKey, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess, Kernel
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import noise_of, place, run
-from ..targets import AbstractLabelledTarget
+from ..targets import AbstractLabelledTarget, is_divided
 from ._assemble import check_count, check_times, experiment_dataset, split_key
 
 
@@ -74,7 +75,8 @@ def late_start(
     dtype = jax.eval_shape(target.sample, jr.key(0)).dtype
     kernels = place(process.table(times), dtype)
     starts = [jax.tree.map(lambda leaf, i=i: leaf[i], kernels) for i in range(len(times))]
-    found = np.asarray(_prior_posteriors(target, kernels, jr.split(prior_key, samples)), np.float64)
+    placed = on_all_devices((target, kernels, jr.split(prior_key, samples)))
+    found = to_host(_prior_posteriors(*placed)).astype(np.float64)
     true = np.asarray(target.label_weights, np.float64)
     dims = ("t", "label")
     mean = found.mean(0)
@@ -93,8 +95,9 @@ def late_start(
         end = jax.tree.map(lambda leaf: leaf[0], place(process.table(np.array([stop])), dtype))
         keys = jr.split(walk_key, (len(times), trajectories))
         plans = [place(sampler.plan(grid(float(t), stop, steps)), dtype) for t in times]
-        walks = [_walk(sampler, target, plans[i], starts[i], end, keys[i]) for i in range(len(times))]
-        ends = np.stack([np.asarray(posteriors, np.float64) for posteriors in walks])
+        known = on_all_devices((sampler, target))
+        walks = [_walk(*known, *on_all_devices((plans[i], starts[i], end, keys[i]))) for i in range(len(times))]
+        ends = np.stack([to_host(posteriors).astype(np.float64) for posteriors in walks])
         variables["label_weight_sampler"] = (dims, ends.mean(1))
         variables["label_weight_sampler_stderr"] = (dims, ends.std(1, ddof=1) / np.sqrt(trajectories))
         attrs |= {"trajectories": trajectories, "sampler": type(sampler).__name__, "steps": steps, "stop": stop}
@@ -118,7 +121,7 @@ def _prior_posteriors(
 
         return jax.lax.map(at, kernels)
 
-    return jax.vmap(one)(keys)
+    return over_rows(jax.vmap(one), keys, together=is_divided(target))
 
 
 @eqx.filter_jit
@@ -133,4 +136,4 @@ def _walk(
         z = run(sampler, rows, z, noise_of(sampler, noise_key, z))
         return jnp.exp(target.label_log_posterior(*end.observe(z)))
 
-    return jax.vmap(one)(keys)
+    return over_rows(jax.vmap(one), keys, together=is_divided((sampler, target)))

@@ -10,10 +10,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
+from .._devices import on_all_devices, over_rows, to_host
 from .._types import Denoiser, PRNGKey
 from ..results import dataset
 from ..samplers.base import check_key
-from ..targets import AbstractTarget
+from ..targets import AbstractTarget, is_divided
 from ._assemble import Variables, check_count, seed_of
 from ._statistics import mean_and_stderr
 
@@ -72,7 +73,8 @@ def path_divergence(
     if not 0 < low < high < np.inf:
         raise ValueError(f"`path_divergence` needs 0 < `low` < `high`. Got {low} and {high}. Give two noise variances.")
     levels, weights = _quadrature(np.array([low, *_checked_edges(edges, low, high), high]), nodes)
-    gaps = np.asarray(_gaps(target, denoise, jr.split(key, samples), jnp.asarray(levels)), np.float64)
+    placed = on_all_devices((target, denoise, jr.split(key, samples), jnp.asarray(levels)))
+    gaps = to_host(_gaps(*placed)).astype(np.float64)
     parts = 0.5 * gaps @ (weights / levels[:, None])
     mean, stderr = mean_and_stderr(gaps)
     total, error = mean_and_stderr(parts.sum(1))
@@ -132,4 +134,4 @@ def _gaps(
         # Level by level: what is held at once is one estimate a sample.
         return jax.lax.map(at, jnp.asarray(levels, clean.dtype))
 
-    return jax.vmap(one)(keys)
+    return over_rows(jax.vmap(one), keys, together=is_divided((target, denoise)))
