@@ -12,7 +12,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import Values, checked_data
+from ._arrays import Values, aligned_zeros, checked_data
 from .data_set import AbstractDataSet, by_block
 from .empirical import Empirical
 from .moments import Overlaps, covariance, log_partition, moments, overlaps
@@ -236,11 +236,11 @@ def _placed(
     for device, index in sharding.addressable_devices_indices_map(shape).items():
         assert index is not None
         own = range(parts)[index[1]]
-        blocks = np.zeros((count, len(own), length, shape[3]), points.dtype)
+        blocks = aligned_zeros((count, len(own), length, shape[3]), points.dtype)
         for i, part in enumerate(own):
             half_norms[:, part] = fill(blocks[:, i], points[part::parts], offset)
         # Waited for: the host is to hold one device's part at a time.
-        placed.append(jax.block_until_ready(jax.device_put(blocks, device)))
+        placed.append(jax.block_until_ready(jax.device_put(blocks, device, may_alias=True)))
     return jax.make_array_from_single_device_arrays(shape, sharding, placed), half_norms
 
 
