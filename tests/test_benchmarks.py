@@ -21,9 +21,18 @@ from benchmarks._harness import Entrant, Goal, Race, Report, Timing, peer, race,
 from benchmarks._report import read, record, table
 from benchmarks.cases import CASES
 from benchmarks.cases._clone_peers import Problem, diffrax_solver, plain_scan, step
+from benchmarks.cases._variance_programs import (
+    at_random,
+    identity_estimates,
+    in_equal_shares,
+    in_proportion,
+    of_gaussian,
+)
+from benchmarks.cases._variance_theory import TwoClassVariances
 from benchmarks.cases.curie_weiss import decoupling_nodes, plain_trapezoid
 from benchmarks.cases.empirical_score import textbook
 from benchmarks.cases.excess_entropy import raw_log_density, weights_entropy
+from benchmarks.cases.variance import variance_factor
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -207,6 +216,41 @@ def test_the_plain_trapezoid_is_the_posterior_mean_of_the_magnet():
     y, variance = jnp.linspace(-1.0, 1.5, 30), jnp.asarray(0.8)
     ours = dp.CurieWeiss(30, 1.5).posterior_mean(y, variance)
     np.testing.assert_allclose(plain_trapezoid(y, variance, decoupling_nodes(30)), ours, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", [at_random, in_proportion, in_equal_shares])
+@pytest.mark.parametrize("signs", [[1], [1, -1]], ids=["plain", "mirrored"])
+def test_every_way_to_draw_forward_samples_has_the_mean_of_theory(order, signs):
+    """And the variances that theory says, of the mean of 20 posteriors."""
+    weights, t = np.array([0.8, 0.2]), 0.9
+    target = dp.symmetric_mixture(np.full(3, 1.5), weight=0.8)
+    noise = float(np.expm1(2 * t))
+    theory = TwoClassVariances(0.8, (6.75 / (1 + noise)) ** 0.5, noise / (1 + noise))
+    classes = order(np.random.default_rng(0), weights, (2000, 20 // len(signs)))
+    signs, kernel = np.array(signs, float), dp.OrnsteinUhlenbeck().kernel(t)
+    found = np.asarray(identity_estimates(target, of_gaussian, kernel, classes, signs, jr.key(1)), float)
+    assert abs(found.mean() - theory.mean) < 4 * found.std() / math.sqrt(2000)
+    factors = theory.of_identity() | {"independent draws": 1.0}
+    words = {at_random: [], in_proportion: ["classes in proportion"], in_equal_shares: ["classes in equal shares"]}
+    name = ", ".join(words[order] + ["mirrored noise"] * (len(signs) - 1)) or "independent draws"
+    if name in factors:
+        # The variance of a variance, of estimates that are nearly normal.
+        assert 20 * found.var() / theory.variance == pytest.approx(factors[name], rel=4 * math.sqrt(2.5 / 2000))
+
+
+def test_classes_in_proportion_have_their_shares_to_within_one():
+    weights = np.array([0.55, 0.3, 0.15])
+    labels = in_proportion(np.random.default_rng(0), weights, (500, 20)).labels
+    counts = np.stack([np.sum(labels == k, axis=1) for k in range(3)])
+    assert np.all(np.abs(counts - 20 * weights[:, None]) < 1.001)
+
+
+def test_a_variance_factor_has_the_error_that_it_says():
+    rng = np.random.default_rng(0)
+    found = [variance_factor(2 * rng.normal(size=400), rng.exponential(size=400)) for _ in range(200)]
+    values, errors = np.array(found).T
+    assert values.mean() == pytest.approx(4, rel=0.06)
+    assert values.std() == pytest.approx(errors.mean(), rel=0.25)
 
 
 def test_an_unknown_case_is_refused_with_the_list():

@@ -14,5 +14,6 @@ CASES = {
     "sampler-steps": "what a step adds to its evaluations, of 2 MFLOP each, and its noise; every kind of sampler",
     "scaling": "clones on 1, 2, 4 and 8 devices of one machine: what sharing them out costs, and that none waits",
     "unet-training": "a training step of a U-Net beside its own convolutions and matrix products; images a second",
+    "variance": "phi by mirrored noise, classes in turn, clones and their mirrors: variance at equal work",
     "start": "`diffphys --help` and `import diffphys`, each in a new process",
 }

@@ -17,6 +17,7 @@ from ..results import dataset
 from ..samplers import AbstractSampler
 from ..samplers.base import Increments, check_key
 from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
+from ..thermo.row_sums import DataRows, blocks_of
 from ._accuracy import Accuracy
 from ._chunks import Runner
 from ._clone_runs import run_clones
@@ -235,7 +236,10 @@ def forward_attributes(target: AbstractLabelledTarget, samples: int, chunk: int)
     attrs["target"] = type(target).__name__
     if isinstance(target, AbstractDataSet):
         attrs |= {"n": target.num_points, "alpha": float(np.log(target.num_points) / target.dim)}
-        varying = int(np.sum(np.ptp(np.asarray(target.points), axis=0) > 0))
+        first = target.rows(np.arange(1))
+        varying = int(
+            np.sum(np.any([np.any(rows != first, axis=0) for rows in blocks_of(DataRows.of(target))], axis=0))
+        )
         attrs |= {"d_varying": varying, "alpha_varying": float(np.log(target.num_points) / varying)}
     return attrs
 

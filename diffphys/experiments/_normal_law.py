@@ -9,12 +9,11 @@ from jaxtyping import Array, Float, Real
 
 from .._types import Data, Scalar
 from ..targets import AbstractDataSet, AbstractTarget, Gaussian, IsotropicMixture, SharedCovarianceMixture
+from ..thermo.row_sums import DataRows, Rows, mean_of, scatter_of
 from ._theory import _draws_of, within_covariance
 
 # Relative to the largest: below it an eigenvalue of a covariance is the rounding of a zero.
 _ZERO = 1e-12
-# Rows of data that are taken to float64 at once.
-_ROWS = 4096
 
 Points = Real[Array | np.ndarray, "_ d"]
 
@@ -77,7 +76,7 @@ def normal_law(data: Points | AbstractTarget) -> NormalLaw:
     Those of Gaussians, of mixtures and of data sets are exact; of other laws, those of draws.
     """
     if isinstance(data, AbstractDataSet):
-        return _of_points(np.asarray(data.points))
+        return _of_points(DataRows.of(data))
     if isinstance(data, Gaussian):
         basis = np.eye(data.dim) if data.basis is None else np.asarray(data.basis, np.float64)
         return _sorted(np.asarray(data.mean, np.float64), np.asarray(data.eigenvalues, np.float64), basis)
@@ -93,20 +92,14 @@ def normal_law(data: Points | AbstractTarget) -> NormalLaw:
     return _of_points(_draws_of(data) if isinstance(data, AbstractTarget) else data)
 
 
-def _of_points(points: Points) -> NormalLaw:
+def _of_points(points: Rows) -> NormalLaw:
     """Through the smaller of the two Gram matrices."""
-    points = np.asarray(points)
     count, dim = points.shape
-    mean = points.mean(0, dtype=np.float64)
+    mean = mean_of(points)
     if count <= dim:
-        centred = points.astype(np.float64) - mean
-        _, singular, right = np.linalg.svd(centred, full_matrices=False)
+        _, singular, right = np.linalg.svd(np.asarray(points[:], np.float64) - mean, full_matrices=False)
         return _sorted(mean, singular**2 / count, right.T)
-    total = np.zeros((dim, dim))
-    for first in range(0, count, _ROWS):
-        rows = points[first : first + _ROWS].astype(np.float64) - mean
-        total += rows.T @ rows
-    return _sorted(mean, *np.linalg.eigh(total / count))
+    return _sorted(mean, *np.linalg.eigh(scatter_of(points, mean) / count))
 
 
 def _sorted(mean: np.ndarray, values: np.ndarray, basis: np.ndarray) -> NormalLaw:

@@ -17,6 +17,7 @@ from ..thermo import (
     spontaneous_magnetisation,
     state_susceptibility,
 )
+from ..thermo.row_sums import DataRows, mean_of, scatter_of
 
 # Draws of a law whose covariance is not known in closed form.
 _DRAWS = 4096
@@ -54,14 +55,13 @@ def two_classes(target: AbstractTarget) -> TwoClasses | None:
     if isinstance(target, AbstractDataSet):
         if target.num_labels != 2:
             return None
-        points, labels = data_of(target)
-        groups = [points[labels == k] for k in (0, 1)]
-        centred = np.concatenate([group - group.mean(0) for group in groups])
-        half = 0.5 * (groups[0].mean(0) - groups[1].mean(0))
+        groups = [class_rows(target, k) for k in (0, 1)]
+        means = [mean_of(group) for group in groups]
+        scatter = sum(scatter_of(group, mean) for group, mean in zip(groups, means, strict=True))
         # Diagonalised here once: each function of the two classes would do it again.
-        values, vectors = np.linalg.eigh(centred.T @ centred / len(points))
+        values, vectors = np.linalg.eigh(scatter / target.num_points)
         values = np.where(values > 1e-13 * values.max(), values, 0.0)
-        return TwoClasses(len(groups[0]) / len(points), half @ vectors, values)
+        return TwoClasses(groups[0].shape[0] / target.num_points, 0.5 * (means[0] - means[1]) @ vectors, values)
     if isinstance(target, CurieWeiss):
         return _two_states(target)
     if isinstance(target, IsotropicMixture | SharedCovarianceMixture) and target.num_labels == 2:
@@ -100,15 +100,15 @@ def within_covariance(target: SharedCovarianceMixture) -> Float[np.ndarray, "d d
     return basis * spectrum @ basis.T
 
 
-def data_of(target: AbstractDataSet) -> tuple[Float[np.ndarray, "n d"], np.ndarray]:
-    """The points and the labels of a data set, on the host in float64."""
-    return np.asarray(target.points, np.float64), np.asarray(target.labels)
+def class_rows(target: AbstractDataSet, label: int) -> DataRows:
+    """The data of one class."""
+    return DataRows(target, np.flatnonzero(np.asarray(target.labels) == label))
 
 
 def spectrum_of(target: AbstractTarget) -> Float[np.ndarray, " d"]:
     """All d eigenvalues of the covariance, descending; zeros included."""
     if isinstance(target, AbstractDataSet):
-        values = covariance_spectrum(np.asarray(target.points))
+        values = covariance_spectrum(DataRows.of(target))
         return np.pad(values, (0, target.dim - len(values)))
     if isinstance(target, Gaussian):
         return np.sort(np.asarray(target.eigenvalues, np.float64))[::-1]
@@ -142,7 +142,7 @@ def _draws_of(target: AbstractTarget) -> Float[np.ndarray, "n d"]:
 def spectral(target: AbstractTarget, temperature: float) -> SpectralTime:
     """The spectral time: of the data (or of draws of a law) with its interval, or of the population."""
     if isinstance(target, AbstractDataSet):
-        return spectral_time(np.asarray(target.points), temperature=temperature)
+        return spectral_time(DataRows.of(target), temperature=temperature)
     if not isinstance(target, CurieWeiss | Gaussian | IsotropicMixture | SharedCovarianceMixture):
         return spectral_time(_draws_of(target), temperature=temperature)
     top = float(spectrum_of(target)[0])

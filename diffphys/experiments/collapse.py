@@ -16,6 +16,7 @@ from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
+from ..thermo.row_sums import DataRows
 from ._accuracy import PILOT, Accuracy
 from ._assemble import (
     CRITERIA,
@@ -35,7 +36,7 @@ from ._forward import ForwardRun, half_sample_errors, measure_forward
 from ._last_change import last_change_attributes, last_change_times
 from ._readouts import ExpectedDatumAgreement, datum_agreement
 from ._statistics import Moments, crossing_interval
-from ._theory import channel_variances, data_of, spectrum_of, two_classes, within_spectrum
+from ._theory import channel_variances, class_rows, spectrum_of, two_classes, within_spectrum
 
 
 def collapse(
@@ -276,19 +277,19 @@ def _times_by_name(
     levels = {"mean_log_ratio_zero": ("log_ratio", 0.0, True), "phi_c_half": ("phi_c", 0.5, False)}
     levels["excess_entropy_half"] = ("excess_entropy", 0.5, True)
     values = np.full((3, len(CRITERIA), data.num_labels + 1), np.nan)
-    points, labels = data_of(data)
     for g in range(data.num_labels + 1):
         for c, criterion in enumerate(CRITERIA[:-1]):
             name, level, rising = levels[criterion]
             part = scaled[name] if g == 0 else Moments(*(array[:, [g - 1]] for array in scaled[name]))
             values[:, c, g] = crossing_interval(times, part, level, rising=rising)
-        members = points if g == 0 else points[labels == g - 1]
-        if len(members) > 1:
+        members = DataRows.of(data) if g == 0 else class_rows(data, g - 1)
+        count = members.shape[0]
+        if count > 1:
             spectrum = thermo.covariance_spectrum(members) if law is None else within_spectrum(law)
             # Separated classes collapse alone, each with its own data.
             whole = g == 0 or data.num_labels == 1
             separated = law.num_labels if whole and isinstance(law, AbstractLabelledTarget) else 1
-            count = len(members) / separated
-            values[0, -1, g] = process.time_of_variance(float(thermo.collapse_variance(count, spectrum)))
+            v_c = float(thermo.collapse_variance(count / separated, spectrum))
+            values[0, -1, g] = process.time_of_variance(v_c)
     names = ("collapse_time", "collapse_time_low", "collapse_time_high")
     return {name: (("criterion", "group"), value) for name, value in zip(names, values, strict=True)}

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.sparse.linalg import svds
+from scipy.sparse.linalg import eigsh, svds
 
 from .._types import Data, Scalar
+from ..thermo.row_sums import mean_of, scatter_of
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -58,19 +59,24 @@ class GaussianPreconditioning(eqx.Module):
         Raises:
             ValueError: for fewer than two points, a rank beyond the dimension, or data that do not vary.
         """
-        values = np.asarray(points, np.float64)
-        if values.ndim != 2 or len(values) < 2:
-            raise ValueError(f"`points` needs at least two points, (n, d). Got {values.shape}.")
-        dim = values.shape[1]
+        points = np.asarray(points)
+        if points.ndim != 2 or len(points) < 2:
+            raise ValueError(f"`points` needs at least two points, (n, d). Got {points.shape}.")
+        count, dim = points.shape
         if rank is not None and not 0 <= rank <= dim:
             raise ValueError(f"`rank` needs a number up to the dimension, {dim}. Got {rank}.")
-        mean = values.mean(0)
-        centred = values - mean
-        total = float(np.sum(centred**2)) / len(values)
+        mean = mean_of(points)
+        kept = min(dim if rank is None else rank, count, dim)
+        if count > dim:
+            covariance = scatter_of(points, mean) / count
+            total = float(np.trace(covariance))
+            eigenvalues, basis = _leading_of_covariance(covariance, kept)
+        else:
+            rows = (points.astype(np.float64) - mean) / np.sqrt(count)
+            total = float(np.sum(rows**2))
+            eigenvalues, basis = _leading_of_rows(rows, kept)
         if total == 0:
             raise ValueError("`points` needs data that vary. Got the same point throughout.")
-        kept = min(dim if rank is None else rank, *values.shape)
-        eigenvalues, basis = _leading(centred / np.sqrt(len(values)), kept)
         rest = max(0.0, total - float(eigenvalues.sum())) / max(1, dim - kept)
         return cls.of(mean, basis, eigenvalues, rest, decay)
 
@@ -132,18 +138,26 @@ class GaussianPreconditioning(eqx.Module):
         return jnp.sqrt(self.linear_error(variance)) * (self.scale / (self.scale + variance)) ** (self.decay / 2)
 
 
-def _leading(rows: Float[np.ndarray, "n d"], rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """The leading eigenvalues of `rows' rows`, descending, and its eigenvectors, by the cheapest way."""
-    count, dim = rows.shape
-    if rank == 0:
-        return np.zeros(0), np.zeros((dim, 0))
-    if rank <= min(count, dim) // 4:
-        # Not from equal numbers: centred rows have a sum of zero.
-        start = np.random.default_rng(0).normal(size=min(count, dim))
-        found: Any = svds(rows, rank, v0=start)
+def _leading_of_covariance(covariance: Float[np.ndarray, "d d"], rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """The leading eigenvalues, descending, and the eigenvectors, by the cheapest way."""
+    dim = len(covariance)
+    if 0 < rank <= dim // 4:
+        values, basis = eigsh(covariance, rank, v0=_start(dim))
+    else:
+        values, basis = np.linalg.eigh(covariance)
+    order = np.argsort(values)[::-1][:rank]
+    return np.clip(values[order], 0, None), basis[:, order]
+
+
+def _leading_of_rows(rows: Float[np.ndarray, "n d"], rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same of `rows' rows`, of fewer rows than dimensions: without that matrix, which is larger."""
+    if 0 < rank <= len(rows) // 4:
+        found: Any = svds(rows, rank, v0=_start(len(rows)))
         return found[1][::-1] ** 2, found[2][::-1].T
-    if count <= dim:
-        _, singular, right = np.linalg.svd(rows, full_matrices=False)
-        return singular[:rank] ** 2, right[:rank].T
-    eigenvalues, basis = np.linalg.eigh(rows.T @ rows)
-    return np.clip(eigenvalues[::-1][:rank], 0, None), basis[:, ::-1][:, :rank]
+    _, singular, right = np.linalg.svd(rows, full_matrices=False)
+    return singular[:rank] ** 2, right[:rank].T
+
+
+def _start(size: int) -> Float[np.ndarray, " size"]:
+    """Where to look for them first. Not equal numbers: centred rows have a sum of zero."""
+    return np.random.default_rng(0).normal(size=size)

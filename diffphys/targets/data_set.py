@@ -2,6 +2,7 @@
 
 import abc
 import math
+from collections.abc import Iterator
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -33,9 +34,16 @@ class AbstractDataSet(AbstractLabelledTarget):
         return self.offset.size
 
     @property
-    @abc.abstractmethod
     def points(self) -> Float[np.ndarray, "n d"]:
         """The data, of shape (n, d), to the rounding of centring; a copy on the host."""
+        return self.rows(np.arange(self.num_points))
+
+    @abc.abstractmethod
+    def rows(self, indices: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
+        """The data at some indices, to the rounding of centring; a copy on the host of no more than these.
+
+        There may be no room for another copy of all, on a device least of all: it is read block by block.
+        """
 
     @property
     @abc.abstractmethod
@@ -150,6 +158,15 @@ class AbstractDataSet(AbstractLabelledTarget):
         with_mean: bool,
     ) -> Summed:
         """The sums that a summary is made of."""
+
+
+def by_block(slots: Int[np.ndarray, " m"], length: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """The blocks of so many data that some slots lie in: the block, which of the slots, and where in it they are."""
+    blocks, within = np.divmod(slots, length)
+    order = np.argsort(blocks, kind="stable")
+    for chosen in np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1):
+        if len(chosen):
+            yield int(blocks[chosen[0]]), chosen, within[chosen]
 
 
 def _checked_choices(index, groupings, count: int) -> tuple[Array | None, Array | None]:

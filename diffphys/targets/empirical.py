@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
 from ._arrays import Values, checked_data
-from .data_set import AbstractDataSet
+from .data_set import AbstractDataSet, by_block
 from .moments import covariance, log_partition, moments, overlaps
 from .streaming import Cloud
 from .weights import Summed, label_sums, weight_sums
@@ -71,14 +71,12 @@ class Empirical(AbstractDataSet):
         self.label_weights = jnp.asarray(counts / len(points), points.dtype)
         self.num_labels = len(counts)
 
-    @property
-    def points(self) -> Float[np.ndarray, "n d"]:
-        # Block by block: there may be no room for another copy, on the device least of all.
+    def rows(self, indices: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
         blocks, offset = self.cloud.blocks, np.asarray(self.offset)
-        points = np.zeros(blocks.shape, blocks.dtype)
-        for i, rows in enumerate(points):
-            rows += np.asarray(blocks[i]) + offset[None]
-        return points.reshape(-1, self.dim)[: self.num_points]
+        found = np.empty((len(indices), self.dim), blocks.dtype)
+        for i, chosen, within in by_block(indices, blocks.shape[1]):
+            found[chosen] = np.asarray(blocks[i])[within] + offset[None]
+        return found
 
     @property
     def labels(self) -> Int[Array, " n"]:
@@ -86,7 +84,7 @@ class Empirical(AbstractDataSet):
 
     def subset(self, kept: Int[np.ndarray, " m"]) -> "Empirical":
         labels = np.unique(np.asarray(self.labels)[kept], return_inverse=True)[1]
-        return Empirical(self.points[kept], labels)
+        return Empirical(self.rows(kept), labels)
 
     def sample_indexed(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
         index = jr.randint(key, (), 0, self.num_points, jnp.int32)

@@ -12,8 +12,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import Values, checked_data
-from .data_set import AbstractDataSet
+from ._arrays import Values, aligned_zeros, checked_data
+from .data_set import AbstractDataSet, by_block
 from .empirical import Empirical
 from .moments import Overlaps, covariance, log_partition, moments, overlaps
 from .streaming import Cloud, LogSum, block_shape, fill, radius_of
@@ -105,17 +105,16 @@ class ShardedEmpirical(AbstractDataSet):
         """The number of parts."""
         return self.half_norms.shape[1]
 
-    @property
-    def points(self) -> Float[np.ndarray, "n d"]:
+    def rows(self, indices: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
+        found, offset = np.empty((len(indices), self.dim), self.blocks.dtype), np.asarray(self.offset)
+        slots, parts = np.divmod(indices, self.num_parts)
         # One device's part after another: none has room for all.
-        points = np.zeros((self.num_points, self.dim), self.blocks.dtype)
         for shard in self.blocks.addressable_shards:
-            parts = range(self.num_parts)[shard.index[1]]
-            for i, part in enumerate(parts):
-                rows = points[part :: self.num_parts]
-                rows[:] = np.asarray(shard.data[:, i]).reshape(-1, self.dim)[: len(rows)]
-        points += np.asarray(self.offset)[None]
-        return points
+            for i, part in enumerate(range(self.num_parts)[shard.index[1]]):
+                own = np.flatnonzero(parts == part)
+                for block, chosen, within in by_block(slots[own], self.blocks.shape[2]):
+                    found[own[chosen]] = np.asarray(shard.data[block, i])[within] + offset[None]
+        return found
 
     @property
     def labels(self) -> Int[Array, " n"]:
@@ -124,9 +123,9 @@ class ShardedEmpirical(AbstractDataSet):
     def subset(self, kept: Int[np.ndarray, " m"]) -> AbstractDataSet:
         labels = np.unique(np.asarray(self.labels)[kept], return_inverse=True)[1]
         if len(kept) < self.num_parts:
-            return Empirical(self.points[kept], labels)
+            return Empirical(self.rows(kept), labels)
         return ShardedEmpirical(
-            self.points[kept], labels, mesh=self.mesh, parts=self.num_parts, block=self.half_norms.shape[2]
+            self.rows(kept), labels, mesh=self.mesh, parts=self.num_parts, block=self.half_norms.shape[2]
         )
 
     def sample_indexed(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
@@ -237,11 +236,11 @@ def _placed(
     for device, index in sharding.addressable_devices_indices_map(shape).items():
         assert index is not None
         own = range(parts)[index[1]]
-        blocks = np.zeros((count, len(own), length, shape[3]), points.dtype)
+        blocks = aligned_zeros((count, len(own), length, shape[3]), points.dtype)
         for i, part in enumerate(own):
             half_norms[:, part] = fill(blocks[:, i], points[part::parts], offset)
         # Waited for: the host is to hold one device's part at a time.
-        placed.append(jax.block_until_ready(jax.device_put(blocks, device)))
+        placed.append(jax.block_until_ready(jax.device_put(blocks, device, may_alias=True)))
     return jax.make_array_from_single_device_arrays(shape, sharding, placed), half_norms
 
 

@@ -15,6 +15,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from .._types import Data, Scalar
+from ._arrays import aligned_zeros
 
 PRECISION = lax.Precision.HIGHEST
 Carry = TypeVar("Carry")
@@ -148,10 +149,10 @@ class Cloud(eqx.Module):
     @classmethod
     def of(cls, points: np.ndarray, offset: np.ndarray, block: int) -> "Cloud":
         """The cloud of finite points of the dtype to compute in, less an offset, in blocks of at most `block`."""
-        blocks = np.zeros((*block_shape(len(points), block), points.shape[1]), points.dtype)
+        blocks = aligned_zeros((*block_shape(len(points), block), points.shape[1]), points.dtype)
         half_norms = fill(blocks, points, offset)
         radius = jnp.asarray(radius_of(half_norms), points.dtype)
-        return cls(jnp.asarray(blocks), jnp.asarray(half_norms, points.dtype), radius)
+        return cls(jax.device_put(blocks, may_alias=True), jnp.asarray(half_norms, points.dtype), radius)
 
     def point(self, slot: Int[Array, "*m"]) -> Float[Array, "*m d"]:
         """The point at a slot, or those at several."""

@@ -8,11 +8,13 @@ percentile bootstrap of the eigenvalue repeats the overestimate instead of showi
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float, Real
+from jaxtyping import Float
 from scipy.special import ndtri
 
-# Entries of the float64 copy of one block: 128 MiB.
-_BLOCK = 2**24
+from .row_sums import Rows, blocks_of, mean_of, scatter_of
+
+# Columns of a block of the points, where these are fewer than their dimension.
+_COLUMNS = 2048
 
 
 class SpectralTime(NamedTuple):
@@ -41,11 +43,12 @@ class SpectralTime(NamedTuple):
     corrected: float
 
 
-def covariance_spectrum(points: Real[Array | np.ndarray, "n d"], centre: bool = True) -> Float[np.ndarray, " rank"]:
+def covariance_spectrum(points: Rows, centre: bool = True) -> Float[np.ndarray, " rank"]:
     """Eigenvalues of the sample covariance, descending, through the smaller of the two Gram matrices.
 
     Args:
-        points: the data, one point a row, of any real dtype; taken to float64 a block at a time.
+        points: the data, one point a row, of any real dtype, in a file too (`np.load(.., mmap_mode="r")`); taken to
+            float64 a block at a time.
         centre: subtract the mean and divide by n - 1; otherwise the second moments, divided by n.
 
     Returns:
@@ -60,7 +63,7 @@ def covariance_spectrum(points: Real[Array | np.ndarray, "n d"], centre: bool = 
 
 
 def spectral_time(
-    points: Real[Array | np.ndarray, "n d"],
+    points: Rows,
     *,
     temperature: float = 1.0,
     centre: bool = True,
@@ -138,36 +141,38 @@ def _time(eigenvalue: float, temperature: float) -> float:
     return float(0.5 * np.log(eigenvalue / temperature)) if eigenvalue > temperature else np.nan
 
 
-def _degrees(points: Real[Array | np.ndarray, "n d"], centre: bool) -> int:
-    return len(points) - 1 if centre else len(points)
+def _degrees(points: Rows, centre: bool) -> int:
+    return points.shape[0] - 1 if centre else points.shape[0]
 
 
-def _gram(points: Real[Array | np.ndarray, "n d"], centre: bool) -> tuple[np.ndarray, np.ndarray]:
+def _gram(points: Rows, centre: bool) -> tuple[np.ndarray, np.ndarray]:
     """The covariance, or for n < d the Gram matrix of the same nonzero eigenvalues; and the mean."""
     n, d = points.shape
     if n < 2:
         raise ValueError(f"`points` needs two rows or more. Got {n}. Pass one point a row.")
-    mean = np.asarray(points).mean(0, dtype=np.float64) if centre else np.zeros(d)
-    total = np.zeros((min(n, d),) * 2)
-    for rows, columns in _blocks(n, d):
-        block = np.asarray(points[rows, columns], np.float64) - mean[columns]
-        total += block.T @ block if n >= d else block @ block.T
+    mean = mean_of(points) if centre else np.zeros(d)
+    total = scatter_of(points, mean) if n >= d else _products(points, mean)
     if not np.isfinite(np.trace(total)):
         raise ValueError("`points` needs finite entries. Got some that are not. Drop the rows that hold them.")
     return total / _degrees(points, centre), mean
 
 
-def _projections(points: Real[Array | np.ndarray, "n d"], mean: np.ndarray, vector: np.ndarray) -> np.ndarray:
+def _products(points: Rows, mean: np.ndarray) -> np.ndarray:
+    """The inner products of centred points with one another."""
+    n, d = points.shape
+    # Fewer numbers than the covariance has, in their own type.
+    points, total = points[:], np.zeros((n, n))
+    for start in range(0, d, _COLUMNS):
+        columns = slice(start, start + _COLUMNS)
+        block = np.array(points[:, columns], np.float64)
+        block -= mean[columns]
+        total += block @ block.T
+    return total
+
+
+def _projections(points: Rows, mean: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """The centred points along the top direction, up to a factor; `vector` is that of `_gram`."""
     n, d = points.shape
     if n < d:
         return vector
-    return np.concatenate([(np.asarray(points[rows], np.float64) - mean) @ vector for rows, _ in _blocks(n, d)])
-
-
-def _blocks(n: int, d: int) -> list[tuple[slice, slice]]:
-    """Slices of the longer axis whose float64 copy stays small."""
-    length, across = max(n, d), min(n, d)
-    size = max(1, _BLOCK // across)
-    slices = [slice(start, start + size) for start in range(0, length, size)]
-    return [(piece, slice(None)) if n >= d else (slice(None), piece) for piece in slices]
+    return np.concatenate([(block - mean) @ vector for block in blocks_of(points)])

@@ -1,5 +1,7 @@
 """Chunks: what is not finite is named, memory that is short halves them, and all processes have the same ones."""
 
+import tracemalloc
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -125,3 +127,15 @@ def test_a_run_takes_the_chunk_of_the_journal_that_it_goes_on_from(tmp_path):
     (tmp_path / "numbers.npz").write_bytes(b"spoilt")
     assert runner.chunk_of("numbers") == 7
     assert Journal.settings(tmp_path / "nothing.npz") == {}
+
+
+def test_a_fingerprint_tells_every_number_apart_and_copies_none():
+    points = np.zeros((4096, 64), np.float32)
+    first = _chunks.fingerprint((points, 0.0))
+    tracemalloc.start()
+    assert _chunks.fingerprint((points, 0.0)) == first
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < points.nbytes / 4
+    points[-1, -1] = 1e-30
+    assert _chunks.fingerprint((points, 0.0)) != first

@@ -1,5 +1,7 @@
 """Preconditioning by the matched Gaussian."""
 
+import tracemalloc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,6 +40,15 @@ def test_fewer_points_than_dimensions_span_a_gaussian_too(count, rank):
     np.testing.assert_allclose(gaussian.eigenvalues, exact[: gaussian.eigenvalues.size], rtol=1e-5, atol=1e-6)
     assert gaussian.eigenvalues.size == min(count, rank or 40)
     np.testing.assert_allclose(gaussian.linear_error(1e9), exact.mean(), rtol=1e-5)
+
+
+def test_a_fit_takes_the_memory_of_a_block_of_rows():
+    points = np.random.default_rng(0).normal(size=(20000, 32)).astype(np.float32)
+    tracemalloc.start()
+    GaussianPreconditioning.fit(points)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < points.size * 8 / 4
 
 
 @pytest.mark.parametrize("unit", [1e-12, 1e12])

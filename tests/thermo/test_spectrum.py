@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from diffphys.thermo import covariance_spectrum, critical_times, spectral_time, spectrum as module
+from diffphys.thermo import covariance_spectrum, critical_times, row_sums, spectral_time, spectrum as module
 
 
 def mixture(dim, count, norm_squared):
@@ -55,7 +55,8 @@ def test_covariance_spectrum_is_that_of_the_whole_matrix(shape, centre):
 def test_covariance_by_small_blocks_is_the_same(shape, monkeypatch):
     points = np.random.default_rng(1).normal(size=shape)
     whole = covariance_spectrum(points), spectral_time(points)
-    monkeypatch.setattr(module, "_BLOCK", 20)
+    monkeypatch.setattr(module, "_COLUMNS", 3)
+    monkeypatch.setattr(row_sums, "_ROWS", 3)
     np.testing.assert_allclose(covariance_spectrum(points), whole[0], rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(spectral_time(points), whole[1], rtol=1e-10)
 
