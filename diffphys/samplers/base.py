@@ -160,7 +160,8 @@ def made_once(noise: Draws, positive: Scalar) -> Draws:
     a number that it does not know to be positive; its optimisation barrier is gone by then, and a branch would copy.
     """
     # No turn is taken; one would leave noise as good.
-    return jax.lax.while_loop(lambda carry: carry[1], lambda carry: (-carry[0], False), (noise, positive <= 0))[0]
+    start = noise, jnp.asarray(positive <= 0)
+    return jax.lax.while_loop(lambda carry: carry[1], lambda carry: (-carry[0], ~carry[1]), start)[0]
 
 
 @made_once.defjvp
