@@ -65,7 +65,7 @@ SAMPLERS = {
     "unipc 2": kind(UniPC, 2),
     "unipc 2 bh1": kind(UniPC, 2, "bh1"),
     "unipc 3": UniPC,
-    "unipc 3 final": kind(UniPC, lower_order_final=True),
+    "unipc 3 final": kind(UniPC, final_order=1),
     "seeds phi1": SEEDS2,
     "seeds phi2": kind(SEEDS2, variant="phi2"),
     "sa": SASolver,

@@ -152,13 +152,22 @@ def noise_of(
     return lambda i: increments(jr.fold_in(key, i), (sampler.draws, *z.shape), z.dtype)
 
 
+@jax.custom_jvp
 def made_once(noise: Draws, positive: Scalar) -> Draws:
     """The noise as it is, for a step that reads it more than once.
 
-    XLA would fuse its making, words and all, into each of the readers. It does not look into a branch on a number that
-    it does not know to be positive; its optimisation barrier is gone by then.
+    XLA would fuse its making, words and all, into each of the readers. It does not look past a loop whose turns hang on
+    a number that it does not know to be positive; its optimisation barrier is gone by then, and a branch would copy.
     """
-    return jax.lax.cond(positive > 0, lambda noise: noise, jnp.zeros_like, noise)
+    # No turn is taken; one would leave noise as good.
+    start = noise, jnp.asarray(positive <= 0)
+    return jax.lax.while_loop(lambda carry: carry[1], lambda carry: (-carry[0], ~carry[1]), start)[0]
+
+
+@made_once.defjvp
+def _made_once_jvp(primals: tuple[Draws, Scalar], tangents: tuple[Draws, Scalar]) -> tuple[Draws, Draws]:
+    # A loop of unknown length cannot be run backwards; this one is the identity.
+    return made_once(*primals), tangents[0]
 
 
 @eqx.filter_jit

@@ -141,7 +141,7 @@ class AbstractTableSampler(AbstractSampler):
 
     def plan(self, ts: Float[np.ndarray, " n"]) -> Row:
         row = self.table(ts)
-        return _in_slots(row, self.history + self.leaves, self.leaves) if self.leaves else row
+        return _in_slots(_recalling(row), self.history + self.leaves, self.leaves) if self.leaves else row
 
     def init(self, z: State) -> Carry:
         return z, jnp.broadcast_to(0 * z, (self.history + self.leaves, *z.shape))
@@ -174,6 +174,22 @@ def _stack(rows: list[Row]) -> Row:
         _stack_terms([row.state for row in rows]),
         tuple(_stack_terms(list(same)) for same in zip(*[row.memory for row in rows], strict=True)),
     )
+
+
+def _recalling(row: Row) -> Row:
+    """The table with the states made of the latest prediction, 0 steps ago, in place of an estimate that it holds.
+
+    The prediction is in a slot by then, and all slots are read: so the estimate need not be. Blocks are let alone: what
+    an estimate is lifted by does not say by which block its prediction was multiplied.
+    """
+    terms, *others = row.memory
+    share = terms.get(("data", 0))
+    if others or share is None or share.ndim > 1 or not share.all() or ("data", 0) not in row.state:
+        return row
+    weight = row.state["data", 0] / share
+    state = {term: row.state.get(term, 0.0) - weight * terms.get(term, 0.0) for term in {**row.state, **terms}}
+    del state["data", 0]
+    return row._replace(state=state | {("past", -1): weight})
 
 
 def _in_slots(row: Row, slots: int, new: int) -> Row:

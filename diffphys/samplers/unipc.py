@@ -26,15 +26,16 @@ class UniPC(AbstractChannelSampler):
     $a = \frac12$), which takes the prediction made where the predictor ends. That one is wanted by the next step
     anyway, so the correction is made there: the last step of a run stays uncorrected, as in the official code, unless a
     further step of next to no length follows. Order p + 1. The first steps are of lower order, and so are the last ones
-    if the order is lowered there: 1 in the last, 2 in the one before. Of order 3 in four steps that is far better for
-    Gaussians and mixtures, much the same for images; in many steps it is of no use, and of order 2.
+    if the order is lowered there. Of order 3 in four steps that is far better for Gaussians and mixtures down to 1, for
+    images down to 2; in many steps it is of no use.
 
     Args:
         process: the forward process, overdamped.
         denoise: `(y, v) -> E[a | y]`.
         order: p, 1 to 3.
         variant: $B = e^{-h} - 1$ for "bh2", -h for "bh1". It matters where $a = \frac12$.
-        lower_order_final: whether the last steps are of orders down to 1, as the codes of others have it by default.
+        final_order: that of the last step, 1 to 3; a step before it may be of one more for each after it. 1 is
+            `lower_order_final` of the authors' code, 2 that of diffusers, where the final denoising counts as a step.
 
     Reference:
         Zhao et al., "UniPC: a unified predictor-corrector framework for fast sampling of diffusion models" (2023).
@@ -44,7 +45,7 @@ class UniPC(AbstractChannelSampler):
     denoise: Denoiser
     order: int = eqx.field(static=True, default=3)
     variant: Literal["bh1", "bh2"] = eqx.field(static=True, default="bh2")
-    lower_order_final: bool = eqx.field(static=True, default=False)
+    final_order: int = eqx.field(static=True, default=3)
     is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
     draws: int = eqx.field(static=True, init=False, default=0)
     evaluations: int = eqx.field(static=True, init=False, default=1)
@@ -52,6 +53,8 @@ class UniPC(AbstractChannelSampler):
     def __check_init__(self):
         if self.order not in (1, 2, 3):
             raise ValueError(f"`UniPC` needs `order` 1, 2 or 3. Got {self.order}.")
+        if self.final_order not in (1, 2, 3):
+            raise ValueError(f"`UniPC` needs `final_order` 1, 2 or 3. Got {self.final_order}. 3 lowers no order.")
         if self.variant not in ("bh1", "bh2"):
             raise ValueError(f'`UniPC` needs `variant` to be "bh1" or "bh2". Got {self.variant!r}.')
 
@@ -74,8 +77,7 @@ class UniPC(AbstractChannelSampler):
 
     def _order(self, i: int, steps: int) -> int:
         """How many predictions the predictor of step i uses."""
-        order = min(self.order, i + 1)
-        return min(order, steps - i) if self.lower_order_final else order
+        return min(self.order, i + 1, self.final_order + steps - 1 - i)
 
     def weights(self, knots: Sequence[float], end: float, *, corrected: bool = False) -> Float[np.ndarray, " k"]:
         """Of the predictions at the knots, the latest first; before them that at the end, if `corrected`."""

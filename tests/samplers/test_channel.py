@@ -150,6 +150,21 @@ def test_a_step_in_data_units_is_that_of_any_process_with_its_noise_levels(name)
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["unipc 3", "deis 3 lambda", "sa", "flow adams 3"])
+def test_an_estimate_that_is_remembered_is_read_only_for_that(name):
+    """The state is made of what was remembered: the same state, since predictions add up to it."""
+    sampler, ts = SAMPLERS[name](OrnsteinUhlenbeck(), lambda y, v: y), np.geomspace(2.0, 0.05, 9)
+    plan, table = sampler.plan(ts), sampler.table(ts)
+    assert ("data", 0) in table.state
+    assert ("data", 0) not in plan.state
+    for term in ("state", "data"):
+        got = plan.state.get((term, 0), 0.0)
+        for i, slot in enumerate(plan.slot.astype(int)):
+            remembered = plan.state["past", slot][i] * plan.memory[0].get((term, 0), np.zeros(8))[i]
+            wanted = table.state[term, 0][i]
+            np.testing.assert_allclose(np.broadcast_to(got, 8)[i] + remembered, wanted, rtol=1e-9, atol=1e-13)
+
+
 def in_units(terms, scales):
     return {term: coefficient * scales[term[0]] for term, coefficient in terms.items()}
 

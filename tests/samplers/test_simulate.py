@@ -13,7 +13,7 @@ from diffphys.clocks import log_snr_grid, uniform_grid
 from diffphys.diffused import Diffused
 from diffphys.processes import OrnsteinUhlenbeck, PhaseSpaceLangevin
 from diffphys.samplers import Bridge, ProbabilityFlow, ReverseSDE, simulate
-from diffphys.samplers.base import noise_of, place, run, run_halved
+from diffphys.samplers.base import made_once, noise_of, place, run, run_halved
 from diffphys.targets import symmetric_mixture
 
 PROCESSES = {"ou": OrnsteinUhlenbeck(), "psld": PhaseSpaceLangevin()}
@@ -116,6 +116,27 @@ def test_a_parameter_of_the_denoiser_can_be_differentiated():
         return jnp.sqrt(total(0.1) / total(0.8))
 
     np.testing.assert_allclose(jax.grad(end)(0.3), jax.grad(ratio)(0.3), rtol=1e-4)
+
+
+def test_a_noise_that_is_read_twice_is_made_once():
+    """As often as if nobody read it: counted by the turns of its words."""
+
+    def turns(read):
+        program = jax.jit(lambda key, v: read(box_muller(key, (2, 64)), v))
+        return program.lower(jr.key(0), jnp.ones(())).compile().as_text().count("shift-left(")
+
+    def twice(noise):
+        return jnp.stack([noise[0] + noise[1], noise[0] - noise[1]])[None] * jnp.ones((3, 1, 1))
+
+    alone = turns(lambda noise, v: noise)
+    assert turns(lambda noise, v: twice(made_once(noise, v))) == alone < turns(lambda noise, v: twice(noise))
+
+
+@pytest.mark.parametrize("jacobian", [jax.jacfwd, jax.jacrev])
+def test_a_noise_made_once_is_itself_and_differentiable(jacobian):
+    noise = jnp.array([0.3, -1.2])
+    np.testing.assert_array_equal(jax.vmap(made_once, (0, None))(noise[:, None], 0.5), noise[:, None])
+    np.testing.assert_array_equal(jacobian(lambda x: made_once(x, 0.5))(noise), np.eye(2))
 
 
 @pytest.mark.parametrize(("kind", "process"), [(ReverseSDE, "psld"), (Bridge, "ou")])

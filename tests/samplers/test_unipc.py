@@ -50,12 +50,12 @@ def official(y, order, variant, final):
             corrected = update(corrected, logs, estimates, -np.log(level), before, variant, new)
         logs.append(-np.log(level))
         estimates.append(new)
-        before = min(order, i + 1, LEVELS.size - 1 - i) if final else min(order, i + 1)
+        before = min(order, i + 1, final - 1 + LEVELS.size - 1 - i)
         path.append(float(update(corrected, logs, estimates, end, before, variant)))
     return path
 
 
-@pytest.mark.parametrize("final", [False, True], ids=["", "lower order final"])
+@pytest.mark.parametrize("final", [1, 2, 3])
 @pytest.mark.parametrize("variant", ["bh1", "bh2"])
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_the_path_is_that_of_the_official_algorithm(order, variant, final):
@@ -85,6 +85,11 @@ def test_weights_of_short_steps_are_those_of_adams(h):
 def test_an_order_out_of_range_is_refused():
     with pytest.raises(ValueError, match="`UniPC` needs `order` 1, 2 or 3"):
         UniPC(Brownian(), denoise, 4)
+
+
+def test_a_final_order_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="`UniPC` needs `final_order` 1, 2 or 3"):
+        UniPC(Brownian(), denoise, final_order=0)
 
 
 def test_an_unknown_variant_is_refused(unchecked):
