@@ -1,6 +1,5 @@
 """Arrays at the door of a target: their type, and the refusal of bad values when these are known."""
 
-import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -63,14 +62,6 @@ def positive_log_weights(weights: Values | None, count: int, dtype) -> Float[Arr
     if known is not None and not np.all(known > 0):
         raise ValueError(f"`weights` needs positive numbers. Got {known.min():g}. Do leave out empty components.")
     return jnp.log(weights)
-
-
-def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Zeros that begin at a multiple of 64 bytes: these a CPU device takes over (`may_alias`), others are copied."""
-    size = math.prod(shape) * dtype.itemsize
-    memory = np.zeros(size + 64, np.uint8)
-    first = -memory.ctypes.data % 64
-    return memory[first : first + size].view(dtype).reshape(shape)
 
 
 def checked_data(points: Values, labels: Values | None, block: int) -> tuple[np.ndarray, np.ndarray]:

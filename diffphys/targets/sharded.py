@@ -12,11 +12,12 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import Values, aligned_zeros, checked_data
+from ._arrays import Values, checked_data
+from ._blocks import aligned_zeros, block_shape, fill, radius_of
 from .data_set import AbstractDataSet, by_block
 from .empirical import Empirical
 from .moments import Overlaps, covariance, log_partition, moments, overlaps
-from .streaming import Cloud, LogSum, block_shape, fill, radius_of
+from .streaming import Cloud, LogSum
 from .weights import Summed, label_sums, weight_sums
 
 AXIS = "data"

@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from .._types import Data, Scalar
-from ._arrays import aligned_zeros
+from ._blocks import aligned_zeros, block_shape, fill, radius_of
 
 PRECISION = lax.Precision.HIGHEST
 Carry = TypeVar("Carry")
@@ -254,32 +254,6 @@ class Cloud(eqx.Module):
         """The log-weight of a point relative to that of another one, by their difference."""
         step = self.point(slot) - first
         return jnp.sum(step * (y - first - 0.5 * step)) / variance
-
-
-def block_shape(count: int, block: int) -> tuple[int, int]:
-    """The number of blocks of at most `block` that `count` points take, and their length."""
-    number = -(-count // block)
-    # Blocks of even sizes leave little padding, and multiples of 16 keep matrix products aligned.
-    return number, min(block, -(-count // (16 * number)) * 16)
-
-
-def fill(blocks: np.ndarray, points: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Puts points less an offset into blocks of zeros; gives half their squared norms, inf for the padding.
-
-    Both by float64, on the host; block by block, as a copy of all the points in that type may not fit.
-    """
-    number, length, _ = blocks.shape
-    half_norms = np.full((number, length), np.inf)
-    for i in range(number):
-        rows = points[i * length : (i + 1) * length].astype(np.float64) - offset.astype(np.float64)
-        blocks[i, : len(rows)] = rows
-        half_norms[i, : len(rows)] = 0.5 * np.sum(blocks[i, : len(rows)].astype(np.float64) ** 2, axis=-1)
-    return half_norms
-
-
-def radius_of(half_norms: np.ndarray) -> float:
-    """The largest norm of the points."""
-    return float(np.sqrt(2 * half_norms[half_norms < np.inf].max()))
 
 
 def log_weights(products: Float[Array, " s"], variance: Scalar) -> Float[Array, " s"]:

@@ -12,7 +12,7 @@ import scipy.special
 from hypothesis import given, settings, strategies as st
 
 from diffphys.targets import Empirical, ShardedEmpirical, sharded, streaming
-from diffphys.targets._arrays import aligned_zeros
+from diffphys.targets._blocks import aligned_zeros
 
 RNG = np.random.default_rng(11)
 POINTS = 1.5 * RNG.normal(size=(37, 5)) + 3.0
