@@ -281,4 +281,5 @@ def test_every_case_runs_in_small(case, tmp_path):
     for found in races:
         assert any(program["role"] == "ours" for program in found["programs"])
         for program in found["programs"]:
-            assert program["seconds"] or "not installed" in program["note"] or "MNIST" in program["note"]
+            # What has no time has a bias, or says what is missing.
+            assert program["seconds"] or any(word in program["note"] for word in ("not installed", "MNIST", "bias"))
