@@ -79,7 +79,7 @@ def _both_readouts(
         "phi": jnp.sum(posterior**2),
         "phi_true": posterior[label],
         "label_entropy": _entropy(posterior),
-        "phi_permuted": jnp.mean(jnp.sum(jnp.exp(2 * summary.grouping_log_posteriors), axis=1)),
+        "phi_permuted": jnp.mean(jnp.sum(summary.grouping_posteriors**2, axis=1)),
         "phi_left_out": without[label],
         "overlap_left_out": jnp.sum(without**2),
     }

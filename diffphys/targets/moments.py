@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from .._types import Data, Scalar
+from ._lanes import max_of, sum_of
 from .streaming import PRECISION, Block, Cloud, LogSum, Nearest
 
 Carry = TypeVar("Carry")
@@ -68,10 +69,10 @@ def _sums(cloud: Cloud, y: Data, variance: Scalar, *, with_mean: bool) -> tuple[
             # Not the first of them: XLA would no longer see a top-k, and sort the whole block.
             return jnp.max(nearest.products), nearest
 
-        level, nearest = lax.cond(coarse, ranked, lambda: (jnp.maximum(sums.level, jnp.max(products)), sums.nearest))
+        level, nearest = lax.cond(coarse, ranked, lambda: (jnp.maximum(sums.level, max_of(products)), sums.nearest))
         terms, rescale = jnp.exp((products - level) / variance), jnp.exp((sums.level - level) / variance)
         mean = None if sums.mean is None else sums.mean * rescale + block.combine(terms)
-        return _Sums(level, nearest, sums.total * rescale + jnp.sum(terms), mean)
+        return _Sums(level, nearest, sums.total * rescale + sum_of(terms), mean)
 
     start = _Sums(
         level=jnp.asarray(-jnp.inf, y.dtype),
@@ -165,8 +166,8 @@ def _weighted(cloud: Cloud, y: Data, variance: Scalar, found: Moments, step: Cal
 def _entropy(cloud: Cloud, y: Data, variance: Scalar, found: Moments) -> Scalar:
     """The entropy of the weights."""
 
-    def step(total, block, log_weights):
-        return total - jnp.sum(_where_exists(block, log_weights) * jnp.exp(log_weights))
+    def step(entropy, block, log_weights):
+        return entropy - sum_of(_where_exists(block, log_weights) * jnp.exp(log_weights))
 
     return _weighted(cloud, y, variance, found, step, jnp.zeros((), y.dtype))
 
@@ -227,7 +228,7 @@ def _mean_tangent(cloud, y, variance, found, tangents) -> Data:
         if warming is not None:
             rates = rates - _where_exists(block, log_weights) * warming
         terms = jnp.exp(log_weights) * (rates / variance)
-        return carry[0] + jnp.sum(terms), carry[1] + block.combine(terms)
+        return carry[0] + sum_of(terms), carry[1] + block.combine(terms)
 
     nothing = jnp.zeros((), y.dtype), jnp.zeros_like(y)
     total, shift = _weighted(cloud, y, variance, found, step, nothing)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._types import Data, Scalar
 from ._blocks import aligned_zeros, block_shape, fill, radius_of
+from ._lanes import max_of, sum_of
 
 PRECISION = lax.Precision.HIGHEST
 Carry = TypeVar("Carry")
@@ -104,9 +105,9 @@ class LogSum(NamedTuple):
 
     def add(self, logits: Float[Array, " s"]) -> tuple["LogSum", Float[Array, " s"], Scalar]:
         """Adds terms. Gives also these, and the factor of earlier ones, in units of the new `exp(top)`."""
-        top = jnp.maximum(self.top, lax.stop_gradient(jnp.max(logits)))
+        top = jnp.maximum(self.top, lax.stop_gradient(max_of(logits)))
         terms, rescale = jnp.exp(logits - top), jnp.exp(self.top - top)
-        return LogSum(top, self.total * rescale + jnp.sum(terms)), terms, rescale
+        return LogSum(top, self.total * rescale + sum_of(terms)), terms, rescale
 
     def add_by_label(self, logits: Float[Array, " s"], labels: Int[Array, " s"]) -> "LogSum":
         """Adds each term to the sum of its label, each sum with a top of its own so that none underflows."""

@@ -10,7 +10,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from .._types import Data, Scalar
-from .streaming import Block, Cloud, LogSum, Nearest, log_weights
+from ._lanes import max_of, sum_of
+from .streaming import PRECISION, Block, Cloud, LogSum, Nearest, log_weights
 
 
 class WeightsSummary(NamedTuple):
@@ -37,8 +38,8 @@ class WeightsSummary(NamedTuple):
     """L, the log-ratio of the weights of all others to that of J: w_J = 1 / (1 + exp(L))."""
     label_log_posterior_without: Float[Array, " k"] | None = None
     """The log-probability of each class had J not been among the data; -inf for a class of J alone."""
-    grouping_log_posteriors: Float[Array, "g k"] | None = None
-    """The log-probability of each label of each other labeling; -inf for a label that no datum has."""
+    grouping_posteriors: Float[Array, "g k"] | None = None
+    """The probability of each label of each other labeling."""
 
 
 class _Sums(NamedTuple):
@@ -52,7 +53,8 @@ class _Sums(NamedTuple):
     mean: Float[Array, " d"] | None
     siblings: LogSum | None
     """The data of the class of the generating one, without this."""
-    groups: LogSum | None
+    groups: Float[Array, "g k"] | None
+    """Of each label of each other labeling, all in the units of `weights`."""
 
     def shift(self, by: Scalar) -> "_Sums":
         """The sums with `by` added to all log-weights."""
@@ -66,6 +68,7 @@ class _Sums(NamedTuple):
         return sums._replace(
             surprise=jnp.sum((self.surprise + fall * self.weights.total) * factors),
             squares=jnp.sum(self.squares * factors**2),
+            groups=None if self.groups is None else jnp.sum(factors[:, None, None] * self.groups, axis=0),
             argmax=self.argmax[jnp.argmax(self.weights.top)],
             mean=None if self.mean is None else jnp.sum(factors[:, None] * self.mean, axis=0),
         )
@@ -164,7 +167,7 @@ def weight_sums(
         classes=LogSum.empty(y.dtype, (num_labels,)),
         mean=jnp.zeros_like(y) if with_mean else None,
         siblings=None if index is None else LogSum.empty(y.dtype),
-        groups=None if labelings is None else LogSum.empty(y.dtype, (labelings.shape[1], num_labels)),
+        groups=None if labelings is None else jnp.zeros((labelings.shape[1], num_labels), y.dtype),
     )
     _, nearest, sums = cloud.scan(step, (zero, Nearest.none(y.dtype), start), (classes, labelings))
     leaders = cloud.leaders(y, variance, nearest)
@@ -184,9 +187,6 @@ def _add(sums: _Sums, terms: _Terms, index: Int[Array, ""] | None, own_class: In
     if sums.siblings is not None:
         are_siblings = (terms.labels == own_class) & (terms.slots != index)
         sums = sums._replace(siblings=sums.siblings.add(jnp.where(are_siblings, logits, -jnp.inf))[0])
-    if sums.groups is not None and terms.others is not None:
-        groups = jax.vmap(LogSum.add_by_label, (0, None, 0))(sums.groups, logits, terms.others)
-        sums = sums._replace(groups=groups)
     return sums
 
 
@@ -199,11 +199,26 @@ def _add_weights(sums: _Sums, terms: _Terms) -> _Sums:
     surprise = (sums.surprise + (sums.weights.top - weights.top) * sums.weights.total) * rescale
     return sums._replace(
         weights=weights,
-        surprise=surprise + jnp.sum(values * relative),
-        squares=sums.squares * rescale**2 + jnp.sum(values**2),
-        argmax=jnp.where(weights.top > sums.weights.top, terms.slots[jnp.argmax(logits)], sums.argmax),
+        surprise=surprise + sum_of(values * relative),
+        squares=sums.squares * rescale**2 + sum_of(values**2),
+        groups=None if sums.groups is None else sums.groups * rescale + _by_label(values, terms.others, sums.groups),
+        argmax=jnp.where(weights.top > sums.weights.top, _first_largest(logits, terms.slots), sums.argmax),
         mean=None if sums.mean is None else sums.mean * rescale + terms.combine(values),
     )
+
+
+def _first_largest(logits: Float[Array, " s"], slots: Int[Array, " s"]) -> Int[Array, ""]:
+    """The least slot of a largest logit; several times as fast on a CPU as `jnp.argmax`."""
+    return -max_of(jnp.where(logits == max_of(logits), -slots, jnp.iinfo(slots.dtype).min))
+
+
+def _by_label(
+    values: Float[Array, " s"], labelings: Int[Array, "g s"] | None, like: Float[Array, "g k"]
+) -> Float[Array, "g k"]:
+    """The sum of the values of each label of each labeling: one product for all of them."""
+    assert labelings is not None
+    belongs = jnp.moveaxis(jax.nn.one_hot(labelings, like.shape[1], dtype=values.dtype), 0, 1)
+    return jnp.matmul(values, belongs.reshape(values.size, -1), precision=PRECISION).reshape(like.shape)
 
 
 def summary_of(summed: Summed, own_class: Int[Array, ""] | None) -> WeightsSummary:
@@ -229,5 +244,5 @@ def summary_of(summed: Summed, own_class: Int[Array, ""] | None) -> WeightsSumma
             label_log_posterior_without=jax.nn.log_softmax(without),
         )
     if sums.groups is not None:
-        summary = summary._replace(grouping_log_posteriors=jax.nn.log_softmax(sums.groups.value()))
+        summary = summary._replace(grouping_posteriors=sums.groups / total)
     return summary

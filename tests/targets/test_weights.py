@@ -61,7 +61,7 @@ def test_summary_is_that_of_all_weights(kind, variance):
             "log_own_weight": logs[index],
             "log_rest_over_own": scipy.special.logsumexp(logs[rest]) - logs[index],
             "label_log_posterior_without": by_label(log_weights(y, variance, rest), labels[rest], count),
-            "grouping_log_posteriors": [by_label(logs, labels, count) for labels in groupings],
+            "grouping_posteriors": [np.exp(by_label(logs, labels, count)) for labels in groupings],
         }
         for name, value in expected.items():
             np.testing.assert_allclose(getattr(found, name), value, rtol=1e-9, atol=1e-12, err_msg=name)
