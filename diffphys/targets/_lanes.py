@@ -1,7 +1,7 @@
 """The largest number and the sum of a block, in lanes.
 
-XLA reduces the last axis of a batch number by number on a CPU: a pass over the numbers of a block would cost a good part
-of the matrix product that they come from.
+XLA reduces the last axis of a batch number by number on a CPU: a pass over the numbers of a block would cost a good
+part of the matrix product that they come from.
 """
 
 import math
