@@ -13,7 +13,7 @@ _PEERS = ("s", "^", "v", "D", "P", "X")
 def figure(record: dict[str, Any]) -> Figure:
     """Ratios to peers and to limits, a row a setting; and where sizes were swept, rates against them."""
     races = [(f"{case}: {race['setting']}", race) for case, report in record["cases"].items() if case != "curves"
-             for race in report["races"] if _first(race) and len(race["programs"]) > 1]  # fmt: skip
+             for race in report["races"] if _first(race) and _compared(race)]  # fmt: skip
     curves = _families(record["cases"].get("curves", {"races": []})["races"])
     height = max(2.5, 0.22 * len(races)) + 3.2 * bool(curves)
     fig = plt.figure(figsize=(12, height), layout="constrained")
@@ -36,6 +36,11 @@ def figure(record: dict[str, Any]) -> Figure:
 def _first(race: dict[str, Any]) -> dict[str, Any] | None:
     """The first of our programs, which is the plainest: with exact noise, where there are cheaper ones."""
     return next((program for program in race["programs"] if program["role"] == "ours" and program["seconds"]), None)
+
+
+def _compared(race: dict[str, Any]) -> bool:
+    """Whether there is a peer or a limit beside ours."""
+    return any(program["role"] in ("peer", "limit") and program["seconds"] for program in race["programs"])
 
 
 def _ratios(fig: Any, races: list[tuple[str, dict[str, Any]]]) -> None:
