@@ -56,12 +56,13 @@ def over_items(
 
 def over_rows(many: Callable[[Any], Any], rows: Any, *, together: bool = False) -> Any:
     """`many(rows)` of the rows of arrays, every device at its own share of them; as `over_items` in all else."""
-    count = jax.tree.leaves(rows)[0].shape[0]
-
-    def of(items):
-        return many(jax.tree.map(lambda leaf: leaf[items], rows))
-
-    found = over_items(of, jnp.int32(0), count, together=together)
+    devices, count = jax.device_count(), jax.tree.leaves(rows)[0].shape[0]
+    if devices == 1 or together:
+        return many(rows)
+    # Rows of their own, not looked up within a share: jax 0.12 takes what a share closes over for an array of all.
+    padded = jnp.minimum(jnp.arange(-(-count // devices) * devices), count - 1)
+    shares = jax.shard_map(many, mesh=mesh(), in_specs=_ITEMS, out_specs=_ITEMS, check_vma=False)
+    found = shares(jax.tree.map(lambda leaf: leaf[padded], rows))
     return jax.tree.map(lambda leaf: leaf[:count], found)
 
 

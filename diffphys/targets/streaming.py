@@ -116,7 +116,7 @@ class LogSum(NamedTuple):
         top = jnp.maximum(self.top, top)
         terms = jnp.exp(logits - top[labels])
         # A product with 0 and 1, not a scattered sum: those add in any order on some devices.
-        sums = jnp.matmul(terms, jax.nn.one_hot(labels, count, dtype=terms.dtype), precision=PRECISION)
+        sums = jnp.matmul(terms, membership(labels, count, terms.dtype), precision=PRECISION)
         return LogSum(top, self.total * jnp.exp(self.top - top) + sums)
 
     def shift(self, by: Scalar) -> "LogSum":
@@ -255,6 +255,15 @@ class Cloud(eqx.Module):
         """The log-weight of a point relative to that of another one, by their difference."""
         step = self.point(slot) - first
         return jnp.sum(step * (y - first - 0.5 * step)) / variance
+
+
+def membership(labels: Int[Array, "*s"], count: int, dtype) -> Float[Array, "*s k"]:
+    """1 where a label is the one of the column, 0 elsewhere.
+
+    As `jax.nn.one_hot`, which in jax 0.12 takes labels of all devices for those of one, within a share of their work.
+    """
+    columns = jnp.expand_dims(jnp.arange(count, dtype=labels.dtype), range(labels.ndim))
+    return (labels[..., None] == columns).astype(dtype)
 
 
 def log_weights(products: Float[Array, " s"], variance: Scalar) -> Float[Array, " s"]:

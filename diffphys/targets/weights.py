@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from .._types import Data, Scalar
 from ._lanes import max_of, sum_of
-from .streaming import PRECISION, Block, Cloud, LogSum, Nearest, log_weights
+from .streaming import PRECISION, Block, Cloud, LogSum, Nearest, log_weights, membership
 
 
 class WeightsSummary(NamedTuple):
@@ -217,7 +217,7 @@ def _by_label(
 ) -> Float[Array, "g k"]:
     """The sum of the values of each label of each labeling: one product for all of them."""
     assert labelings is not None
-    belongs = jnp.moveaxis(jax.nn.one_hot(labelings, like.shape[1], dtype=values.dtype), 0, 1)
+    belongs = jnp.moveaxis(membership(labelings, like.shape[1], values.dtype), 0, 1)
     return jnp.matmul(values, belongs.reshape(values.size, -1), precision=PRECISION).reshape(like.shape)
 
 
