@@ -24,6 +24,8 @@ from ..targets import AbstractTarget, is_divided
 _EVERY = 4
 # But in no fewer trajectories than this, if there are so many.
 _LEAST = 64
+# The least steps of a trunk from a branch to the next: it is run once for all clones, and what is wrong in it all have.
+_TRUNK = 6
 
 Readout = Callable[[Float[Array, "c d"], Scalar], dict[str, Array]]
 """What the clones of one branch point say, from their channels y and its variance: a number, or one a label, a name."""
@@ -56,7 +58,7 @@ def clone_tables(
     trunk = None
     if trunk_from is not None:
         knots = np.concatenate([[trunk_from], times])
-        per_branch = max(2, steps // len(times))
+        per_branch = max(_TRUNK, steps // len(times))
         trunk = _stack([sampler.plan(grid(t, s, per_branch)) for t, s in itertools.pairwise(knots)])
     return CloneTables(
         start=process.table(np.asarray(times if trunk_from is None else [trunk_from])),
