@@ -96,8 +96,8 @@ def speciation(
             gives the same mean, since posteriors are martingales along reverse paths.
         grid: makes the grid of a branch, `grid(t, stop, steps)`.
         trunk_from: start one trunk from the prior at this time and branch off it at every time, as one must with
-            a learned score, in `steps / times` steps from one to the next, at least six; by default each branch point is
-            a fresh forward sample.
+            a learned score, in `steps / times` steps from one to the next, at least six; by default each branch point
+            is a fresh forward sample.
         classify: `(a, v) -> log-probabilities` of the labels of the target (up to a constant), such as a classifier
             network, which labels the ends of clones; by default the target's own posterior does. At `stop` an end
             still has noise, of variance v: the classifier is shown what the denoiser of the sampler makes of it.
