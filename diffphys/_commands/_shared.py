@@ -111,8 +111,7 @@ def leave(ds: xr.Dataset, path: pathlib.Path, figure: Any, words: list[str]) -> 
     keep(ds, path)
     picture = path.with_suffix(".png")
     draw(figure, picture)
-    typer.echo("\n".join(words))
-    typer.echo(f"Saved {path} and {picture}")
+    typer.echo("\n".join([*words, f"Saved {path} and {picture}"]))
 
 
 def keep(ds: xr.Dataset, path: pathlib.Path) -> None:

@@ -12,7 +12,6 @@ import xarray as xr
 from .. import experiments, plots
 from ..clocks import log_snr_grid
 from ..experiments import default_times
-from ..experiments._assemble import CloneOptions
 from ..processes import OrnsteinUhlenbeck
 from ..samplers import AbstractSampler, Bridge, DPMSolverMultistep, ReverseSDE
 from ..targets import AbstractLabelledTarget, Empirical, reduce, symmetric_mixture
@@ -39,33 +38,30 @@ def run(command: str, **options: Any) -> None:
     if command != "speciation":
         settings["law"] = law
 
-    def measure(**what: Any) -> xr.Dataset:
-        key = jax.random.key(options["seed"])
-        return getattr(experiments, command)(target, process, times, key=key, **settings, **what)
-
     samples = options["samples"] if estimator in ("posterior", "all") else None
-    identity: dict[str, Any] = {"samples": samples}
-    clones: dict[str, Any] = {
-        "clones": options["clones"] if error is None else None, "clones_stderr": error,
-        "clone_times": None if command == "speciation" else clone_times(times), "steps": options["steps"],
-        "sampler": sampler_of(options["sampler"].value)(process, target.posterior_mean), "grid": log_snr_grid,
-    } if simulated else {}  # fmt: skip
+    settings |= {
+        "samples": samples, "steps": options["steps"], "grid": log_snr_grid,
+        "sampler": sampler_of(options["sampler"].value)(process, target.posterior_mean),
+    }  # fmt: skip
+    if simulated:
+        settings |= {
+            "clones": options["clones"] if error is None else None, "clones_stderr": error,
+            "clone_times": None if command == "speciation" else clone_times(times),
+        }  # fmt: skip
     if command == "collapse":
         if options["stderr"] is not None and samples is None:
             raise ValueError(f"--stderr needs --estimator posterior or all. Got {estimator}.")
-        identity["stderr"], clones["trajectories"] = options["stderr"], options["trajectories"]
+        settings |= {"stderr": options["stderr"], "trajectories": options["trajectories"]}
     in_words = {"speciation": _speciation_words, "collapse": _collapse_words, "regimes": regimes_words}[command]
     told: list[str] = []
-    if simulated and samples is not None:
-        CloneOptions(options["clones"], clones["clone_times"], steps=options["steps"], stderr=error).checked(times)
-        # What needs no trajectory is there in seconds, and is told before the clones are run.
-        first = measure(**identity).assign_attrs(described)
-        told = in_words(first)
+
+    def tell(first: xr.Dataset) -> None:
+        """What needs no trajectory is there in seconds."""
+        told.extend(in_words(first.assign_attrs(described)))
         typer.echo("\n".join(told))
-        ds = measure(samples=None, **clones)
-        ds = first.merge(ds, compat="override").assign_attrs(ds.attrs | first.attrs)
-    else:
-        ds = measure(**identity, **clones).assign_attrs(described)
+
+    key = jax.random.key(options["seed"])
+    ds = getattr(experiments, command)(target, process, times, key=key, tell=tell, **settings).assign_attrs(described)
     words = [line for line in in_words(ds) if line not in told]
     leave(ds, out / f"{command}.nc", getattr(plots, command)(ds), words)
     forget(settings["checkpoint"])

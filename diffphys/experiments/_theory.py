@@ -1,6 +1,8 @@
 """What theory says of a target: its leading eigenvalue, its two Gaussian classes, its critical times."""
 
-from typing import NamedTuple
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -105,10 +107,24 @@ def class_rows(target: AbstractDataSet, label: int) -> DataRows:
     return DataRows(target, np.flatnonzero(np.asarray(target.labels) == label))
 
 
+_last: tuple[Callable[[], Any], SpectralTime] | None = None
+
+
+def _spectral_of_data(data: AbstractDataSet) -> SpectralTime:
+    """The spectral time at temperature 1, remembered for the data set last asked about.
+
+    It takes n d^2 and d^3 operations, and is wanted for the times, for either transition and under its name.
+    """
+    global _last
+    if _last is None or _last[0]() is not data:
+        _last = weakref.ref(data), spectral_time(DataRows.of(data))
+    return _last[1]
+
+
 def spectrum_of(target: AbstractTarget) -> Float[np.ndarray, " d"]:
     """All d eigenvalues of the covariance, descending; zeros included."""
     if isinstance(target, AbstractDataSet):
-        values = covariance_spectrum(DataRows.of(target))
+        values = _spectral_of_data(target).spectrum
         return np.pad(values, (0, target.dim - len(values)))
     if isinstance(target, Gaussian):
         return np.sort(np.asarray(target.eigenvalues, np.float64))[::-1]
@@ -142,12 +158,12 @@ def _draws_of(target: AbstractTarget) -> Float[np.ndarray, "n d"]:
 def spectral(target: AbstractTarget, temperature: float) -> SpectralTime:
     """The spectral time: of the data (or of draws of a law) with its interval, or of the population."""
     if isinstance(target, AbstractDataSet):
-        return spectral_time(DataRows.of(target), temperature=temperature)
+        return _spectral_of_data(target).at(temperature)
     if not isinstance(target, CurieWeiss | Gaussian | IsotropicMixture | SharedCovarianceMixture):
         return spectral_time(_draws_of(target), temperature=temperature)
-    top = float(spectrum_of(target)[0])
-    time = 0.5 * np.log(top / temperature) if top > temperature else float("nan")
-    return SpectralTime(top, top, top, time, time, time, top)
+    spectrum = spectrum_of(target)
+    top, undefined = float(spectrum[0]), float("nan")
+    return SpectralTime(top, top, top, undefined, undefined, undefined, top, spectrum).at(temperature)
 
 
 def within_spectrum(law: AbstractTarget) -> Float[np.ndarray, " d"]:

@@ -63,6 +63,7 @@ def collapse(
     chunk: int | None = None,
     checkpoint: str | pathlib.Path | None = None,
     progress: bool | None = None,
+    tell: Callable[[xr.Dataset], None] | None = None,
 ) -> xr.Dataset:
     r"""Excess entropy f_e / alpha and datum agreement phi_C(t) of the exact score of a data set.
 
@@ -100,6 +101,7 @@ def collapse(
         chunk: trajectories (and samples) a compiled call.
         checkpoint: a folder for the journals of finished chunks.
         progress: whether to show a bar.
+        tell: called with all that needs no trajectory, before any is run.
 
     Returns:
         A dataset on `t`: `excess_entropy` f_e / alpha, `phi_c`, `log_ratio` E[L], each pooled and by class with its
@@ -162,6 +164,8 @@ def collapse(
             ),
         )
         attrs |= results
+    if tell is not None:
+        tell(experiment_dataset("collapse", process, times, variables, attrs, key))
     sampler = Bridge(process, data.posterior_mean) if sampler is None else sampler
     if options is not None:
         simulated, settings = clone_variables(
@@ -285,7 +289,10 @@ def _times_by_name(
         members = DataRows.of(data) if g == 0 else class_rows(data, g - 1)
         count = members.shape[0]
         if count > 1:
-            spectrum = thermo.covariance_spectrum(members) if law is None else within_spectrum(law)
+            if law is not None:
+                spectrum = within_spectrum(law)
+            else:
+                spectrum = spectrum_of(data) if g == 0 else thermo.covariance_spectrum(members)
             # Separated classes collapse alone, each with its own data.
             whole = g == 0 or data.num_labels == 1
             separated = law.num_labels if whole and isinstance(law, AbstractLabelledTarget) else 1

@@ -72,6 +72,7 @@ def regimes(
     chunk: int | None = None,
     checkpoint: str | pathlib.Path | None = None,
     progress: bool | None = None,
+    tell: Callable[[xr.Dataset], None] | None = None,
 ) -> xr.Dataset:
     """Everything that `speciation` and `collapse` return for a data set, from one set of samples and of clones.
 
@@ -112,6 +113,8 @@ def regimes(
         )  # fmt: skip
         variables |= excess_entropy_errors(data, errors)
         attrs |= _regimes_in_words(attrs, float(variables["collapse_time"][1][0, 0]))
+    if tell is not None:
+        tell(experiment_dataset("regimes", process, times, variables, attrs, key))
     if options is not None:
         sampler = Bridge(process, data.posterior_mean) if sampler is None else sampler
         labels = LabelAgreement(label_reading(data, sampler.denoise, classify))

@@ -69,6 +69,7 @@ def speciation(
     chunk: int | None = None,
     checkpoint: str | pathlib.Path | None = None,
     progress: bool | None = None,
+    tell: Callable[[xr.Dataset], None] | None = None,
 ) -> xr.Dataset:
     r"""Clone agreement phi(t), by the posterior identity, by cloned trajectories, and by theory where there is one.
 
@@ -105,6 +106,7 @@ def speciation(
         chunk: trajectories (and samples) a compiled call; by default chosen from the memory it needs.
         checkpoint: a folder for the journals of finished chunks; a run that finds its own there goes on from them.
         progress: whether to show a bar; by default on a terminal.
+        tell: called with all that needs no trajectory, before clones are run.
 
     Returns:
         A dataset on `t` (with every clock and `sigma_v` as coordinates): `phi` and its errors, `class_information`
@@ -163,6 +165,8 @@ def speciation(
             datasets=datasets,
         )
         attrs |= results
+    if tell is not None:
+        tell(experiment_dataset("speciation", process, times, variables, attrs, key))
     if options is not None:
         sampler = Bridge(process, target.posterior_mean) if sampler is None else sampler
         dtype = jax.eval_shape(target.sample, jax.random.key(0)).dtype

@@ -206,6 +206,8 @@ class PredictorCorrector(AbstractSampler):
 
     def step(self, row: tuple[PyTree[Array], Kernel], carry: PyTree[Array], noise: Draws) -> PyTree[Array]:
         prediction, kernel = row
+        # The norm reads it and the step; and of the words of all draws the parts would each be made of their own.
+        noise = made_once(noise, kernel.variance)
         carry = self.predictor.step(prediction, carry, noise[: self.predictor.draws])
 
         def correct(z, xi):
@@ -214,8 +216,7 @@ class PredictorCorrector(AbstractSampler):
             root = 2 * self.snr * jnp.sqrt(jnp.sum(xi**2) / jnp.sum(whitened**2))
             return z + block.apply(kernel.factor, 0.5 * root**2 * whitened + root * xi), None
 
-        corrections = made_once(noise[self.predictor.draws :], kernel.variance)
-        z = jax.lax.scan(correct, self.state(carry), corrections)[0]
+        z = jax.lax.scan(correct, self.state(carry), noise[self.predictor.draws :])[0]
         return self._replaced(carry, z)
 
     def state(self, carry: PyTree[Array]) -> State:

@@ -32,6 +32,7 @@ class SpectralTime(NamedTuple):
         time_low: the time of `eigenvalue_low`; NaN where that is <= T.
         time_high: the time of `eigenvalue_high`; NaN where that is <= T.
         corrected: estimate of the population eigenvalue, without the bias of order d/n.
+        spectrum: all eigenvalues of the sample covariance, as `covariance_spectrum` gives them.
     """
 
     eigenvalue: float
@@ -41,6 +42,13 @@ class SpectralTime(NamedTuple):
     time_low: float
     time_high: float
     corrected: float
+    spectrum: Float[np.ndarray, " rank"]
+
+    def at(self, temperature: float) -> "SpectralTime":
+        """The times of a process at another temperature T > 0."""
+        values = (self.eigenvalue, self.eigenvalue_low, self.eigenvalue_high)
+        time, low, high = (_time(value, temperature) for value in values)
+        return self._replace(time=time, time_low=low, time_high=high)
 
 
 def covariance_spectrum(points: Rows, centre: bool = True) -> Float[np.ndarray, " rank"]:
@@ -125,8 +133,8 @@ def spectral_time(
     deviation = np.sqrt((max(kurtosis * slope**2, -2.0) + 2 * slope) / count)
     factor = float(np.exp(ndtri(0.5 + 0.5 * confidence) * deviation))
     low, high = corrected / factor, corrected * factor
-    time, time_low, time_high = (_time(x, temperature) for x in (top, low, high))
-    return SpectralTime(top, low, high, time, time_low, time_high, corrected)
+    spectrum = np.append(top, bulk)
+    return SpectralTime(top, low, high, np.nan, np.nan, np.nan, corrected, spectrum).at(temperature)
 
 
 def _leaning(top: float, bulk: np.ndarray, count: int) -> tuple[float, float]:

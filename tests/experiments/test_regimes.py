@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+import xarray as xr
 
 import diffphys as dp
 
@@ -34,6 +35,32 @@ def test_digits_between_zero_and_one_do_not_speciate():
     assert np.isnan(ds.attrs["spectral_time"])
     assert ds.attrs["eigenvalue"] == pytest.approx(0.699, abs=5e-4)
     assert ds.attrs["regimes"].startswith("none: no speciation by the spectral criterion")
+
+
+SLOW_TOO = ["speciation", *(pytest.param(name, marks=pytest.mark.slow) for name in ("collapse", "regimes"))]
+
+
+@pytest.mark.parametrize("name", SLOW_TOO)
+def test_what_needs_no_trajectory_is_told_before_clones_run(name, tmp_path):
+    loaded = dp.load("digits", classes=(0, 1), scale=(-1, 1))
+    data, told = dp.Empirical(loaded.points[:60], loaded.labels[:60]), []
+
+    def tell(first):
+        told.append((first, " ".join(path.name for path in tmp_path.iterdir())))
+
+    ds = getattr(dp, name)(
+        data, OU, [0.3, 1.0], key=jax.random.key(0), samples=32, clones=8, steps=2, datasets=0, checkpoint=tmp_path,
+        tell=tell,
+    )  # fmt: skip
+    [(first, journals)] = told
+    assert f"{name}-forward" in journals
+    assert f"{name}-clones" not in journals
+    assert "clones_run" not in first
+    assert "clones_run" in ds
+    # And nothing of it changes afterwards.
+    xr.testing.assert_equal(first, ds[list(first.data_vars)])
+    del first.attrs["created"]
+    np.testing.assert_equal(first.attrs, {key: ds.attrs[key] for key in first.attrs})
 
 
 def test_posterior_events_keep_their_noise_level_when_pixels_are_rescaled():
