@@ -73,16 +73,16 @@ def _ratios(fig: Any, races: list[tuple[str, dict[str, Any]]]) -> None:
 
 def _families(races: list[dict[str, Any]]) -> dict[str, list[tuple[int, dict[str, Any]]]]:
     """Races that differ in one number, by what they have in common, with that number."""
-    found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    found: dict[str, dict[int, dict[str, Any]]] = {}
     for race in races:
         name, _, sizes = race["setting"].partition(", ")
         numbers = [int(number) for number in _NUMBER.findall(sizes)]
         for i, number in enumerate(numbers):
             words = iter("x" if j == i else str(other) for j, other in enumerate(numbers))
-            found.setdefault(f"{name}, {_NUMBER.sub(lambda _, words=words: next(words), sizes)}", []).append(
-                (number, race)
-            )
-    return {name: sorted(family, key=lambda one: one[0]) for name, family in found.items() if len(family) > 1}
+            family = f"{name}, {_NUMBER.sub(lambda _, words=words: next(words), sizes)}"
+            # Where two sweeps cross the same size is measured twice: the later one counts.
+            found.setdefault(family, {})[number] = race
+    return {name: sorted(family.items()) for name, family in found.items() if len(family) > 1}
 
 
 def _sweeps(fig: Any, families: dict[str, list[tuple[int, dict[str, Any]]]]) -> None:

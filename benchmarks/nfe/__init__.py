@@ -3,7 +3,7 @@
 All start from the same noise, sigma = 80 in units of the data, go down the same grids of noise levels to 0.002, and end
 with one denoising, which is counted as an evaluation. They call the same denoiser: only the sampler differs.
 
-Peers are optional: `pip install azula diffusers torch`. One that is missing is a row that says so.
+Peers are optional, `pip install -e '.[peers]'`. One that is missing is a row that says so.
 """
 
 BUDGETS = (5, 10, 20, 50, 100)

@@ -13,6 +13,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from .._config import canonical, differences
 from .._devices import is_first_process, wait_for_all
+from .._files import replacing
 
 # What the folder of a model holds.
 _DESCRIPTION, _GAUSSIAN, _STEPS = "model.json", "preconditioning.npz", "checkpoints"
@@ -60,9 +61,9 @@ class Checkpoints:
                     "Resume it, or give another folder."
                 )
         elif is_first_process():
-            with _whole(self.folder / _GAUSSIAN) as path, path.open("wb") as stream:
-                np.savez(stream, **dict(arrays))  # type: ignore[arg-type]
-            with _whole(file) as path:
+            with replacing(self.folder / _GAUSSIAN) as path:
+                np.savez(path, **dict(arrays))  # type: ignore[arg-type]
+            with replacing(file) as path:
                 path.write_text(json.dumps(plain, indent=2))
         # No process looks for states in a folder that another has not looked at, or made.
         wait_for_all()
@@ -175,19 +176,3 @@ def _refuse_another(folder: pathlib.Path, found: dict[str, Any], wanted: dict[st
             f"`checkpoint` needs the folder of this model. Got `{folder}` of another: {listed}. "
             "Train with its settings, or give another folder."
         )
-
-
-class _whole:
-    """A file written beside its place and moved there when it is whole."""
-
-    def __init__(self, path: pathlib.Path):
-        self.path, self.draft = path, path.with_name(f".{path.name}.writing")
-
-    def __enter__(self) -> pathlib.Path:
-        return self.draft
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is None:
-            self.draft.replace(self.path)
-        else:
-            self.draft.unlink(missing_ok=True)
