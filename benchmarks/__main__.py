@@ -3,7 +3,7 @@
 import importlib
 import json
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -60,7 +60,7 @@ def show(
     """Print the tables of a record again."""
     from ._report import read, table
 
-    record = json.loads(report.read_text())
+    record = _record_of_run(report)
     about = record["machine"]
     typer.echo(
         f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB; {about['device']}; {record['date']}"
@@ -78,8 +78,19 @@ def plot(
     """Draw a record: ratios to peers, parts of limits, rates against sizes."""
     from ._figure import figure
 
-    figure(json.loads(report.read_text())).savefig(out, dpi=150)
+    figure(_record_of_run(report)).savefig(out, dpi=150)
     typer.echo(f"Saved {out}")
+
+
+def _record_of_run(report: pathlib.Path) -> dict[str, Any]:
+    """The record in a file; those of `nfe` and `learned` are others."""
+    try:
+        record = json.loads(report.read_text())
+    except ValueError:
+        record = {}
+    if "cases" not in record:
+        raise typer.BadParameter(f"needs a file that `run --json` wrote. Got {report}.", param_hint="REPORT")
+    return record
 
 
 @app.command()

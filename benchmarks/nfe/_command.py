@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import typer
 
 from .._report import _versions, machine
 from . import BUDGETS, _figure, _table
@@ -26,7 +27,13 @@ def compare(
     folder: pathlib.Path | None,
 ) -> None:
     """Measures, prints the tables as they come, and writes the record and the figure."""
-    entries = [e for e in all_entries() if not samplers or any(part.lower() in e.name.lower() for part in samplers)]
+    every = all_entries()
+    entries = [e for e in every if not samplers or any(part.lower() in e.name.lower() for part in samplers)]
+    if not entries:
+        raise typer.BadParameter(
+            f"needs a part of one of these names: {', '.join(e.name for e in every)}. Got {', '.join(samplers)}.",
+            param_hint="--sampler",
+        )
     budgets, results, written = (_QUICK if quick else BUDGETS), [], {}
     for name in targets:
         if missing(name):
@@ -42,9 +49,10 @@ def compare(
         # Goals are about full sizes.
         if not quick:
             echo("\n" + _table.verdicts(goals))
-        echo("\n" + _table.phase_space_verdict(problem, scores, budgets))
+        verdict = _table.phase_space_verdict(problem, scores, budgets)
+        echo("\n" + verdict)
         results.append((problem, scores))
-        written[name] = _plain(problem, scores, goals)
+        written[name] = _plain(problem, scores, goals) | {"phase_space": verdict}
         if report is not None:
             report.write_text(json.dumps(_record(written, quick), indent=1, allow_nan=False) + "\n")
     if folder is not None and results:

@@ -66,6 +66,8 @@ OVERDAMPED: dict[str, Build] = {
     "Bridge (DDPM)": _of(dp.Bridge),
     "ProbabilityFlow": _of(dp.ProbabilityFlow),
     "DDIM": _of(dp.DDIM),
+    "DDIM, eta 1/2": _of(dp.DDIM, eta=0.5),
+    **{f"AnnealedLangevin, {n} a level": _of(dp.AnnealedLangevin, substeps=n, step_size=1.0) for n in (1, 3)},
     "ExponentialSDE, tau 1/2": _of(dp.ExponentialSDE, noise_level=0.5),
     "ExponentialSDE, noise": _of(dp.ExponentialSDE, prediction="noise"),
     "EDM": _of(dp.EDM),
@@ -103,11 +105,12 @@ PHASE_SPACE: dict[str, Build] = {
     "PSLD ReverseSDE, no noise": _of(dp.ReverseSDE, noise_level=0.0),
     "PSLD Bridge": _of(dp.Bridge),
     "PSLD ProbabilityFlow": _of(dp.ProbabilityFlow),
-    "PSLD SymplecticEuler": _of(dp.SymplecticEuler),
-    "PSLD VelocityVerlet": _of(dp.VelocityVerlet),
-    "PSLD OBA": _of(dp.OBA),
-    "PSLD OBA, naive": _of(dp.OBA, reduced=False),
-    "PSLD OBAB": _of(dp.OBAB),
+    **{
+        f"PSLD {kind.__name__}{words}": _of(kind, reduced=reduced)
+        for kind in (dp.SymplecticEuler, dp.VelocityVerlet, dp.OBA, dp.OBAB)
+        for words, reduced in (("", True), (", naive", False))
+    },
+    "PSLD OBA, noise 2": _of(dp.OBA, position_noise=dp.NoiseControl(2.0)),
     "PSLD SSCS": _of(dp.SSCS),
 }
 
@@ -118,6 +121,12 @@ CONJUGATE: dict[str, Build] = {
     "PSLD Conjugate-3, noise": _of(dp.Conjugate, order=3),
     "PSLD Conjugate-2, data": _of(dp.Conjugate, order=2, parameterisation=dp.DataPrediction()),
     **{f"PSLD Conjugate-{order}, residual": _residual(order) for order in (1, 2, 3)},
+    **{
+        f"PSLD Conjugate-{order}, B = -{lam:g} {kind}": _of(dp.Conjugate, order=order, damping=-lam * form)
+        for order in (1, 2)
+        for lam in (0.25, 0.5)
+        for kind, form in (("I", np.eye(2)), ("1", np.ones((2, 2))))
+    },
     "PSLD ConjugateSymplecticEuler": _of(dp.ConjugateSymplecticEuler),
     "PSLD ConjugateSymplecticEuler of L": _of(dp.ConjugateSymplecticEuler, rotates=False),
     "PSLD ConjugateVelocityVerlet": _of(dp.ConjugateVelocityVerlet),
