@@ -14,6 +14,7 @@ from .._types import Data, PRNGKey, Scalar
 from ..targets import AbstractDataSet, AbstractLabelledTarget, Labelings, is_divided
 from ._accuracy import Accuracy, in_chunks
 from ._chunks import ChunkedProgram, Runner, default_chunk
+from ._permutations import permutations
 from ._statistics import Moments, chunk_moments, joined_moments, stacked_moments
 
 _PERMUTATIONS = 4
@@ -129,7 +130,7 @@ def _measure(target, permuted, root, variances, done, needed, first, chunk: int)
 def permuted_labels(target: AbstractDataSet, key: PRNGKey) -> Labelings:
     """A few random permutations of the labels: what the curves would be if labels meant nothing."""
     keys = jr.split(key, _PERMUTATIONS)
-    return target.labelings(jax.vmap(lambda key: jr.permutation(key, target.labels))(keys))
+    return target.labelings(permutations(np.asarray(target.labels), keys, target.num_slots))
 
 
 def measure_forward(

@@ -130,7 +130,8 @@ class ShardedEmpirical(AbstractDataSet):
             slot, length = index // self.num_parts, classes.shape[1]
             return jnp.where(index % self.num_parts == part, classes[slot // length, slot % length], 0)
 
-        return jnp.sum(self._of_parts(candidate, index, divided=(self.classes,)), dtype=jnp.int32)
+        offers = self._of_parts(candidate, index.astype(jnp.int32), divided=(self.classes,))
+        return jnp.sum(offers, dtype=jnp.int32)
 
     def subset(self, kept: Int[np.ndarray, " m"]) -> AbstractDataSet:
         labels = np.unique(np.asarray(self.labels)[kept], return_inverse=True)[1]
