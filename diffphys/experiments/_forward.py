@@ -69,9 +69,7 @@ def _of_data(summary: Any) -> dict[str, Array]:
     }
 
 
-def _both_readouts(
-    target: AbstractDataSet, y: Data, variance: Scalar, index: Int[Array, ""], permuted: Labelings
-):
+def _both_readouts(target: AbstractDataSet, y: Data, variance: Scalar, index: Int[Array, ""], permuted: Labelings):
     """What they say of the labels too, in the same pass."""
     summary: Any = target.weights_summary(y, variance, index, permuted)
     posterior, without = jnp.exp(summary.label_log_posterior), jnp.exp(summary.label_log_posterior_without)

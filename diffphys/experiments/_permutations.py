@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Int, Key, Shaped
+from jaxtyping import Key, Shaped
 
 
 def permutations(

@@ -46,8 +46,8 @@ class AbstractDataSet(AbstractLabelledTarget):
         known = concrete(self.count)
         if known is None:
             raise ValueError(
-                "`num_points` needs a data set that is known. Got an argument of a function being traced, whose program "
-                "is for other numbers of data too. Do use `count`, an array, there."
+                "`num_points` needs a data set that is known. Got an argument of a function being traced, whose "
+                "program is for other numbers of data too. Do use `count`, an array, there."
             )
         return int(known)
 
@@ -193,7 +193,8 @@ class AbstractDataSet(AbstractLabelledTarget):
 
     def _log_norm(self, variance: Scalar) -> Scalar:
         """Logarithm of what the sum over data is divided by in the density."""
-        return jnp.log(self.count.astype(variance.dtype)) + 0.5 * self.dim * jnp.log(2 * jnp.pi * variance)
+        log_count = jnp.log(self.count.astype(jnp.result_type(variance)))
+        return log_count + 0.5 * self.dim * jnp.log(2 * jnp.pi * variance)
 
     @abc.abstractmethod
     def _in_blocks(self, values: Int[Array | np.ndarray, "*g n"]) -> Int[Array, "..."]:

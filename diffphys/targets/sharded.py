@@ -172,9 +172,9 @@ class ShardedEmpirical(AbstractDataSet):
 
     def _in_blocks(self, values: Int[Array | np.ndarray, "*g n"]) -> Int[Array, "b p *g s"]:
         number, parts, length = self.half_norms.shape
-        blocks = padded(values, self.half_norms.size).reshape(*values.shape[:-1], number, length, parts)
-        numbers = jnp if isinstance(values, jax.Array) else np
-        return self._place(numbers.moveaxis(blocks, (-3, -1), (0, 1)))
+        rest = values.shape[:-1]
+        blocks, first = padded(values, self.half_norms.size).reshape(*rest, number, length, parts), len(rest)
+        return self._place(blocks.transpose(first, first + 2, *range(first), first + 1))
 
     def _place(self, values: Array | np.ndarray) -> Array:
         """Numbers, divided as the data are, on their devices."""

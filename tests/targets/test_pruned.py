@@ -70,7 +70,7 @@ def test_the_mean_is_within_the_tolerance_at_any_noise(cloud):
 
 
 def test_data_sets_of_nearly_one_size_share_a_program_and_have_their_own_bounds():
-    """The weight left out is at most n - 1 times that of the last candidate: n is that of the data, not of the places."""
+    """The weight left out is at most n - 1 times that of the last candidate, with n that of the data alone."""
     traced = []
 
     @eqx.filter_jit
