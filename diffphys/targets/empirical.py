@@ -78,7 +78,7 @@ class Empirical(AbstractDataSet):
 
     @property
     def labels(self) -> Int[Array, " n"]:
-        return jnp.asarray(np.asarray(self.classes).reshape(-1)[: self.num_points])
+        return jax.device_put(np.asarray(self.classes).reshape(-1)[: self.num_points])
 
     @property
     def num_slots(self) -> int:

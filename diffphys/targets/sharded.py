@@ -119,7 +119,7 @@ class ShardedEmpirical(AbstractDataSet):
 
     @property
     def labels(self) -> Int[Array, " n"]:
-        return jnp.asarray(np.moveaxis(np.asarray(self.classes), 1, 2).reshape(-1)[: self.num_points])
+        return jax.device_put(np.moveaxis(np.asarray(self.classes), 1, 2).reshape(-1)[: self.num_points])
 
     @property
     def num_slots(self) -> int:
