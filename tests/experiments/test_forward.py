@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import diffphys as dp
+from diffphys.experiments import _forward
 from diffphys.experiments._chunks import Runner
-from diffphys.experiments._forward import measure_forward
+from diffphys.experiments._forward import measure_forward, permuted_labels
 
 TIMES = np.geomspace(0.2, 2.0, 8)
 
@@ -39,3 +40,34 @@ def test_a_time_has_the_same_numbers_whatever_the_others_are(target):
     for name, moments in part.moments.items():
         for few, all_of_them in zip(moments, whole.moments[name], strict=True):
             np.testing.assert_array_equal(few, all_of_them[..., :5])
+
+
+RNG = np.random.default_rng(5)
+
+
+def data_set(count):
+    return dp.Empirical(RNG.normal(size=(count, 3)) + 2.0 * (np.arange(count) % 2)[:, None], np.arange(count) % 2)
+
+
+def test_sweeps_over_data_sets_of_nearly_one_size_trace_and_compile_once(caplog, monkeypatch):
+    traced, readouts = [], _forward._both_readouts
+    monkeypatch.setattr(_forward, "_both_readouts", lambda *args: traced.append(1) or readouts(*args))
+    made = []
+    for count in (360, 353, 368):
+        target = data_set(count)
+        traced.clear()
+        caplog.clear()
+        with jax.log_compiles():
+            measured(target, 8)
+        made.append((len(traced), sum("Compiling" in line for line in caplog.messages)))
+    assert min(made[0]) >= 1
+    assert made[1:] == [(0, 0), (0, 0)]
+
+
+def test_permuted_labels_are_the_permutations_of_all_labels_and_nothing_else():
+    target = data_set(353)
+    placed = np.asarray(permuted_labels(target, jax.random.key(3)).slots)[0]
+    keys = jax.random.split(jax.random.key(3), 4)
+    expected = jax.vmap(lambda key: jax.random.permutation(key, target.labels))(keys)
+    np.testing.assert_array_equal(placed[:, :353], expected)
+    assert placed.shape == (4, 368)
