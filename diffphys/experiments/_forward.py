@@ -14,7 +14,6 @@ from .._types import Data, PRNGKey, Scalar
 from ..targets import AbstractDataSet, AbstractLabelledTarget, Labelings, is_divided
 from ._accuracy import Accuracy, in_chunks
 from ._chunks import ChunkedProgram, Runner, default_chunk
-from ._permutations import permutations
 from ._statistics import Moments, chunk_moments, joined_moments, stacked_moments
 
 _PERMUTATIONS = 4
@@ -127,8 +126,9 @@ def _measure(target, permuted, root, variances, done, needed, first, chunk: int)
 
 def permuted_labels(target: AbstractDataSet, key: PRNGKey) -> Labelings:
     """A few random permutations of the labels: what the curves would be if labels meant nothing."""
-    keys = jr.split(key, _PERMUTATIONS)
-    return target.labelings(permutations(np.asarray(target.labels), keys, target.num_slots))
+    labels, rng = np.asarray(target.labels), np.random.default_rng(np.ravel(jr.key_data(key)))
+    # On the host: `jax.random.permutation` compiles a program for each number of data.
+    return target.labelings(np.stack([rng.permutation(labels) for _ in range(_PERMUTATIONS)]))
 
 
 def measure_forward(
