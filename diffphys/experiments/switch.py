@@ -180,7 +180,7 @@ def switch(
         attrs["samples"] = samples
     parameters = {
         "target": target, "sampler": experiment.free, "conditional": conditional, "denoise": denoise,
-        "classify": classify, "guidance": weights, "samples": samples, **options._asdict(),
+        "classify": classify, "guidance": weights, "samples": samples, "trajectories": options._asdict(),
     }  # fmt: skip
     ds = experiment_dataset("switch", process, times, variables, attrs, key, **parameters)
     return ds.assign_coords(guidance=weights)
