@@ -409,7 +409,7 @@ def test_order_of_phase_space_steps_in_the_axes_of_the_flow_is_two():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"order": 0}, "`order` needs at least 1"),
+        ({"order": 0}, "`order` to be a whole number, 1 or more"),
         ({"damping": np.eye(3)}, "`damping` needs a finite number or 2 x 2 matrix"),
         ({"damping": np.nan}, "`damping` needs a finite number"),
         ({"clock": lambda t, v: np.floor(7 * t)}, "need to be smooth between the knots"),
