@@ -30,7 +30,9 @@ Clock = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class ConjugateTable(NamedTuple):
-    r"""The steps of a grid, $z_s = P z_t + \sum_{i \ge 1} N_i z_i + \sum_i Q_i f_i$ with $f = M z + w \otimes D(y, v)$.
+    r"""The steps of a grid, on a leading axis, as `conjugate_steps` makes them.
+
+    $$ z_s = P z_t + \sum_{i \ge 1} N_i z_i + \sum_i Q_i f_i, \qquad f = M z + w \otimes D(y, v). $$
 
     Node i is the knot i steps back, 0 that of the step itself. Before there are so many the order is lower, and what
     is missing has coefficient 0. f has j rows: one, or k. For a scalar process all are scalars.
@@ -57,11 +59,6 @@ def half_log_snr(t: np.ndarray, variance: np.ndarray) -> np.ndarray:
     return -0.5 * np.log(variance)
 
 
-def time_itself(t: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """The clock that shows t."""
-    return t
-
-
 def conjugate_steps(
     process: AbstractProcess,
     ts: Float[np.ndarray, " n"],
@@ -69,27 +66,36 @@ def conjugate_steps(
     *,
     damping: float | Matrix = 0.0,
     order: int = 1,
-    clock: Clock = time_itself,
+    clock: Clock = half_log_snr,
 ) -> ConjugateTable:
     r"""The steps of the conjugate integrator: Euler's, or Adams and Bashforth's, for $d\hat z = A B z\,dt + d\Phi\,f$.
 
     $$ z_s = \Psi(s, t) (I + (s - t) B)\,z_t - \tfrac12 \int_t^s \Psi(s, u)\,(G G^\top C_{out})(u)\,du\; f_t $$
 
-    is the step at order 1. At higher orders both f and $A B z$ become polynomials through their values at this knot
-    and the ones before. The first steps have few such knots, so that the start is of order 2 at most: make it short.
+    is the step at order 1, $\Psi(s, t) = A_s^{-1} A_t$. At higher orders both f and $A B z$ become polynomials through
+    their values at this knot and the ones before. The first steps have few such knots, so that the start is of order 2
+    at most: make it short.
+
+    It is what `Conjugate` runs, for any linear process and any parameterisation, as numbers. A and $\Phi$ themselves
+    follow from $A = I$, $\Phi = 0$ at `ts[0]` and, at order 1 without damping (`carry` is $\Psi$ then), from
+    $A_s = A_t\,$`inv(carry[i])`, $\Phi_s = \Phi_t + A_s\,$`pulls[i, 0]`: for noise of an overdamped process, $A = \mu_t
+    / \mu$ of `ts[0]` and now, and $\Phi / \mu_t$ the change of $\rho$.
 
     Args:
         process: the forward process.
         ts: decreasing times, the last above 0.
-        parameterisation: what f is.
+        parameterisation: what f is; the axes of a rotating one are those of L at `ts[0]`.
         damping: B, per unit of time: a k x k matrix, or a number for a multiple of the identity. Talks on it write
             $B = -\lambda I$ or $-\lambda 1 1^\top$: their $\lambda > 0$ is a negative number here.
         order: how many knots a step uses, 1 or more.
-        clock: `(t, v) -> c`, of arrays: the smooth monotone variable of the polynomials.
+        clock: `(t, v) -> c`, of arrays: the smooth monotone variable of the polynomials, at orders above 1.
 
     Raises:
-        ValueError: for an order below 1, a damping of another shape, times that do not decrease to a positive one,
-            traced parameters, or coefficients that jump within a step.
+        ValueError: for an order that is no whole number >= 1, a damping of another shape, times that do not decrease to
+            a positive one, a clock that does not run one way, traced parameters, or coefficients that jump in a step.
+
+    Reference:
+        Pandey, Rudolph, Mandt, "Efficient integrators for diffusion generative models" (2024), section 3.
     """
     check_whole("conjugate_steps", "order", order, 1)
     grid, host = check_grid(ts), process.on_host()

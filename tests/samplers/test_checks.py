@@ -111,7 +111,7 @@ def test_an_order_beyond_the_last_is_refused(name):
     [
         (lambda: dp.OBA(PSLD, DENOISE, position_noise=0.5), r"`OBA` needs `position_noise` to be a `NoiseControl"),
         (lambda: dp.OBAB(PSLD, DENOISE, position_noise=0.5), r"`OBAB` needs `position_noise` to be a `NoiseControl"),
-        (lambda: dp.EDM(OU, DENOISE, noise_range=1.0), "`EDM` needs a `noise_range` of two"),
+        (lambda: dp.EDM(OU, DENOISE, noise_range=1.0), "`EDM` needs a `noise_range` with 0 <= low <= high, a pair"),
         (lambda: dp.Conjugate(OU, DENOISE, damping=np.nan), "`damping` needs a finite number or 1 x 1 matrix"),
         (lambda: dp.Conjugate(OU, DENOISE, damping=np.ones((2, 2))), "`damping` needs a finite number or 1 x 1 matrix"),
         (lambda: dp.Conjugate(PSLD, DENOISE, damping=np.ones(2)), "`damping` needs a finite number or 2 x 2 matrix"),

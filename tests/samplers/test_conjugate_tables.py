@@ -12,7 +12,8 @@ from linear_maps import marginal
 
 from diffphys.clocks import log_snr_grid, quadratic_grid, uniform_grid
 from diffphys.processes import Brownian, LinearSchedule, OrnsteinUhlenbeck, PhaseSpaceLangevin, Scheduled
-from diffphys.samplers._conjugate import conjugate_steps, half_log_snr, root_propagator, time_itself
+from diffphys.samplers import conjugate_steps
+from diffphys.samplers._conjugate import half_log_snr, root_propagator
 from diffphys.samplers._parameterisations import DataPrediction, NoisePrediction, ResidualPrediction, prediction
 
 PARAMETERISATIONS = {
@@ -24,6 +25,10 @@ PARAMETERISATIONS = {
 every_parameterisation = pytest.mark.parametrize("parameterisation", PARAMETERISATIONS.values(), ids=PARAMETERISATIONS)
 PSLD, VP = PhaseSpaceLangevin(), Scheduled(OrnsteinUhlenbeck(), LinearSchedule(0.05, 10.0))
 ONES = np.ones((2, 2))
+
+
+def time_itself(t, variance):
+    return t
 
 
 def vp_signal_and_noise(t):
@@ -73,6 +78,18 @@ def test_noise_and_data_of_the_variance_preserving_process_give_ddim(name, grid)
     else:
         np.testing.assert_allclose(table.carry, mu_s / mu, rtol=1e-12)
         np.testing.assert_allclose(table.pulls[:, 0], mu_s * (sigma_s / mu_s - sigma / mu), rtol=1e-12)
+
+
+def test_a_and_phi_follow_from_the_table_of_noise():
+    """As its docstring says: A = mu_0 / mu, and Phi / mu_0 the change of rho."""
+    grid = quadratic_grid(1.0, 1e-3, 8)
+    table, A, phi = conjugate_steps(VP, grid, NoisePrediction()), [1.0], [0.0]
+    for carry, pull in zip(table.carry, table.pulls[:, 0], strict=True):
+        A.append(A[-1] / carry)
+        phi.append(phi[-1] + A[-1] * pull)
+    mu, sigma = vp_signal_and_noise(grid)
+    np.testing.assert_allclose(A, mu[0] / mu, rtol=1e-12)
+    np.testing.assert_allclose(phi / mu[0], sigma / mu - sigma[0] / mu[0], rtol=1e-12)
 
 
 def test_velocity_of_the_variance_preserving_process_turns_by_an_angle():
