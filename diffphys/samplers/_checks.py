@@ -1,5 +1,7 @@
 """Refusals that samplers share: of a process, a denoiser, a state, a count or a grid that they cannot use."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -58,7 +60,7 @@ def check_phase_space(sampler: object, process: AbstractProcess):
     )
 
 
-def check_whole(owner: str, name: str, found: object, least: int, most: int | None = None):
+def check_whole(owner: str, name: str, found: Any, least: int, most: int | None = None):
     """Refuses a count that is not a whole number within bounds."""
     whole = isinstance(found, int | np.integer) and not isinstance(found, bool)
     if not whole or found < least or (most is not None and found > most):
