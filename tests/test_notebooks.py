@@ -142,7 +142,10 @@ def test_samplers_tell_their_story(tmp_path, monkeypatch):
     text = printed(cells)
     shares = {name: float(value) for name, value in re.findall(r"^([a-zA-Z ]+?)  +(0\.\d+) \+-", text, re.MULTILINE)}
     assert abs(shares["Langevin"] - 0.5) < 4 * 0.036
-    assert abs(shares["reverse diffusion"] - 0.2) < 4 * 0.03
+    assert abs(shares["annealed Langevin"] - 0.2) < 3 * 0.028
+    assert abs(shares["reverse diffusion"] - 0.2) < 3 * 0.028
+    flow, exact = (float(re.search(rf"{name} (-\d\.\d+)", text).group(1)) for name in ("by the flow", "exact"))
+    assert abs(flow - exact) < 5e-4
     errors = {
         name: float(row.split()[-1]) for name, row in re.findall(r"^(\S.+?)  +((?:\d+\.\d{4} *)+)$", text, re.MULTILINE)
     }

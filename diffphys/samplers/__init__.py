@@ -1,4 +1,5 @@
 from .._box_muller import box_muller as box_muller
+from ._conjugate import ConjugateTable as ConjugateTable, conjugate_steps as conjugate_steps
 from ._parameterisations import (
     AbstractParameterisation as AbstractParameterisation,
     DataPrediction as DataPrediction,

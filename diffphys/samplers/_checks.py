@@ -1,4 +1,6 @@
-"""Refusals that samplers share: a process of the wrong kind, a grid too short, a denoiser of the wrong shape."""
+"""Refusals that samplers share: of a process, a denoiser, a state, a count or a grid that they cannot use."""
+
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,8 +12,32 @@ from ..processes import AbstractProcess, AbstractStationaryProcess
 _ANY = "`ReverseSDE`, `Bridge`, `ProbabilityFlow` and `Conjugate` take any linear process"
 
 
+def kind_of(found: object) -> str:
+    """What something is, for a message: its class, or the class that it is."""
+    return f"the class `{found.__name__}`" if isinstance(found, type) else f"`{type(found).__name__}`"
+
+
+def check_process(owner: str, process: object):
+    """Refuses what is no process."""
+    if not isinstance(process, AbstractProcess):
+        raise ValueError(
+            f"`{owner}` needs a `process` such as `OrnsteinUhlenbeck()`, an `AbstractProcess`. Got {kind_of(process)}."
+        )
+
+
+def check_parts(owner: str, process: object, denoise: object):
+    """Refuses what is no process, and a denoiser that cannot be called."""
+    check_process(owner, process)
+    if not callable(denoise):
+        raise ValueError(
+            f"`{owner}` needs `denoise` to be a function `(y, v) -> E[a | y]`. Got {kind_of(denoise)}. "
+            "Of a target do give its `posterior_mean`, of a trained model its `denoiser`."
+        )
+
+
 def check_overdamped(sampler: object, process: AbstractProcess):
     """Refuses a process whose state holds more than positions."""
+    check_process(type(sampler).__name__, process)
     variables = np.size(process.start()[0])
     if np.ndim(process.start()[0]):
         raise ValueError(
@@ -22,15 +48,30 @@ def check_overdamped(sampler: object, process: AbstractProcess):
 
 def check_phase_space(sampler: object, process: AbstractProcess):
     """Refuses a process that is not position and momentum relaxing to equilibrium."""
-    if np.shape(process.start()[0]) != (2,) or not isinstance(process, AbstractStationaryProcess):
-        raise ValueError(
-            f"`{type(sampler).__name__}` needs position and momentum with a stationary law, `PhaseSpaceLangevin`. "
-            f"Got `{type(process).__name__}`. At a changing rate do use `ScheduledStationary`. {_ANY}."
-        )
+    check_process(type(sampler).__name__, process)
+    shape = np.shape(process.start()[0])
+    if shape == (2,) and isinstance(process, AbstractStationaryProcess):
+        return
+    # One of two variables lacks the stationary law alone, which a rate that changes takes from `Scheduled`.
+    advice = "At a changing rate do use `ScheduledStationary`. " if shape == (2,) else ""
+    raise ValueError(
+        f"`{type(sampler).__name__}` needs position and momentum with a stationary law, `PhaseSpaceLangevin`. "
+        f"Got `{type(process).__name__}`, of {int(np.prod(shape))} variables. {advice}{_ANY}."
+    )
+
+
+def check_whole(owner: str, name: str, found: Any, least: int, most: int | None = None):
+    """Refuses a count that is not a whole number within bounds."""
+    whole = isinstance(found, int | np.integer) and not isinstance(found, bool)
+    if not whole or found < least or (most is not None and found > most):
+        bounds = f"{least} or more" if most is None else f"{least} to {most}"
+        raise ValueError(f"`{owner}` needs `{name}` to be a whole number, {bounds}. Got {found!r}.")
 
 
 def check_steps(sampler: object, steps: int, history: int):
     """Refuses a grid that ends before the past of a multistep sampler is full."""
+    if steps < 1:
+        raise ValueError(f"`ts` needs at least two times, one step, for `{type(sampler).__name__}`. Got no step.")
     if steps <= history:
         raise ValueError(
             f"`ts` needs at least {history + 1} steps for `{type(sampler).__name__}`, which uses {history} earlier "
@@ -38,10 +79,30 @@ def check_steps(sampler: object, steps: int, history: int):
         )
 
 
-def check_denoiser(denoise: Denoiser, z: State):
-    """Refuses a denoiser whose estimate is not of the shape of the data."""
+def check_denoiser(denoise: Denoiser, z: State | jax.ShapeDtypeStruct, process: AbstractProcess):
+    """Refuses what is not one state of the process, and a denoiser whose estimate is not of the shape of the data.
+
+    Args:
+        denoise: `(y, v) -> E[a | y]`; its shapes are found without a call.
+        z: a state, or its shape and dtype.
+        process: the forward process.
+    """
+    lead = np.shape(process.start()[0])
+    if z.ndim != len(lead) + 1 or z.shape[:-1] != lead:
+        wanted = f"({', '.join([*map(str, lead), 'd'])}{'' if lead else ','})"
+        raise ValueError(
+            f"`z` needs shape {wanted}, one state at a time of `{type(process).__name__}`. Got {z.shape}. "
+            "Many go through `jax.vmap`."
+        )
     data = jax.ShapeDtypeStruct(z.shape[-1:], z.dtype)
-    found = eqx.filter_eval_shape(denoise, data, jax.ShapeDtypeStruct((), z.dtype))
+    try:
+        found = eqx.filter_eval_shape(denoise, data, jax.ShapeDtypeStruct((), z.dtype))
+    except Exception as error:
+        said = (str(error).strip().splitlines() or [""])[0]
+        raise ValueError(
+            f"`denoise` needs to take an observation of shape {data.shape} and its variance, of dtype {z.dtype}, "
+            f"as `z` has them. Got {type(error).__name__}: {said} Do give one for data of d = {z.shape[-1]}."
+        ) from error
     if getattr(found, "shape", None) != data.shape:
         got = getattr(found, "shape", type(found).__name__)
         raise ValueError(

@@ -21,15 +21,18 @@ from jaxtyping import Float
 
 from ..clocks import check_grid
 from ..processes import AbstractProcess, Kernel
+from ._checks import check_whole
 from ._collocation import WEIGHTS, Field, Integrands, collocate, panels
-from ._parameterisations import AbstractParameterisation, DataPrediction, prediction, whitening
+from ._parameterisations import AbstractParameterisation, DataPrediction, NoisePrediction, prediction, whitening
 
 Matrix = Float[np.ndarray, "k k"]
 Clock = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class ConjugateTable(NamedTuple):
-    r"""The steps of a grid, $z_s = P z_t + \sum_{i \ge 1} N_i z_i + \sum_i Q_i f_i$ with $f = M z + w \otimes D(y, v)$.
+    r"""The steps of a grid, on a leading axis, as `conjugate_steps` makes them.
+
+    $$ z_s = P z_t + \sum_{i \ge 1} N_i z_i + \sum_i Q_i f_i, \qquad f = M z + w \otimes D(y, v). $$
 
     Node i is the knot i steps back, 0 that of the step itself. Before there are so many the order is lower, and what
     is missing has coefficient 0. f has j rows: one, or k. For a scalar process all are scalars.
@@ -56,11 +59,6 @@ def half_log_snr(t: np.ndarray, variance: np.ndarray) -> np.ndarray:
     return -0.5 * np.log(variance)
 
 
-def time_itself(t: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """The clock that shows t."""
-    return t
-
-
 def conjugate_steps(
     process: AbstractProcess,
     ts: Float[np.ndarray, " n"],
@@ -68,34 +66,42 @@ def conjugate_steps(
     *,
     damping: float | Matrix = 0.0,
     order: int = 1,
-    clock: Clock = time_itself,
+    clock: Clock = half_log_snr,
 ) -> ConjugateTable:
     r"""The steps of the conjugate integrator: Euler's, or Adams and Bashforth's, for $d\hat z = A B z\,dt + d\Phi\,f$.
 
     $$ z_s = \Psi(s, t) (I + (s - t) B)\,z_t - \tfrac12 \int_t^s \Psi(s, u)\,(G G^\top C_{out})(u)\,du\; f_t $$
 
-    is the step at order 1. At higher orders both f and $A B z$ become polynomials through their values at this knot
-    and the ones before. The first steps have few such knots, so that the start is of order 2 at most: make it short.
+    is the step at order 1, $\Psi(s, t) = A_s^{-1} A_t$. At higher orders both f and $A B z$ become polynomials through
+    their values at this knot and the ones before. The first steps have few such knots, so that the start is of order 2
+    at most: make it short.
+
+    It is what `Conjugate` runs, for any linear process and any parameterisation, as numbers. A and $\Phi$ themselves
+    follow from $A = I$, $\Phi = 0$ at `ts[0]` and, at order 1 without damping (`carry` is $\Psi$ then), from
+    $A_s = A_t\,$`inv(carry[i])`, $\Phi_s = \Phi_t + A_s\,$`pulls[i, 0]`: for noise of an overdamped process, $A = \mu_t
+    / \mu$ of `ts[0]` and now, and $\Phi / \mu_t$ the change of $\rho$.
 
     Args:
         process: the forward process.
         ts: decreasing times, the last above 0.
-        parameterisation: what f is.
+        parameterisation: what f is; the axes of a rotating one are those of L at `ts[0]`.
         damping: B, per unit of time: a k x k matrix, or a number for a multiple of the identity. Talks on it write
             $B = -\lambda I$ or $-\lambda 1 1^\top$: their $\lambda > 0$ is a negative number here.
         order: how many knots a step uses, 1 or more.
-        clock: `(t, v) -> c`, of arrays: the smooth monotone variable of the polynomials.
+        clock: `(t, v) -> c`, of arrays: the smooth monotone variable of the polynomials, at orders above 1.
 
     Raises:
-        ValueError: for an order below 1, a damping of another shape, times that do not decrease to a positive one,
-            traced parameters, or coefficients that jump within a step.
+        ValueError: for an order that is no whole number >= 1, a damping of another shape, times that do not decrease to
+            a positive one, a clock that does not run one way, traced parameters, or coefficients that jump in a step.
+
+    Reference:
+        Pandey, Rudolph, Mandt, "Efficient integrators for diffusion generative models" (2024), section 3.
     """
-    if order < 1:
-        raise ValueError(f"`order` needs at least 1, the knot of the step itself. Got {order}. Raise it.")
+    check_whole("conjugate_steps", "order", order, 1)
     grid, host = check_grid(ts), process.on_host()
     knots = [host.kernel(float(t)) for t in grid]
-    rates = _damping_matrix(damping, np.size(knots[0].mean))
-    shown = clock(grid, np.array([float(knot.variance) for knot in knots]))
+    rates = damping_matrix(damping, np.size(knots[0].mean))
+    shown = _shown(clock, knots, grid, order)
     field = _field(host, parameterisation, rates, clock)
     steps = [panels(field, t, s) for t, s in itertools.pairwise(grid)]
     turns = [np.eye(len(rates))] * len(grid)
@@ -106,13 +112,30 @@ def conjugate_steps(
     return table if np.ndim(knots[0].mean) else _scalars(table)
 
 
+def damped_propagators(
+    process: AbstractProcess, ts: Float[np.ndarray, " n"], damping: float | Matrix
+) -> Float[np.ndarray, "steps k k"]:
+    r"""$A_s^{-1} A_t$ of each step t -> s, with $\dot A = A (B - F)$: the coordinates in which noise is predicted."""
+    host, grid = process.on_host(), check_grid(ts)
+    factors = [np.atleast_2d(host.kernel(float(t)).factor) for t in grid]
+    rates = damping_matrix(damping, len(factors[0]))
+    field = _field(host, NoisePrediction(rotates=False), rates, half_log_snr)
+    carries = [flow(panels(field, t, s), np.zeros(1), 1).carry for t, s in itertools.pairwise(grid)]
+    steps = zip(factors, factors[1:], carries, strict=False)
+    return np.stack([after @ carry @ np.linalg.inv(before) for before, after, carry in steps])
+
+
 def root_propagator(process: AbstractProcess, s: float, t: float) -> Any:
     r"""$R_s R_t^{-1}$, s < t, of the root R of the covariance with $\dot R = (F + \tfrac12 G G^\top \Sigma^{-1}) R$."""
     return conjugate_steps(process, np.array([t, s]), DataPrediction()).carry[0]
 
 
-def _damping_matrix(damping: float | np.ndarray, k: int) -> np.ndarray:
-    rates = np.asarray(damping, np.float64)
+def damping_matrix(damping: float | np.ndarray, k: int) -> Matrix:
+    """B as a k x k matrix; a number is a multiple of the identity."""
+    try:
+        rates = np.asarray(damping, np.float64)
+    except (TypeError, ValueError):
+        rates = np.array(np.nan)
     if rates.ndim == 0:
         rates = rates * np.eye(k)
     if rates.shape != (k, k) or not np.isfinite(rates).all():
@@ -120,6 +143,19 @@ def _damping_matrix(damping: float | np.ndarray, k: int) -> np.ndarray:
             f"`damping` needs a finite number or {k} x {k} matrix, the size of a block of the process. Got {damping}."
         )
     return rates
+
+
+def _shown(clock: Clock, knots: list[Kernel], grid: Float[np.ndarray, " n"], order: int) -> Float[np.ndarray, " n"]:
+    """What the clock shows at the knots; polynomials need it to run one way."""
+    shown = np.asarray(clock(grid, np.array([float(knot.variance) for knot in knots])), np.float64)
+    # A clock that stands still at a knot, or runs back, or is not a number there.
+    moves = np.diff(shown) if shown.shape == grid.shape else np.zeros(1)
+    if order > 1 and not ((moves > 0).all() or (moves < 0).all()):
+        raise ValueError(
+            f"`clock` needs to run one way along the grid, a value for each of its {len(grid)} times. Got {shown}. "
+            "Do take `(t, v) -> -0.5 * log(v)`, the default, or t."
+        )
+    return shown
 
 
 def _field(

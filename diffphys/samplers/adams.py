@@ -9,6 +9,7 @@ from jaxtyping import Float
 from .. import _block as block
 from .._types import Denoiser
 from ..processes import AbstractProcess
+from ._checks import check_whole
 from ._quadrature import gauss_legendre, lagrange_integrals
 from .channel import AbstractChannelSampler, ChannelStep, weigh
 from .combination import Combination
@@ -43,8 +44,7 @@ class DEIS(AbstractChannelSampler):
     evaluations: int = eqx.field(static=True, init=False, default=1)
 
     def __check_init__(self):
-        if self.order not in (1, 2, 3, 4):
-            raise ValueError(f"`DEIS` needs `order` 1, 2, 3 or 4. Got {self.order}.")
+        check_whole("DEIS", "order", self.order, 1, 4)
         if self.basis not in ("t", "rho", "lambda"):
             raise ValueError(f'`DEIS` needs `basis` to be "t", "rho" or "lambda". Got {self.basis!r}.')
 
@@ -98,8 +98,7 @@ class FlowAdams(AbstractChannelSampler):
     evaluations: int = eqx.field(static=True, init=False, default=1)
 
     def __check_init__(self):
-        if self.order not in (1, 2, 3, 4):
-            raise ValueError(f"`FlowAdams` needs `order` 1, 2, 3 or 4. Got {self.order}.")
+        check_whole("FlowAdams", "order", self.order, 1, 4)
 
     @property
     def history(self) -> int:

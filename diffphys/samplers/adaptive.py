@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .. import _block as block
 from .._types import Denoiser, PRNGKey, Scalar, State
 from ..processes import AbstractProcess
-from ._checks import check_denoiser
+from ._checks import check_denoiser, check_parts, check_whole
 from ._drift import reverse_drift
 from .base import check_key
 
@@ -112,7 +112,7 @@ def simulate_adaptive(
 
     Raises:
         ValueError: unless 0 < `t_min` < `t_max`, tolerances and `h0` are positive, `safety` and `exponent` in
-            range, the key is typed and the denoiser keeps shapes.
+            range, `max_steps` a whole number, the key is typed, z is one state and the denoiser keeps shapes.
         RuntimeError: when `max_steps` tries were not enough.
 
     Reference:
@@ -121,7 +121,9 @@ def simulate_adaptive(
         rejection sampling with memory" (2017), for the noise.
     """
     check_key(key)
-    check_denoiser(denoise, z)
+    check_parts("simulate_adaptive", process, denoise)
+    check_denoiser(denoise, z, process)
+    check_whole("simulate_adaptive", "max_steps", max_steps, 1)
     if not 0 < t_min < t_max < np.inf:
         raise ValueError(f"`simulate_adaptive` needs finite times 0 < t_min < t_max. Got {t_min} and {t_max}.")
     for name, value in {"atol": atol, "rtol": rtol, "h0": h0}.items():

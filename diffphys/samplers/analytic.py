@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess, Kernel
+from ._checks import check_parts
 from .channel import AbstractChannelSampler, ChannelStep
 from .combination import Combination
 from .table import Step
@@ -53,13 +54,19 @@ class AnalyticDDPM(AbstractChannelSampler):
 
     def _mean_square(self, step: Step) -> float:
         if callable(self.mean_square_score):
-            return self.mean_square_score(step.t)
+            return _finite(self.mean_square_score(step.t), step.t)
         if np.shape(self.mean_square_score) != step.ts.shape:
             raise ValueError(
                 f"`mean_square_score` needs a value for each of the {step.ts.size} times of the grid. "
                 f"Got shape {np.shape(self.mean_square_score)}. Do make it for this grid, or give a function of t."
             )
-        return float(self.mean_square_score[step.i])
+        return _finite(float(self.mean_square_score[step.i]), step.t)
+
+
+def _finite(found: float, t: float) -> float:
+    if not np.isfinite(found):
+        raise ValueError(f"`mean_square_score` needs finite values. Got {found} at t = {t:.6g}.")
+    return found
 
 
 def mean_square_score(
@@ -73,7 +80,13 @@ def mean_square_score(
         denoise: `(y, v) -> E[a | y]`.
         data: clean data, one a row.
         ts: times above 0.
+
+    Raises:
+        ValueError: for data that are no rows, or none.
     """
+    check_parts("mean_square_score", process, denoise)
+    if np.ndim(data) != 2 or np.size(data) == 0:
+        raise ValueError(f"`mean_square_score` needs `data` of shape (n, d), at least one row. Got {np.shape(data)}.")
     grid = np.asarray(ts, np.float64)
     table = jax.tree.map(lambda leaf: jnp.asarray(leaf, data.dtype), process.table(grid))
     return np.asarray(_mean_squares(key, denoise, data, table, jnp.arange(grid.size)), np.float64)

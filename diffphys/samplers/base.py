@@ -15,7 +15,7 @@ from .._box_muller import box_muller
 from .._types import Data, Denoiser, Draws, Path, PRNGKey, Scalar, State
 from ..clocks import check_grid
 from ..processes import AbstractProcess
-from ._checks import check_denoiser
+from ._checks import check_denoiser, check_parts, kind_of
 
 
 class AbstractSampler(eqx.Module):
@@ -29,6 +29,9 @@ class AbstractSampler(eqx.Module):
 
     process: eqx.AbstractVar[AbstractProcess]
     denoise: eqx.AbstractVar[Denoiser]
+
+    def __check_init__(self):
+        check_parts(type(self).__name__, self.process, self.denoise)
 
     # Properties, not `AbstractVar`: a type checker takes those for arguments of the constructor, fields or not.
     @property
@@ -202,8 +205,9 @@ def simulate(
 
     Raises:
         ValueError: for a grid that is traced, does not decrease or is too short for the sampler, times <= 0, a raw
-            key, a denoiser whose estimate has not the shape of the data.
+            key, more than one state, a denoiser that does not take the data or whose estimate has not their shape.
     """
+    check_sampler("simulate", sampler)
     check_key(key)
     try:
         grid = check_grid(ts)
@@ -212,8 +216,14 @@ def simulate(
             "`ts` needs known times, since their coefficients are made on the host. Got traced ones. "
             "Do close over the grid instead of passing it through `jit`, `vmap` or `grad`."
         ) from None
-    check_denoiser(sampler.denoise, z)
+    check_denoiser(sampler.denoise, z, sampler.process)
     return _simulate(sampler, key, place(sampler.plan(grid), z.dtype), z, path, increments)
+
+
+def check_sampler(owner: str, found: Any) -> None:
+    """Refuses what is no sampler."""
+    if not isinstance(found, AbstractSampler):
+        raise ValueError(f"`{owner}` needs a sampler, such as `Bridge(process, denoise)`. Got {kind_of(found)}.")
 
 
 def check_key(key: Any) -> None:

@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from .._types import Denoiser
 from ..processes import AbstractProcess
-from ._conjugate import Clock, ConjugateTable, conjugate_steps, half_log_snr
+from ._checks import check_process, check_whole
+from ._conjugate import Clock, ConjugateTable, conjugate_steps, damping_matrix, half_log_snr
 from ._parameterisations import AbstractParameterisation, NoisePrediction
 from .combination import Combination
 from .table import AbstractTableSampler, Step
@@ -41,7 +42,8 @@ class Conjugate(AbstractTableSampler):
         clock: `(t, v) -> c`, the variable of the polynomials; half the log-SNR by default.
 
     Raises:
-        ValueError: for a parameterisation that is none, an order below 1, a damping of another size (when planned).
+        ValueError: for a parameterisation that is none, an order that is no whole number >= 1, a damping of another
+            size or not finite; when planned, for a clock that does not run one way along the grid.
 
     Reference:
         Pandey, Rudolph, Mandt, "Efficient integrators for diffusion generative models" (2024), section 3;
@@ -76,8 +78,9 @@ class Conjugate(AbstractTableSampler):
                 "`parameterisation` needs `NoisePrediction()`, `DataPrediction()`, `ResidualPrediction(variance)` or "
                 f"another `AbstractParameterisation`. Got {parameterisation!r}."
             )
-        if order < 1:
-            raise ValueError(f"`Conjugate` needs an `order` of at least 1. Got {order}.")
+        check_whole("Conjugate", "order", order, 1)
+        check_process("Conjugate", process)
+        damping_matrix(damping, np.size(process.start()[0]))
         self.process, self.denoise, self.parameterisation = process, denoise, parameterisation
         self.damping, self.order, self.clock = damping, order, clock
         # With damping the states are remembered too.

@@ -25,8 +25,11 @@ class ConjugateSymplecticEuler(AbstractTableSampler):
 
     the momentum first; one evaluation, shared. Exact in one step for a single datum if the variables are not coupled.
     Order 1. It is the natural construction of the kind, and not the conjugate symplectic Euler (CSE) of the paper
-    below, whose equations are not at hand. With R it is about as accurate as `SymplecticEuler` from some 20 steps on,
-    with L far less; without splitting, `Conjugate` is better than either.
+    below, whose equations are not at hand. Which errs less, this with R or `SymplecticEuler`, depends on the law. By
+    the distance to the flow of a mixture in one dimension it is this one, .32, .16 and .083 in 24, 50 and 100 steps
+    against .35, .21 and .11; by moments of a Gaussian (`python -m benchmarks nfe`) the other, .061 and .028 in 50 and
+    100 evaluations against .145 and .082; in 12 steps the other. With L it is far off on mixtures. There `Conjugate`,
+    without splitting, errs less than either.
 
     Args:
         process: a stationary process of position and momentum.

@@ -9,6 +9,7 @@ from jaxtyping import Array, PyTree
 from .. import _block as block
 from .._types import Block, Denoiser, Scalar, State
 from ..processes import AbstractProcess
+from ._checks import check_parts
 from ._drift import reverse_drift
 
 
@@ -18,7 +19,7 @@ def as_diffrax(
     path: diffrax.AbstractBrownianPath | None = None,
     *,
     t_max: Scalar | None = None,
-    noise_level: float = 1.0,
+    noise_level: float | None = None,
 ) -> diffrax.AbstractTerm:
     r"""The probability flow, or with a Brownian path a reverse diffusion, as a term of diffrax.
 
@@ -67,21 +68,30 @@ def as_diffrax(
         denoise: `(y, v) -> E[a | y]`.
         path: Brownian motion of the shape of the state; none for the flow.
         t_max: the diffusion time at which a reverse diffusion starts; needed with `path`.
-        noise_level: $\lambda > 0$ of a reverse diffusion; 1 is Anderson's, the one that reverses paths.
+        noise_level: $\lambda > 0$ of a reverse diffusion; by default 1, Anderson's, the one that reverses paths.
 
     Raises:
-        ValueError: with a path, unless `t_max` is given and `noise_level` is positive and finite.
+        ValueError: with a path, unless `t_max` is given and `noise_level` is positive and finite; without, if one of
+            them is given.
 
     Reference:
         Song et al., "Score-based generative modeling through stochastic differential equations" (2021), eqs. 6 and 13;
         Kidger, "On neural differential equations" (2021), for diffrax.
     """
+    check_parts("as_diffrax", process, denoise)
     if path is None:
+        for name, given in {"t_max": t_max, "noise_level": noise_level}.items():
+            if given is not None:
+                raise ValueError(
+                    f"`as_diffrax` needs a Brownian `path` with `{name}`, which is of a reverse diffusion. Got none. "
+                    "Do leave it out for the flow, whose clock is diffusion time."
+                )
         return diffrax.ODETerm(lambda t, z, args: reverse_drift(process, denoise, t, z)[0])
     if t_max is None:
         raise ValueError(
             "`as_diffrax` needs `t_max` with a `path`: the diffusion time where its clock starts. Got None."
         )
+    noise_level = 1.0 if noise_level is None else noise_level
     if not 0 < noise_level < np.inf:
         raise ValueError(
             f"`as_diffrax` needs a finite `noise_level > 0`. Got {noise_level}. Do leave out `path` for the flow."

@@ -4,6 +4,7 @@ import equinox as eqx
 
 from .._types import Denoiser
 from ..processes import AbstractProcess
+from ._checks import check_whole
 from ._quadrature import exponential_integrals
 from .channel import AbstractChannelSampler, ChannelStep, weigh
 from .combination import Combination
@@ -81,8 +82,7 @@ class DPMSolverMultistep(AbstractChannelSampler):
     evaluations: int = eqx.field(static=True, init=False, default=1)
 
     def __check_init__(self):
-        if self.order not in (1, 2, 3):
-            raise ValueError(f"`DPMSolverMultistep` needs `order` 1, 2 or 3. Got {self.order}.")
+        check_whole("DPMSolverMultistep", "order", self.order, 1, 3)
 
     @property
     def history(self) -> int:

@@ -49,8 +49,8 @@ class EDM(AbstractChannelSampler):
     def __check_init__(self):
         if not 0 <= self.churn < np.inf:
             raise ValueError(f"`EDM` needs a finite `churn >= 0`. Got {self.churn}. 0 is none.")
-        if not 0 <= self.noise_range[0] <= self.noise_range[1]:
-            raise ValueError(f"`EDM` needs a `noise_range` with 0 <= low <= high. Got {self.noise_range}.")
+        if np.shape(self.noise_range) != (2,) or not 0 <= self.noise_range[0] <= self.noise_range[1]:
+            raise ValueError(f"`EDM` needs a `noise_range` with 0 <= low <= high, a pair. Got {self.noise_range}.")
         if not 0 < self.noise_factor < np.inf:
             raise ValueError(f"`EDM` needs a finite `noise_factor > 0`. Got {self.noise_factor}. 1 is exact.")
 

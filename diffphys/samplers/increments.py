@@ -4,8 +4,16 @@ A step of weak order p is right in law, to that order, for any increments whose 
 to the order 2p + 1 (Kloeden & Platen (1992), section 14.1): the paths differ, the averages do not. So Euler-Maruyama
 and the bridge may use signs, one random bit a number, and methods of weak order 2 three points, eight bits; a normal
 takes 32 bits and half of a logarithm, a root and a sine. Where random numbers are the cost of a step, as with exact
-scores, a step with signs is four times faster; three points gain little. For the same step the *constant* of the error
-grows: signs have fourth moment 1, not 3.
+scores, a step with signs is four times faster; three points gain little.
+
+What that costs at a given step depends on how many numbers an average mixes. Of two Gaussian classes in d = 256 only
+the sum of a step's noise along their axis counts, and signs add next to nothing to the error of phi = .7752 at their
+speciation time, which is that of the steps. In 8, 16 and 32 steps down to t = 1e-3, for normals, signs within 1e-5:
+
+* `ReverseSDE`, uniform in t: -.0050, -.0001, +.0007; uniform in log-SNR: -.0280 (signs -.0281), -.0058, -.0003;
+* `Bridge`, uniform in t: +.0500, +.0270, +.0142; uniform in log-SNR: +.0935, +.0522, +.0283.
+
+On one coordinate alone, that of `reduce`, nothing is mixed: there signs move phi by .001 to .003 in 32 steps.
 
 Each has the signature of `jax.random.normal`, to be given as `increments` to `simulate` and to the experiments.
 """

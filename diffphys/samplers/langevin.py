@@ -11,8 +11,8 @@ from jaxtyping import Array, Float, PyTree
 from .. import _block as block
 from .._types import Denoiser, Draws, State
 from ..processes import AbstractProcess, Kernel
-from ._checks import check_overdamped
-from .base import AbstractSampler, made_once
+from ._checks import check_overdamped, check_whole
+from .base import AbstractSampler, check_sampler, made_once
 from .combination import Combination
 from .table import AbstractTableSampler, Step
 
@@ -91,7 +91,7 @@ class AnnealedLangevin(AbstractSampler):
         step_size: $\epsilon$, in (0, 4), beyond which the chain of a point diverges.
 
     Raises:
-        ValueError: for a process that is not overdamped, `substeps < 1`, or `step_size` outside (0, 4).
+        ValueError: for a process that is not overdamped, no whole number of `substeps`, or `step_size` outside (0, 4).
 
     Reference:
         Song, Ermon, "Generative modeling by estimating gradients of the data distribution" (2019), algorithm 1.
@@ -105,8 +105,7 @@ class AnnealedLangevin(AbstractSampler):
 
     def __check_init__(self):
         check_overdamped(self, self.process)
-        if self.substeps < 1:
-            raise ValueError(f"`AnnealedLangevin` needs at least one of `substeps` a level. Got {self.substeps}.")
+        check_whole("AnnealedLangevin", "substeps", self.substeps, 1)
         if not 0 < self.step_size < 4:
             raise ValueError(
                 f"`AnnealedLangevin` needs `step_size` in (0, 4), the step over the variance of the level. "
@@ -148,6 +147,7 @@ class PredictorCorrector(AbstractSampler):
     $\Sigma = L L^\top$ the covariance of the state given the data; of a scalar $\Sigma$ this is the corrector of
     the paper, which it carries over to position and momentum in their own units. Norms are those of one sample,
     where the paper takes means over a batch: meant for many dimensions, since in few the score may nearly vanish.
+    Where it is exactly 0 the paper's $\epsilon$ is infinite, and ours 0: that correction is left out.
     The corrector is biased at any number of steps: many corrections of a Gaussian of variance V leave
     $V / (1 - r^2)$.
 
@@ -157,7 +157,7 @@ class PredictorCorrector(AbstractSampler):
         corrections: Langevin steps at each time, one evaluation each.
 
     Raises:
-        ValueError: unless `snr` is positive and finite and `corrections >= 1`.
+        ValueError: unless `predictor` is a sampler, `snr` positive and finite, `corrections` a whole number >= 1.
 
     Reference:
         Song et al., "Score-based generative modeling through stochastic differential equations" (2021),
@@ -170,13 +170,10 @@ class PredictorCorrector(AbstractSampler):
     is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
 
     def __init__(self, predictor: AbstractSampler, snr: float = 0.16, corrections: int = 1):
+        check_sampler("PredictorCorrector", predictor)
         if not 0 < snr < np.inf:
             raise ValueError(f"`PredictorCorrector` needs a finite `snr > 0`. Got {snr}.")
-        if corrections < 1:
-            raise ValueError(
-                f"`PredictorCorrector` needs at least one of `corrections` a step. Got {corrections}. "
-                "Do use the predictor itself for none."
-            )
+        check_whole("PredictorCorrector", "corrections", corrections, 1)
         self.predictor, self.snr, self.corrections = predictor, float(snr), corrections
 
     @property
@@ -213,7 +210,10 @@ class PredictorCorrector(AbstractSampler):
         def correct(z, xi):
             score = kernel.score(z, self.denoise(*kernel.observe(z)))
             whitened = block.apply(block.transpose(kernel.factor), score)
-            root = 2 * self.snr * jnp.sqrt(jnp.sum(xi**2) / jnp.sum(whitened**2))
+            squares = jnp.sum(whitened**2)
+            # Of no score the ratio says nothing: no step is taken. Divided by 1 it has no nan in a derivative either.
+            ratio = jnp.sqrt(jnp.sum(xi**2) / jnp.where(squares > 0, squares, 1))
+            root = jnp.where(squares > 0, 2 * self.snr * ratio, 0)
             return z + block.apply(kernel.factor, 0.5 * root**2 * whitened + root * xi), None
 
         z = jax.lax.scan(correct, self.state(carry), noise[self.predictor.draws :])[0]

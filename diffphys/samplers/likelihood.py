@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from .. import _block as block
 from .._types import Data, Denoiser, PRNGKey, Scalar, State
 from ..processes import AbstractProcess, Kernel
-from ._checks import check_denoiser
+from ._checks import check_denoiser, check_parts, check_whole, kind_of
 from .base import check_key
 
 
@@ -26,7 +26,7 @@ def log_likelihood(
     t_max: float,
     *,
     key: PRNGKey | None = None,
-    probes: int = 1,
+    probes: int | None = None,
     prior: Callable[[State], Scalar] | None = None,
     solver: diffrax.AbstractSolver | None = None,
     tolerance: float = 1e-5,
@@ -51,9 +51,9 @@ def log_likelihood(
         t_min: the time of the state, > 0.
         t_max: the time of the prior.
         key: for the probes; without one the trace is exact.
-        probes: how many, of independent signs; used with `key`.
+        probes: how many, of independent signs; by default one, with `key`.
         prior: log-density of a state at `t_max`; by default that of the noise there, N(0, covariance of the kernel).
-        solver: of diffrax, adaptive; by default Tsitouras' 5/4 rule.
+        solver: of diffrax, with an estimate of its error; by default Tsitouras' 5/4 rule.
         tolerance: of the solver, absolute and relative, for the worst coordinate and for the log-density.
         max_steps: after so many the solver gives up, with an error.
 
@@ -61,7 +61,8 @@ def log_likelihood(
         The log-density in nats, over all variables and coordinates.
 
     Raises:
-        ValueError: unless 0 < `t_min` < `t_max`, `probes >= 1`, the key is typed and the denoiser keeps shapes.
+        ValueError: unless 0 < `t_min` < `t_max`, `tolerance` is positive, the solver estimates its error, counts are
+            whole numbers >= 1, probes come with a typed key, z is one state and the denoiser keeps shapes.
 
     Reference:
         Song et al., "Score-based generative modeling through stochastic differential equations" (2021), eq. 39;
@@ -69,14 +70,29 @@ def log_likelihood(
     """
     if not 0 < t_min < t_max < np.inf:
         raise ValueError(f"`log_likelihood` needs finite times 0 < t_min < t_max. Got {t_min} and {t_max}.")
-    if probes < 1:
-        raise ValueError(f"`log_likelihood` needs at least one of `probes`. Got {probes}. For none leave out `key`.")
-    check_denoiser(denoise, z)
+    check_parts("log_likelihood", process, denoise)
+    check_denoiser(denoise, z, process)
+    solver = diffrax.Tsit5() if solver is None else solver
+    _check_solver(solver, tolerance, max_steps)
+    if key is None and probes is not None:
+        raise ValueError("`log_likelihood` needs a `key` for its `probes`. Got none. Do leave both out for the trace.")
+    probes = 1 if probes is None else probes
+    check_whole("log_likelihood", "probes", probes, 1)
     if key is not None:
         check_key(key)
-    solver = diffrax.Tsit5() if solver is None else solver
     process, settings = jax.tree.map(lambda leaf: jnp.asarray(leaf, z.dtype), (process, (t_min, t_max, tolerance)))
     return _log_likelihood(process, denoise, z, settings, key, probes, prior, solver, max_steps)
+
+
+def _check_solver(solver: Any, tolerance: Scalar, max_steps: int):
+    if not isinstance(solver, diffrax.AbstractAdaptiveSolver):
+        raise ValueError(
+            "`log_likelihood` needs a `solver` of diffrax with an estimate of its error, such as `Tsit5()`. "
+            f"Got {kind_of(solver)}. Do wrap it in `diffrax.HalfSolver`."
+        )
+    if block.fails((tolerance > 0) & (tolerance < np.inf)):
+        raise ValueError(f"`log_likelihood` needs a finite `tolerance > 0`. Got {tolerance}.")
+    check_whole("log_likelihood", "max_steps", max_steps, 1)
 
 
 @eqx.filter_jit

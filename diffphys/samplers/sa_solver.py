@@ -7,6 +7,7 @@ import numpy as np
 
 from .._types import Denoiser
 from ..processes import AbstractProcess
+from ._checks import check_whole
 from ._quadrature import exponential_integrals
 from .channel import AbstractChannelSampler, ChannelStep, weigh
 from .combination import Combination
@@ -46,11 +47,8 @@ class SASolver(AbstractChannelSampler):
     evaluations: int = eqx.field(static=True, init=False, default=1)
 
     def __check_init__(self):
-        if self.predictor not in (1, 2, 3, 4) or self.corrector not in (0, 1, 2, 3, 4):
-            raise ValueError(
-                "`SASolver` needs a `predictor` of 1 to 4 predictions and a `corrector` of 0 to 4. "
-                f"Got {self.predictor} and {self.corrector}."
-            )
+        check_whole("SASolver", "predictor", self.predictor, 1, 4)
+        check_whole("SASolver", "corrector", self.corrector, 0, 4)
         if not callable(self.noise_level):
             _check_level(self.noise_level)
 

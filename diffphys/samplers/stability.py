@@ -7,7 +7,9 @@ import numpy as np
 from jaxtyping import Complex, Float
 
 from ..clocks import check_grid
+from ._conjugate import damped_propagators
 from .combination import Term, Terms
+from .conjugate import Conjugate
 from .table import AbstractTableSampler, Row, Stage
 
 
@@ -41,12 +43,17 @@ def stability(
     in a direction have $j = c / (c + v)$, from 1 in noise-free directions to 0; between two modes j is above 1. What
     is given is the spectrum of
 
-    $$ E(t, s)\,M, $$
+    $$ A_s M A_t^{-1}, \qquad \dot A = A (B - F), $$
 
-    E the drift of the forward process from s back to t: the step in the coordinates of the conjugate integrator,
-    in which the exact flow holds still what the denoiser knows (j = 1) and contracts the rest. There, Euler's step
-    of a conjugate integrator has the eigenvalues $1 + h\,\mathrm{eig}(\tfrac12 G G^\top C_{out}\,\partial f - B)$.
-    Noise is left out: it adds to errors but does not amplify them.
+    the step in the coordinates $\hat z = A z$, B the damping of a `Conjugate` sampler and 0 for any other. At B = 0
+    A undoes the drift of the forward process: there the exact flow holds still what the denoiser knows (j = 1) and
+    contracts the rest. A step of length $h = t - s$ of the probability flow has the eigenvalues
+
+    $$ 1 + h\,\mathrm{eig}\big(\tfrac12 G G^\top \partial_z \nabla\log p_t - B\big) + O(h^2), $$
+
+    whatever is predicted; where that is the noise, $\partial_z \nabla\log p_t = C_{out}\,\partial_z f$. So B moves the
+    multipliers of the coordinates; those of z itself are multiplied by $A_s^{-1} A_t$ besides, which takes B out again
+    but for $O(h^2)$. Noise is left out: it adds to errors but does not amplify them.
 
     Args:
         sampler: one whose steps are a table.
@@ -54,7 +61,8 @@ def stability(
         slopes: values of j.
 
     Raises:
-        ValueError: for a sampler without a table, and for grids that do not decrease.
+        ValueError: for a sampler without a table, slopes that are no row of finite numbers, and for grids that do not
+            decrease.
 
     Reference:
         Pandey, Rudolph, Mandt, "Efficient integrators for diffusion generative models" (2024), section 3.2.
@@ -64,13 +72,23 @@ def stability(
             "`stability` needs a sampler whose steps are linear in state and estimates, an `AbstractTableSampler`. "
             f"Got `{type(sampler).__name__}`."
         )
-    ts, slopes = check_grid(ts), np.asarray(slopes, np.float64)
-    row, process = sampler.table(ts), sampler.process.on_host()
-    back = np.stack([np.atleast_2d(process.transition(s, t)[0]) for t, s in itertools.pairwise(ts)])
+    ts, given = check_grid(ts), slopes
+    slopes = np.asarray(given, np.float64)
+    if slopes.ndim != 1 or slopes.size == 0 or not np.isfinite(slopes).all():
+        raise ValueError(f"`stability` needs `slopes` in a row, one or more finite numbers. Got {given!r}.")
+    row, back = sampler.table(ts), _back(sampler, ts)
     k = back.shape[-1]
     matrices = np.stack([step_matrices(row, slope, k, sampler.history) for slope in slopes])
     matrices[:, :, :k] = back @ matrices[:, :, :k]
     return Stability(ts, slopes, np.linalg.eigvals(matrices).astype(complex))
+
+
+def _back(sampler: AbstractTableSampler, ts: Float[np.ndarray, " n"]) -> Float[np.ndarray, "steps k k"]:
+    r"""$A_t^{-1} A_s$, which has the spectrum of $A_s M A_t^{-1}$ when it multiplies M."""
+    if isinstance(sampler, Conjugate) and np.any(sampler.damping):
+        return np.linalg.inv(damped_propagators(sampler.process, ts, sampler.damping))
+    process = sampler.process.on_host()
+    return np.stack([np.atleast_2d(process.transition(s, t)[0]) for t, s in itertools.pairwise(ts)])
 
 
 def step_matrices(row: Row, slope: float, k: int, history: int) -> Float[np.ndarray, "steps w w"]:

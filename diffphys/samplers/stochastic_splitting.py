@@ -87,6 +87,7 @@ class OBA(AbstractTableSampler):
 
     def __check_init__(self):
         check_phase_space(self, self.process)
+        _check_control(self, self.position_noise)
 
     @property
     def is_time_reversal(self) -> bool:
@@ -135,6 +136,7 @@ class OBAB(AbstractTableSampler):
 
     def __check_init__(self):
         check_phase_space(self, self.process)
+        _check_control(self, self.position_noise)
 
     @property
     def is_time_reversal(self) -> bool:
@@ -154,6 +156,13 @@ class OBAB(AbstractTableSampler):
         z = velocity.move(POSITION, z, score, h)
         t = step.s if self.reduced else step.t
         return _velocity(self, step, t).move(MOMENTUM, z, step.score(z, t), 0.5 * h)
+
+
+def _check_control(sampler: object, found: object):
+    if found is not None and not isinstance(found, NoiseControl):
+        raise ValueError(
+            f"`{type(sampler).__name__}` needs `position_noise` to be a `NoiseControl(level)`. Got {found!r}."
+        )
 
 
 def _velocity(sampler: object, step: Step, t: float) -> Velocity:

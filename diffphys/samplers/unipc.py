@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from .._types import Denoiser
 from ..processes import AbstractProcess
+from ._checks import check_whole
 from ._quadrature import gauss_legendre
 from .channel import AbstractChannelSampler, ChannelStep, weigh
 from .combination import Combination
@@ -51,10 +52,8 @@ class UniPC(AbstractChannelSampler):
     evaluations: int = eqx.field(static=True, init=False, default=1)
 
     def __check_init__(self):
-        if self.order not in (1, 2, 3):
-            raise ValueError(f"`UniPC` needs `order` 1, 2 or 3. Got {self.order}.")
-        if self.final_order not in (1, 2, 3):
-            raise ValueError(f"`UniPC` needs `final_order` 1, 2 or 3. Got {self.final_order}. 3 lowers no order.")
+        check_whole("UniPC", "order", self.order, 1, 3)
+        check_whole("UniPC", "final_order", self.final_order, 1, 3)
         if self.variant not in ("bh1", "bh2"):
             raise ValueError(f'`UniPC` needs `variant` to be "bh1" or "bh2". Got {self.variant!r}.')
 

@@ -99,7 +99,7 @@ def test_integrals_in_time_and_in_the_noise_level_agree_on_short_steps(steps):
 
 @pytest.mark.parametrize("order", [0, 5])
 def test_an_order_out_of_range_is_refused(order):
-    with pytest.raises(ValueError, match="`DEIS` needs `order` 1, 2, 3 or 4"):
+    with pytest.raises(ValueError, match="`DEIS` needs `order` to be a whole number, 1 to 4"):
         DEIS(OrnsteinUhlenbeck(), lambda y, v: y, order)
     with pytest.raises(ValueError, match="`FlowAdams` needs `order`"):
         FlowAdams(OrnsteinUhlenbeck(), lambda y, v: y, order)

@@ -12,7 +12,8 @@ from linear_maps import marginal
 
 from diffphys.clocks import log_snr_grid, quadratic_grid, uniform_grid
 from diffphys.processes import Brownian, LinearSchedule, OrnsteinUhlenbeck, PhaseSpaceLangevin, Scheduled
-from diffphys.samplers._conjugate import conjugate_steps, half_log_snr, root_propagator, time_itself
+from diffphys.samplers import conjugate_steps
+from diffphys.samplers._conjugate import half_log_snr, root_propagator
 from diffphys.samplers._parameterisations import DataPrediction, NoisePrediction, ResidualPrediction, prediction
 
 PARAMETERISATIONS = {
@@ -24,6 +25,10 @@ PARAMETERISATIONS = {
 every_parameterisation = pytest.mark.parametrize("parameterisation", PARAMETERISATIONS.values(), ids=PARAMETERISATIONS)
 PSLD, VP = PhaseSpaceLangevin(), Scheduled(OrnsteinUhlenbeck(), LinearSchedule(0.05, 10.0))
 ONES = np.ones((2, 2))
+
+
+def time_itself(t, variance):
+    return t
 
 
 def vp_signal_and_noise(t):
@@ -73,6 +78,18 @@ def test_noise_and_data_of_the_variance_preserving_process_give_ddim(name, grid)
     else:
         np.testing.assert_allclose(table.carry, mu_s / mu, rtol=1e-12)
         np.testing.assert_allclose(table.pulls[:, 0], mu_s * (sigma_s / mu_s - sigma / mu), rtol=1e-12)
+
+
+def test_a_and_phi_follow_from_the_table_of_noise():
+    """As its docstring says: A = mu_0 / mu, and Phi / mu_0 the change of rho."""
+    grid = quadratic_grid(1.0, 1e-3, 8)
+    table, A, phi = conjugate_steps(VP, grid, NoisePrediction()), [1.0], [0.0]
+    for carry, pull in zip(table.carry, table.pulls[:, 0], strict=True):
+        A.append(A[-1] / carry)
+        phi.append(phi[-1] + A[-1] * pull)
+    mu, sigma = vp_signal_and_noise(grid)
+    np.testing.assert_allclose(A, mu[0] / mu, rtol=1e-12)
+    np.testing.assert_allclose(phi / mu[0], sigma / mu - sigma[0] / mu[0], rtol=1e-12)
 
 
 def test_velocity_of_the_variance_preserving_process_turns_by_an_angle():
@@ -171,7 +188,7 @@ def brute_force(process, grid, parameterisation, rates, left):
     j = np.atleast_2d(parameterisation.coefficients(process, 1.0)[1]).shape[-1]
     start = np.hstack([left, np.zeros((k, j)), np.atleast_2d(process.kernel(grid[0]).factor)])
     found = scipy.integrate.solve_ivp(
-        slopes, (grid[0], grid[-1]), start.ravel(), t_eval=grid, method="DOP853", rtol=1e-11, atol=1e-13
+        slopes, (grid[0], grid[-1]), start.ravel(), t_eval=grid, method="DOP853", rtol=3e-14, atol=1e-15
     )
     return np.split(found.y.T.reshape(len(grid), k, -1), [k, k + j], axis=2)
 
@@ -196,14 +213,14 @@ def test_step_is_its_definition_whatever_the_constant_left_factor(name, paramete
         h = grid[i + 1] - grid[i]
         carry = np.linalg.solve(A[i + 1], A[i] @ (np.eye(k) + h * rates))
         pull = np.linalg.solve(A[i + 1], phi[i + 1] - phi[i])
-        np.testing.assert_allclose(np.atleast_2d(table.carry[i]), carry, rtol=1e-8, atol=1e-9)
-        np.testing.assert_allclose(table.pulls[i, 0].reshape(k, -1), pull, rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(np.atleast_2d(table.carry[i]), carry, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(table.pulls[i, 0].reshape(k, -1), pull, rtol=1e-10, atol=1e-10)
         of_state, of_data = prediction(process.kernel(grid[i]), parameterisation)
         if parameterisation.rotates:
             inverse = np.linalg.inv(R[i])
             of_state, of_data = inverse, -inverse @ np.atleast_1d(process.kernel(grid[i]).mean)
-        np.testing.assert_allclose(np.atleast_2d(table.of_state[i]), of_state, rtol=1e-8, atol=1e-9)
-        np.testing.assert_allclose(np.atleast_1d(table.of_data[i]), of_data, rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(np.atleast_2d(table.of_state[i]), of_state, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(np.atleast_1d(table.of_data[i]), of_data, rtol=1e-10, atol=1e-10)
 
 
 def test_damping_by_ones_at_a_changing_rate_is_not_the_exponential_of_its_integral():
@@ -279,9 +296,11 @@ def test_multistep_weights_sum_to_those_of_one_step(rotates):
     ("name", "parameterisation", "tolerance"),
     [
         *((name, DataPrediction(), 1e-12) for name in ("ou", "psld", "psld-mirrored", "cld", "recipe")),
-        # Here large terms cancel: the linear part alone runs the drift backwards.
+        # Here large terms cancel: the linear part alone runs the drift backwards. Of CLD they are 7e4 in a state of
+        # order 1, and known to 1e-12 of that: finer panels of the quadrature make it no better. By its data, which is
+        # the same step, nothing cancels.
         *((name, NoisePrediction(), 1e-9) for name in ("ou", "psld", "psld-mirrored")),
-        ("cld", NoisePrediction(), 1e-6),
+        ("cld", NoisePrediction(), 1e-7),
     ],
 )
 def test_one_step_on_a_single_datum_is_exact(name, parameterisation, tolerance):
@@ -386,9 +405,9 @@ def slope(process, ends, counts, *arguments):
 @pytest.mark.parametrize("order", [1, 2, 3])
 @pytest.mark.parametrize("name", ["noise", "data", "residual"])
 def test_order_of_scalar_steps_is_that_of_the_polynomials(name, order, damping, clock):
-    counts = (40 * order, 80 * order)
+    counts = (80 * order, 160 * order)
     got = slope(OrnsteinUhlenbeck(), (2.0, 0.05), counts, PARAMETERISATIONS[name], order, damping, clock)
-    assert abs(got - order) < 0.2
+    assert abs(got - order) < 0.15
 
 
 @pytest.mark.slow
@@ -396,11 +415,11 @@ def test_order_of_scalar_steps_is_that_of_the_polynomials(name, order, damping, 
 @every_parameterisation
 def test_order_of_phase_space_steps_is_that_of_the_polynomials(parameterisation, order):
     got = slope(PSLD, (0.6, 0.05), (100, 200), parameterisation, order, -0.5 * ONES, half_log_snr)
-    assert abs(got - order) < 0.2
+    assert abs(got - order) < 0.15
 
 
 def test_order_of_phase_space_steps_in_the_axes_of_the_flow_is_two():
-    assert abs(slope(PSLD, (0.6, 0.05), (50, 100), NoisePrediction(), 2, 0.0, half_log_snr) - 2) < 0.2
+    assert abs(slope(PSLD, (0.6, 0.05), (50, 100), NoisePrediction(), 2, 0.0, half_log_snr) - 2) < 0.15
 
 
 # Refusals.
@@ -409,7 +428,7 @@ def test_order_of_phase_space_steps_in_the_axes_of_the_flow_is_two():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"order": 0}, "`order` needs at least 1"),
+        ({"order": 0}, "`order` to be a whole number, 1 or more"),
         ({"damping": np.eye(3)}, "`damping` needs a finite number or 2 x 2 matrix"),
         ({"damping": np.nan}, "`damping` needs a finite number"),
         ({"clock": lambda t, v: np.floor(7 * t)}, "need to be smooth between the knots"),

@@ -65,7 +65,7 @@ def test_the_stochastic_multistep_of_order_3_is_of_weak_order_2():
 
 
 def test_an_order_out_of_range_is_refused():
-    with pytest.raises(ValueError, match="`DPMSolverMultistep` needs `order` 1, 2 or 3"):
+    with pytest.raises(ValueError, match="`DPMSolverMultistep` needs `order` to be a whole number, 1 to 3"):
         DPMSolverMultistep(OU, lambda y, v: y, order=4)
 
 

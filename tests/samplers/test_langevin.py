@@ -175,10 +175,10 @@ def _annealed(**own):
         (lambda: Langevin(Brownian(), gaussian_denoiser(1.0), 0.0), "`time > 0`"),
         (lambda: Langevin(Brownian(), gaussian_denoiser(1.0), 1.0, -1.0), "`temperature >= 0`"),
         (lambda: AnnealedLangevin(PhaseSpaceLangevin(), gaussian_denoiser(1.0)), "needs an overdamped process"),
-        (lambda: _annealed(substeps=0), "at least one of `substeps`"),
+        (lambda: _annealed(substeps=0), "`substeps` to be a whole number"),
         (lambda: _annealed(step_size=4.0), r"`step_size` in \(0, 4\)"),
         (lambda: PredictorCorrector(_annealed(), snr=0.0), "`snr > 0`"),
-        (lambda: PredictorCorrector(_annealed(), corrections=0), "at least one of `corrections`"),
+        (lambda: PredictorCorrector(_annealed(), corrections=0), "`corrections` to be a whole number"),
     ],
 )
 def test_parameters_that_make_no_chain_are_refused(make, message):

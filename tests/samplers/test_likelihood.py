@@ -100,7 +100,7 @@ def test_states_in_float32_stay_so():
     [
         ({"t_min": 0.0}, "0 < t_min < t_max"),
         ({"t_min": 1.0}, "0 < t_min < t_max"),
-        ({"key": jr.key(0), "probes": 0}, "at least one of `probes`"),
+        ({"key": jr.key(0), "probes": 0}, "`probes` to be a whole number"),
         ({"denoise": lambda y, v: y[:1]}, "`denoise` needs to return an estimate of shape"),
     ],
 )

@@ -80,7 +80,7 @@ def test_a_noise_level_of_time_is_that_of_the_time_at_which_a_step_starts():
 
 @pytest.mark.parametrize(("predictor", "corrector"), [(0, 2), (5, 2), (2, -1), (2, 5)])
 def test_numbers_of_predictions_out_of_range_are_refused(predictor, corrector):
-    with pytest.raises(ValueError, match="`predictor` of 1 to 4 predictions and a `corrector` of 0 to 4"):
+    with pytest.raises(ValueError, match=r"needs `(predictor|corrector)` to be a whole number, [01] to 4"):
         SASolver(Brownian(), denoise, predictor, corrector)
 
 

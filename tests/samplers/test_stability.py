@@ -9,7 +9,18 @@ from linear_maps import step_maps
 
 from diffphys.clocks import log_snr_grid, uniform_grid
 from diffphys.processes import Brownian, OrnsteinUhlenbeck, PhaseSpaceLangevin
-from diffphys.samplers import DEIS, Bridge, Conjugate, ProbabilityFlow, ReverseSDE, UniPC, stability
+from diffphys.samplers import (
+    DEIS,
+    Bridge,
+    Conjugate,
+    DataPrediction,
+    NoisePrediction,
+    ProbabilityFlow,
+    ResidualPrediction,
+    ReverseSDE,
+    UniPC,
+    stability,
+)
 from diffphys.samplers.stability import step_matrices
 
 TS = np.array([2.0, 1.2, 0.7, 0.3, 0.1])
@@ -66,6 +77,30 @@ def test_a_step_too_long_is_found_unstable_and_its_errors_grow():
     found = stability(sampler, ts, (0.0,))
     assert set(found.unstable) == set(ts[:-1][np.abs(1 + np.diff(ts) / ts[:-1]) > 1])
     assert stability(sampler, log_snr_grid(1.0, 0.01, 12), (0.0,)).unstable.size == 0
+
+
+DAMPED = {
+    "ou": (OrnsteinUhlenbeck(), np.array([[-0.7]])),
+    "psld identity": (PhaseSpaceLangevin(), 0.8 * np.eye(2)),
+    "psld ones": (PhaseSpaceLangevin(), -0.5 * np.ones((2, 2))),
+}
+
+
+@pytest.mark.parametrize("parameterisation", [NoisePrediction(), DataPrediction(), ResidualPrediction(0.3)])
+@pytest.mark.parametrize("name", DAMPED)
+def test_a_damped_step_has_the_multipliers_of_the_formula_to_the_square_of_its_length(name, parameterisation):
+    """1 + h eig(G G' / 2 d score - B), in its own coordinates: an error of order h would be one of the eigenvalues."""
+    (process, damping), t, slopes, errors = DAMPED[name], 0.6, (0.0, 0.5), []
+    kernel, noise = process.kernel(t), np.atleast_2d(process.coefficients(t)[1])
+    lift, gain, precision = np.atleast_1d(kernel.mean), np.atleast_1d(kernel.gain), np.atleast_2d(kernel.precision)
+    for h in (0.004, 0.002):
+        sampler = Conjugate(process, linear(0.0), parameterisation, damping=damping)
+        found = stability(sampler, np.array([t, t - h]), slopes).eigenvalues[:, 0]
+        for j, values in zip(slopes, found, strict=True):
+            score = precision @ (j * np.outer(lift, gain) - np.eye(lift.size))
+            wanted = 1 + h * np.linalg.eigvals((0.5 * noise @ noise.T @ score - damping).astype(complex))
+            errors.append(np.abs(np.sort_complex(values) - np.sort_complex(wanted)).max())
+    np.testing.assert_allclose(np.log2(np.array(errors[:2]) / errors[2:]), 2, atol=0.1)
 
 
 def test_a_sampler_without_a_table_is_refused(unchecked):

@@ -83,12 +83,12 @@ def test_weights_of_short_steps_are_those_of_adams(h):
 
 
 def test_an_order_out_of_range_is_refused():
-    with pytest.raises(ValueError, match="`UniPC` needs `order` 1, 2 or 3"):
+    with pytest.raises(ValueError, match="`UniPC` needs `order` to be a whole number, 1 to 3"):
         UniPC(Brownian(), denoise, 4)
 
 
 def test_a_final_order_out_of_range_is_refused():
-    with pytest.raises(ValueError, match="`UniPC` needs `final_order` 1, 2 or 3"):
+    with pytest.raises(ValueError, match="`UniPC` needs `final_order` to be a whole number, 1 to 3"):
         UniPC(Brownian(), denoise, final_order=0)
 
 
