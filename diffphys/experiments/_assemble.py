@@ -16,6 +16,7 @@ from ..clocks import clocks, log_snr_grid
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..results import dataset
 from ..samplers import AbstractSampler, Bridge
+from ..samplers._checks import check_denoiser
 from ..samplers.base import Increments, check_key
 from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
 from ..thermo.row_sums import DataRows, blocks_of
@@ -138,7 +139,7 @@ def sampler_for(sampler: AbstractSampler | None, process: AbstractProcess, targe
     """The sampler asked for, or by default `Bridge` with the exact denoiser of the target.
 
     Raises:
-        ValueError: for a sampler of another process, on which the times would be others.
+        ValueError: for a sampler of another process, on which the times would be others, or of other data.
     """
     if sampler is None:
         return Bridge(process, target.posterior_mean)
@@ -147,6 +148,9 @@ def sampler_for(sampler: AbstractSampler | None, process: AbstractProcess, targe
         raise ValueError(
             f"`sampler` needs the process of the experiment, {ours}. Got one of {theirs}. Do give it that."
         )
+    point = jax.eval_shape(target.sample, jax.random.key(0))
+    state = jax.ShapeDtypeStruct((*np.shape(process.start()[0]), *point.shape), point.dtype)
+    check_denoiser(sampler.denoise, state, process)
     return sampler
 
 

@@ -82,3 +82,11 @@ def test_a_sampler_of_another_process_is_refused():
     for process in (dp.OrnsteinUhlenbeck(3.0), dp.PhaseSpaceLangevin()):
         with pytest.raises(ValueError, match="`sampler` needs the process of the experiment"):
             dp.speciation(mixture(), OU, [0.5], key=jax.random.key(0), clones=8, sampler=dp.Bridge(process, denoise))
+
+
+def test_a_denoiser_of_other_data_is_refused():
+    other = dp.symmetric_mixture(np.full(3, 1.0), 1.0)
+    with pytest.raises(ValueError, match="`denoise` needs to take an observation of shape"):
+        dp.speciation(
+            mixture(), OU, [0.5], key=jax.random.key(0), clones=8, sampler=dp.Bridge(OU, other.posterior_mean)
+        )
