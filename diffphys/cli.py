@@ -51,6 +51,13 @@ def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
         raise
 
 
+def _told(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a command and, as `typed`, the names of those that the user gave."""
+    context = options.pop("context")
+    sources = {name: context.get_parameter_source(name) for name in options}
+    return options | {"typed": {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}}
+
+
 @app.callback()
 def hosts(hosts: o.Hosts = None) -> None:
     """Speciation and collapse of diffusion models, on solvable models and on real data."""
@@ -63,6 +70,7 @@ def hosts(hosts: o.Hosts = None) -> None:
 
 @app.command()
 def speciation(
+    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 1024,
     mean: o.Mean = 1.0, variance: o.Variance = 1.0,
@@ -74,7 +82,7 @@ def speciation(
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
     """When the class of a trajectory is decided: phi(t) by the posterior identity, by clones and by theory."""
-    options = dict(locals())
+    options = _told(locals())
     with _errors(out):
         from ._commands import regimes as command
 
@@ -83,6 +91,7 @@ def speciation(
 
 @app.command()
 def collapse(
+    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 256,
     mean: o.Mean = 1.0, variance: o.Variance = 1.0,
@@ -95,7 +104,7 @@ def collapse(
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
     """When a trajectory is bound to one datum: f_e(t) / alpha and phi_C(t) of the exact score of a data set."""
-    options = dict(locals())
+    options = _told(locals())
     with _errors(out):
         from ._commands import regimes as command
 
@@ -104,6 +113,7 @@ def collapse(
 
 @app.command()
 def regimes(
+    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 256,
     mean: o.Mean = 1.0, variance: o.Variance = 1.0, model: o.ModelToMeasure = None, step: o.KeptStep = "last",
@@ -115,7 +125,7 @@ def regimes(
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
     """Both transitions of one data set, or of a model of it, and the three regimes between them."""
-    options = dict(locals())
+    options = _told(locals())
     with _errors(out):
         if model is not None:
             from ._commands import learned
@@ -129,6 +139,7 @@ def regimes(
 
 @app.command()
 def diagram(
+    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 256,
     mean: o.Mean = 1.0, variance: o.Variance = 1.0,
@@ -136,8 +147,8 @@ def diagram(
     precision: o.PrecisionOption = o.Precision.FLOAT32, out: o.Out = pathlib.Path("diffphys-out"),
 ) -> None:  # fmt: skip
     """Where the regimes lie for any number of data: t_S and t_C(n) in one plane."""
-    options = dict(locals())
-    with _errors(out):
+    options = _told(locals())
+    with _errors():
         from ._commands.regimes import run_diagram
 
         run_diagram(**options)
@@ -145,14 +156,15 @@ def diagram(
 
 @app.command()
 def gaussian_regimes(
+    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, dim: o.Dim = 48,
     spectrum: o.Spectrum = "0.5,2", counts: o.Counts = None, draws: o.Draws = 8, steps: o.CovarianceSteps = 400,
     temperature: o.Temperature = 1.0, seed: o.Seed = 0, out: o.Out = pathlib.Path("diffphys-out"),
 ) -> None:  # fmt: skip
     """How many data a Gaussian law needs: rank, spectrum and eigenvectors of what linear scores generate."""
-    options = dict(locals())
-    with _errors(out):
+    options = _told(locals())
+    with _errors():
         from ._commands.gaussian import run
 
         run(**options)
@@ -160,14 +172,15 @@ def gaussian_regimes(
 
 @app.command()
 def thermo(
+    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, model: o.ThermoModelOption = None,
     dim: o.Dim = 10, beta: o.Beta = 0.5, variances: o.Variances = None, temperature: o.Temperature = 1.0,
     seed: o.Seed = 0, out: o.Out = pathlib.Path("diffphys-out"),
 ) -> None:  # fmt: skip
     """Where a symmetry breaks: branches of magnetisations, stability, critical points and exponents."""
-    options = dict(locals())
-    with _errors(out):
+    options = _told(locals())
+    with _errors():
         from ._commands.thermo import run
 
         run(**options)
@@ -175,13 +188,14 @@ def thermo(
 
 @app.command()
 def curie_weiss(
+    context: typer.Context,
     dim: o.Spins = 400, beta: o.InverseTemperature = 1.5, field: o.Field = 0.5, clones: o.Clones = 500,
     samples: o.Samples = 2000, steps: o.Steps = 64, trajectories: o.Walks = 4096, draws: o.Draws = 24,
     temperature: o.Temperature = 1.0, seed: o.Seed = 0, precision: o.PrecisionOption = o.Precision.FLOAT32,
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
     """When the Curie-Weiss magnet chooses its state, and what its weights need: start, data, steps."""
-    options = dict(locals())
+    options = _told(locals())
     with _errors(out):
         from ._commands.curie_weiss import run
 
@@ -190,6 +204,7 @@ def curie_weiss(
 
 @app.command()
 def train(
+    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, network: o.NetworkOption = None,
     channels: o.Channels = None, multipliers: o.Multipliers = None, blocks: o.Blocks = None,
@@ -200,7 +215,7 @@ def train(
     out: o.ModelFolder = pathlib.Path("diffphys-model"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
     """Train a network as a denoiser of data: a model to sample from and to measure."""
-    options = dict(locals())
+    options = _told(locals())
     with _errors(out):
         from ._commands.learn import run_train
 
@@ -209,6 +224,7 @@ def train(
 
 @app.command()
 def sample(
+    context: typer.Context,
     model: o.TrainedModel, step: o.KeptStep = "last", dim: o.ModelDim = None, data: o.ModelData = None,
     array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None, channel: o.Channel = None,
     pad: o.Pad = None, scale: o.Scale = None, sampler: o.GeneratorOption = o.Generator.DPM_SOLVER_MULTISTEP,
@@ -216,7 +232,7 @@ def sample(
     seed: o.Seed = 0, chunk: o.Chunk = None, out: o.Out = pathlib.Path("diffphys-out"),
 ) -> None:  # fmt: skip
     """Draw samples of a model, with any sampler."""
-    options = dict(locals())
+    options = _told(locals())
     with _errors():
         from ._commands.learn import run_sample
 

@@ -222,7 +222,7 @@ def test_grid_to_the_data_is_walked_where_asked():
     ("t", "s", "steps"), [(0.1, 1.0, 4), (1.0, 1.0, 4), (1.0, -0.1, 4), (np.inf, 0.1, 4), (1.0, 0.1, 0)]
 )
 def test_grid_with_bad_ends_is_refused(make, t, s, steps):
-    with pytest.raises(ValueError, match=r"`t` and `s` need 0 <= s < t|`steps` needs at least one"):
+    with pytest.raises(ValueError, match=r"`t` and `s` need 0 <= s < t|`steps` needs a whole number, at least one"):
         make(t, s, steps)
 
 
