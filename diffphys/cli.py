@@ -1,6 +1,7 @@
 """The command `diffphys`: experiments on data and models, without writing code."""
 
 import contextlib
+import contextvars
 import pathlib
 import signal
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
+import typer.core
 
 from . import _options as o
 from ._commands import _hosts
@@ -51,11 +53,22 @@ def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
         raise
 
 
+# Not an argument of the commands: the class of a context differs between releases of typer.
+_typed: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("typed", default=frozenset())
+
+
+class _Command(typer.core.TyperCommand):
+    """A command that knows which of its options the user typed."""
+
+    def invoke(self, ctx: Any) -> Any:
+        sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+        _typed.set(frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE"))
+        return super().invoke(ctx)
+
+
 def _told(options: dict[str, Any]) -> dict[str, Any]:
     """The options of a command and, as `typed`, the names of those that the user gave."""
-    context = options.pop("context")
-    sources = {name: context.get_parameter_source(name) for name in options}
-    return options | {"typed": {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}}
+    return options | {"typed": _typed.get()}
 
 
 @app.callback()
@@ -68,9 +81,8 @@ def hosts(hosts: o.Hosts = None) -> None:
             raise typer.BadParameter(str(error)) from None
 
 
-@app.command()
+@app.command(cls=_Command)
 def speciation(
-    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 1024,
     mean: o.Mean = 1.0, variance: o.Variance = 1.0,
@@ -89,9 +101,8 @@ def speciation(
         command.run("speciation", **options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def collapse(
-    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 256,
     mean: o.Mean = 1.0, variance: o.Variance = 1.0,
@@ -111,9 +122,8 @@ def collapse(
         command.run("collapse", **options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def regimes(
-    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 256,
     mean: o.Mean = 1.0, variance: o.Variance = 1.0, model: o.ModelToMeasure = None, step: o.KeptStep = "last",
@@ -137,9 +147,8 @@ def regimes(
             command.run("regimes", **options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def diagram(
-    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 256,
     mean: o.Mean = 1.0, variance: o.Variance = 1.0,
@@ -154,9 +163,8 @@ def diagram(
         run_diagram(**options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def gaussian_regimes(
-    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, dim: o.Dim = 48,
     spectrum: o.Spectrum = "0.5,2", counts: o.Counts = None, draws: o.Draws = 8, steps: o.CovarianceSteps = 400,
@@ -170,9 +178,8 @@ def gaussian_regimes(
         run(**options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def thermo(
-    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, model: o.ThermoModelOption = None,
     dim: o.Dim = 10, beta: o.Beta = 0.5, variances: o.Variances = None, temperature: o.Temperature = 1.0,
@@ -186,9 +193,8 @@ def thermo(
         run(**options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def curie_weiss(
-    context: typer.Context,
     dim: o.Spins = 400, beta: o.InverseTemperature = 1.5, field: o.Field = 0.5, clones: o.Clones = 500,
     samples: o.Samples = 2000, steps: o.Steps = 64, trajectories: o.Walks = 4096, draws: o.Draws = 24,
     temperature: o.Temperature = 1.0, seed: o.Seed = 0, precision: o.PrecisionOption = o.Precision.FLOAT32,
@@ -202,9 +208,8 @@ def curie_weiss(
         run(**options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def train(
-    context: typer.Context,
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, network: o.NetworkOption = None,
     channels: o.Channels = None, multipliers: o.Multipliers = None, blocks: o.Blocks = None,
@@ -222,9 +227,8 @@ def train(
         run_train(**options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def sample(
-    context: typer.Context,
     model: o.TrainedModel, step: o.KeptStep = "last", dim: o.ModelDim = None, data: o.ModelData = None,
     array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None, channel: o.Channel = None,
     pad: o.Pad = None, scale: o.Scale = None, sampler: o.GeneratorOption = o.Generator.DPM_SOLVER_MULTISTEP,

@@ -39,7 +39,7 @@ def speciation_words(ds: xr.Dataset) -> list[str]:
     for name, words in (("score_zero_time", "score zero at the origin"), ("drift_time", "reverse drift at the origin"),
                         ("theory_crossing_time", "theory crosses its threshold")):  # fmt: skip
         if name in a:
-            lines.append(named_time(a, name, name.removesuffix("_time"), words))
+            lines.append(named_time(a, name, name.removesuffix("_time").replace("_", " "), words))
     return [*lines, *_verdict_words(a), *_clone_words(ds, "phi")]
 
 

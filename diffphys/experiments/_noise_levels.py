@@ -14,10 +14,10 @@ _TIME = re.compile(r"(?:^|_)times?(?:_|$)|^t_C$|^(?:crossing|phi_c_half)_(?:low|
 
 
 def noise_levels(process: AbstractProcess, times: Any) -> Float[np.ndarray, "..."]:
-    r"""$\sigma_v = \sqrt v$ of the channel at times of any shape; nan where there is none."""
+    r"""$\sigma_v = \sqrt v$ of the channel at times of any shape; nan where there is no time."""
     times = np.asarray(times, np.float64)
-    levels = np.full(times.shape, np.nan)
-    known = np.isfinite(times) & (times >= 0)
+    levels = np.where(times == 0, 0.0, np.nan)
+    known = np.isfinite(times) & (times > 0)
     knots, where = np.unique(times[known], return_inverse=True)
     levels[known] = np.sqrt(channel_variances(process, knots))[where]
     return levels

@@ -20,7 +20,7 @@ from ._forward import ForwardRun, measure_forward
 from ._long_names import with_long_names
 from ._noise_levels import noise_levels, with_noise_levels
 from ._statistics import crossing_interval
-from ._theory import channel_variances, spectral, spectrum_of, within_spectrum
+from ._theory import channel_variances, default_times, spectral, spectrum_of, within_spectrum
 from .speciation import speciation_curves
 
 
@@ -107,9 +107,7 @@ def diagram(
     coords["dim"] = np.array(dims)
     variables |= _of_dimensions(sizes, coords["dim"], spectrum)
     if is_data and measured_sizes:
-        counts, measured = _measure_subsets(
-            target, process, subset_key, forward_key, measured_sizes, samples, found.eigenvalue, progress
-        )
+        counts, measured = _measure_subsets(target, process, subset_key, forward_key, measured_sizes, samples, progress)
         coords["n_measured"] = counts
         variables |= measured
     attrs = {
@@ -143,14 +141,13 @@ def _measure_subsets(
     forward_key: PRNGKey,
     number: int,
     samples: int,
-    top: float,
     progress: bool | None,
 ) -> tuple[np.ndarray, Variables]:
     """Sizes, and for each where E[L] = 0 and where labels cross, with intervals, and whether that is speciation."""
     labels = np.asarray(data.labels)
     rng = np.random.default_rng(seed_of(subset_key))
     fractions = 2.0 ** -np.arange(number)[::-1]
-    times = np.linspace(0.5 * np.log1p(0.02 * top), 0.5 * np.log1p(20 * top), 40)
+    times = default_times(data, process)
     ratio, label, sound, counts = [], [], [], []
     for i, fraction in enumerate(fractions):
         chosen = [rng.permutation(np.flatnonzero(labels == k)) for k in range(data.num_labels)]

@@ -41,11 +41,12 @@ def diagram(ds: xr.Dataset) -> Figure:
 
 
 def _name_at_the_end(axes: Axes, ds: xr.Dataset, dim: int) -> None:
-    """The dimension of a curve, where it leaves the axes on the right."""
-    height = float(ds.variance_collapse_of_dim.sel(dim=dim)[-1])
+    """The dimension of a curve, where it leaves the axes: on the right, or below."""
+    values = ds.variance_collapse_of_dim.sel(dim=dim).values
     low, high = axes.get_ylim()
-    if low < height < high:
-        axes.text(float(ds.log_n[-1]), height, f" $d = {dim}$", color=GREY, va="center", fontsize=7)
+    seen = np.flatnonzero((low < values) & (values < high))
+    if len(seen):
+        axes.text(float(ds.log_n[seen[-1]]), values[seen[-1]], f" $d = {dim}$", color=GREY, va="center", fontsize=7)
 
 
 def _draw_measured(axes: Axes, ds: xr.Dataset) -> None:

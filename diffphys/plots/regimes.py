@@ -213,6 +213,7 @@ def regimes(ds: xr.Dataset) -> Figure:
         _mark_crossing(panels[0], ds)
         words = "regimes" in ds.attrs and not ds.attrs["has_regime_two"]
         if words:
-            figure.text(0.5, 0.02, f"Regimes: {ds.attrs['regimes']}", ha="center", color=GREY, fontsize=8)
+            said = ds.attrs["regimes"].replace("t_S", "$t_S$").replace("t_C", "$t_C$")
+            figure.text(0.5, 0.02, f"Regimes: {said}", ha="center", color=GREY, fontsize=8)
         figure.tight_layout(rect=(0, 0.06 if words else 0, 1, 1))
     return figure
