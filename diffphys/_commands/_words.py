@@ -180,6 +180,6 @@ def diagram_words(ds: xr.Dataset) -> list[str]:
         for name, first, words in (
             ("measured", f"n = {int(part.n_measured)}", "E[L] = 0"), ("label", "", f"labels decided, {origin}")
         ):  # fmt: skip
-            values = [float(part[f"time_{name}{end}"]) for end in ("", "_sigma_v", "_low", "_high")]
-            lines.append(time_words(first, *values[:2], words, *values[2:]))
+            time, level, low, high = (float(part[f"time_{name}{end}"]) for end in ("", "_sigma_v", "_low", "_high"))
+            lines.append(time_words(first, time, level, words, low, high))
     return lines

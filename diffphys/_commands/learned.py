@@ -83,9 +83,11 @@ def _late_start(
     words = [f"late starts, {samples * _REPEATS} samples at {len(chosen)} times; the {name} bends most at"]
     for sampler in ds.sampler.values:
         for steps in ds.steps.values:
-            found = [float(ds[f"bifurcation_time{end}"].sel(start="gaussian", sampler=sampler, steps=steps).squeeze())
-                     for end in ("", "_sigma_v", "_low", "_high")]  # fmt: skip
-            words.append(time_words(f"{sampler}, {steps} steps", *found[:2], "", *found[2:]).rstrip())
+            part = ds.sel(start="gaussian", sampler=sampler, steps=steps).squeeze()
+            time, level, low, high = (
+                float(part[f"bifurcation_time{end}"]) for end in ("", "_sigma_v", "_low", "_high")
+            )  # fmt: skip
+            words.append(time_words(f"{sampler}, {steps} steps", time, level, "", low, high).rstrip())
     leave(ds, out / "late-start.nc", plots.gaussian_start(ds), words)
 
 
