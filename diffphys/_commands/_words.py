@@ -30,7 +30,7 @@ def speciation_words(ds: xr.Dataset) -> list[str]:
     lines = [a["data"]]
     if np.isfinite(a["spectral_time"]):
         words = f"spectral: 1/2 log(Lambda / T), Lambda = {a['eigenvalue']:.4g}"
-        if a.get("verdict", "").startswith("collapse"):
+        if a.get("verdict", "").startswith(("collapse", "one class")):
             words += "; of the spectrum alone, no speciation time here"
         lines.append(named_time(a, "spectral_time", "t_S", words, "spectral_time_{}"))
     else:

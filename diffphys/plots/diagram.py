@@ -46,7 +46,8 @@ def _name_at_the_end(axes: Axes, ds: xr.Dataset, dim: int) -> None:
     low, high = axes.get_ylim()
     seen = np.flatnonzero((low < values) & (values < high))
     if len(seen):
-        axes.text(float(ds.log_n[seen[-1]]), values[seen[-1]], f" $d = {dim}$", color=GREY, va="center", fontsize=7)
+        va = "center" if seen[-1] == len(values) - 1 else "bottom"
+        axes.text(float(ds.log_n[seen[-1]]), values[seen[-1]], f" $d = {dim}$", color=GREY, va=va, fontsize=7)
 
 
 def _draw_measured(axes: Axes, ds: xr.Dataset) -> None:
