@@ -37,7 +37,6 @@ _NAMES = {
     "log_n": "log of the number of data",
     "n_measured": "number of data of a measured subset",
     "dim": "dimension d of a law of the same shape",
-    "sigma_v": "noise level in the units of the data",
     "log_snr": "log of signal over noise variance, -log v",
     "ddpm_index": "index of the linear DDPM schedule of 1000 steps, from 0",
     "vp_linear": "u of the continuous linear variance-preserving schedule",
@@ -48,7 +47,6 @@ _NAMES = {
 }
 # What an ending adds to the words of the name without it. The first that fits is taken.
 _ENDINGS = {
-    "_sigma_v": "noise level sigma_v of: {}",
     "_stderr_data": "standard error over data sets of: {}",
     "_stderr": "standard error of: {}",
     "_bias": "change from the halved grid of: {}",
