@@ -26,6 +26,8 @@ from ._files import discard, unwritable
 
 _PREFIX = "quantity."  # `numpy.savez` takes an array called `file` for its own argument.
 _MANIFEST = "manifest"
+DIGEST = "inputs"
+"""The entry of a configuration that holds a digest of what the others do not name."""
 
 
 class Journal:
@@ -154,6 +156,8 @@ class Journal:
     def _compare(self, found: dict[str, Any]) -> None:
         """Refuses the journal of another run."""
         changes = differences(found, json.loads(self._config))
+        # Where names tell, a digest has nothing to add.
+        changes = [change for change in changes if change[0] != DIGEST] or changes
         if changes:
             listed = "; ".join(f"{name}: {theirs} in the file, {ours} now" for name, theirs, ours in changes)
             raise ValueError(

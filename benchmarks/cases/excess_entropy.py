@@ -105,7 +105,7 @@ def weights_entropy(
         ys = clean + jnp.sqrt(variance) * noise
         return jax.vmap(lambda y: data.weights_summary(y, variance).entropy)(ys)
 
-    return jax.lax.map(at, jnp.asarray(variances)).T / math.log(data.num_points)
+    return jax.lax.map(at, jnp.asarray(variances)).T / jnp.log(data.count.astype(clean.dtype))
 
 
 @jax.jit

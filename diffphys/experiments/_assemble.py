@@ -1,28 +1,30 @@
 """From moments to labelled variables: what the experiments have in common."""
 
+import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
 from .._box_muller import box_muller
+from .._config import canonical
 from .._types import PRNGKey, Scalar
 from ..clocks import clocks, log_snr_grid
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..results import dataset
-from ..samplers import AbstractSampler
+from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments, check_key
 from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
 from ..thermo.row_sums import DataRows, blocks_of
-from ._accuracy import Accuracy
+from ._accuracy import PILOT, Accuracy
 from ._chunks import Runner
 from ._clone_runs import run_clones
 from ._clones import Readout, Source, clone_tables
 from ._crossings import datum_crossings, label_crossings
+from ._describe import describe_process, described
 from ._long_names import with_long_names
 from ._noise_levels import with_noise_levels
 from ._readouts import has_exact_score
@@ -80,20 +82,6 @@ def curve(name: str, moments: Moments, dims: Any = "t") -> Variables:
     return {name: (dims, mean), f"{name}_stderr": (dims, stderr)}
 
 
-def describe(process: AbstractProcess) -> dict[str, Any]:
-    """A process as plain parameters, those of a process or a schedule within it nested."""
-    return {"process": type(process).__name__, **_parameters(process)}
-
-
-def _parameters(module: eqx.Module) -> dict[str, Any]:
-    return {
-        name: {"kind": type(value).__name__, **_parameters(value)}
-        if isinstance(value, eqx.Module)
-        else np.asarray(value).tolist()
-        for name, value in vars(module).items()
-    }
-
-
 class CloneOptions(NamedTuple):
     """How cloned trajectories are run."""
 
@@ -106,6 +94,13 @@ class CloneOptions(NamedTuple):
     trunk_from: float | None = None
     increments: Increments = box_muller
     stderr: float | None = None
+
+    @classmethod
+    def asked(cls, times: np.ndarray, clones: int | None, stderr: float | None, *others: Any) -> "CloneOptions | None":
+        """Those of an experiment that was asked for clones or for an error of theirs, which a pilot then begins."""
+        if clones is None and stderr is None:
+            return None
+        return cls(PILOT if clones is None else clones, *others, stderr=stderr).checked(times)
 
     def checked(self, times: np.ndarray) -> "CloneOptions":
         """With `times` and `stop` filled in; refuses what cannot be run."""
@@ -128,6 +123,36 @@ class CloneOptions(NamedTuple):
         if self.trunk_from is not None and self.trunk_from <= most:
             raise ValueError(f"`trunk_from` needs a time above all times of clones, {most}. Got {self.trunk_from}.")
         return self._replace(stop=stop, times=own)
+
+
+def runner_for(
+    process: AbstractProcess,
+    times: np.ndarray,
+    key: PRNGKey,
+    chunk: int | None,
+    checkpoint: str | pathlib.Path | None,
+    progress: bool | None,
+    **parameters: Any,
+) -> Runner:
+    """Runs of an experiment, whose journals know its process, times, seed and other parameters by name."""
+    settings = describe_process(process) | {"times": times, "seed": seed_of(key), **described(parameters)}
+    return Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress, settings)
+
+
+def sampler_for(sampler: AbstractSampler | None, process: AbstractProcess, target: AbstractTarget) -> AbstractSampler:
+    """The sampler asked for, or by default `Bridge` with the exact denoiser of the target.
+
+    Raises:
+        ValueError: for a sampler of another process, on which the times would be others.
+    """
+    if sampler is None:
+        return Bridge(process, target.posterior_mean)
+    theirs, ours = (canonical(describe_process(each)) for each in (sampler.process, process))
+    if theirs != ours:
+        raise ValueError(
+            f"`sampler` needs the process of the experiment, {ours}. Got one of {theirs}. Do give it that."
+        )
+    return sampler
 
 
 def clone_variables(
@@ -165,6 +190,10 @@ def clone_variables(
     result = run_clones(
         source, sampler, readout, tables, key=key, trajectories=options.clones, runner=runner, name=name,
         times=branch_times,
+        settings={
+            "sampler": sampler, "steps": options.steps, "stop": options.stop, "branches": options.branches,
+            "grid": options.grid, "trunk_from": options.trunk_from, "increments": options.increments,
+        },
         accuracy=None if options.stderr is None else Accuracy(quantity, options.stderr, 1.0, "clones_stderr"),
     )  # fmt: skip
     # Other samplers keep the marginals and have another agreement: it is named so.
@@ -218,8 +247,9 @@ def experiment_dataset(
     variables: Variables,
     attrs: dict[str, Any],
     key: PRNGKey,
+    **parameters: Any,
 ) -> xr.Dataset:
-    """The labelled result of an experiment on times, with all that is needed to make it again."""
+    """The labelled result of an experiment on times, with all that is needed to make it again: the parameters."""
     words = seed_of(key)
     coords = time_coordinates(process, times)
     variables, attrs = with_noise_levels(process, variables, attrs)
@@ -230,7 +260,7 @@ def experiment_dataset(
         coords["quantile"] = ("quantile", np.array(QUANTILES))
     ds = dataset(
         variables, coords, experiment=name, seed=words,
-        parameters=describe(process) | {"times": times},
+        parameters=describe_process(process) | {"times": times, **described(parameters)},
     )  # fmt: skip
     return with_long_names(ds).assign_attrs(attrs)
 

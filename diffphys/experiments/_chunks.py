@@ -4,6 +4,7 @@ import hashlib
 import pathlib
 import re
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -13,7 +14,8 @@ import psutil
 from jaxtyping import Array
 
 from .._devices import of_all_processes, on_all_devices, to_host
-from .._journal import Journal, run_chunks
+from .._journal import DIGEST, Journal, run_chunks
+from ._describe import described
 
 # The share of free memory that a chunk may use, and the elements that keep a chunk near the caches of a CPU.
 _SHARE = 0.6
@@ -140,6 +142,8 @@ class Runner(NamedTuple):
     """Folder of the journals of finished chunks; None to keep none."""
     progress: bool | None = None
     """Whether to show bars; None for only on a terminal."""
+    settings: Mapping[str, Any] = MappingProxyType({})
+    """What is run, by names: a journal of other settings is refused by them."""
 
     def chunk_of(self, name: str) -> int | None:
         """The chunk asked for; or that of the journal of this name, which may have been begun on other devices."""
@@ -165,7 +169,8 @@ class Runner(NamedTuple):
         journal = None
         if self.checkpoint is not None:
             # The compiled shape is part of what a run is: another one differs in the last bits.
-            config = config | {"chunk": program.chunk, "inputs": fingerprint(program.arguments)}
+            shape = {"chunk": program.chunk, DIGEST: fingerprint(program.arguments)}
+            config = {**self.settings, **described(config), **shape}
             journal = Journal(self._file(name), config)
 
         def measure(i: int) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """Runs of cloned trajectories: chunk after chunk, until every branch time has as many as it needs."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -42,12 +43,14 @@ def run_clones(
     trajectories: int,
     runner: Runner,
     times: Float[np.ndarray, " branches"],
+    settings: Mapping[str, Any],
     accuracy: Accuracy | None = None,
     name: str = "clones",
 ) -> CloneRun:
     """Runs the experiment in chunks of trajectories, each with all its branch times and clones.
 
-    With an `accuracy`, `trajectories` are a pilot, and branch times get as many more of them as they need.
+    Journals know the `settings` by name. With an `accuracy`, `trajectories` are a pilot, and branch times get as many
+    more of them as they need.
     """
     blocks = 1 if tables.end.complement is None else tables.end.complement.shape[0]
     elements = source.dim * blocks * (2 * source.clones + 1)
@@ -60,7 +63,7 @@ def run_clones(
             measure_clones, (source, sampler, readout, tables, key, done, needed), items=int(needed.max()) - start,
             elements=elements, chunk=chunk, start=start,
         )  # fmt: skip
-        runs.append(_collected(program, runner, f"{name}-{len(runs)}" if runs else name))
+        runs.append(_collected(program, runner, settings, f"{name}-{len(runs)}" if runs else name))
         chunk, run = program.chunk, _joined(runs, source, sampler, tables)
         done = needed
         if accuracy is not None:
@@ -73,7 +76,7 @@ def run_clones(
     return run
 
 
-def _collected(program: ChunkedProgram, runner: Runner, name: str) -> CloneRun:
+def _collected(program: ChunkedProgram, runner: Runner, settings: Mapping[str, Any], name: str) -> CloneRun:
     """The run of one program, its evaluations not counted yet."""
 
     def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -97,7 +100,8 @@ def _collected(program: ChunkedProgram, runner: Runner, name: str) -> CloneRun:
                 sums |= {f"{kind}:{name}": part for name, part in parts.items()}
         return sums
 
-    stacked = runner.collect(name, program, reduce, {"trajectories": program.items}, unit="trajectory")
+    config = {"trajectories": program.items, **settings}
+    stacked = runner.collect(name, program, reduce, config, unit="trajectory")
     moments, changes, more, ends = (
         stacked_moments(part) if (part := _of_kind(kind, stacked)) else {}
         for kind in ("curve:", "bias:", "excess:", "end:")

@@ -1,6 +1,6 @@
 """Denoisers of one class, and guidance between them and the denoiser of all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
@@ -77,3 +77,11 @@ def towards(sampler: AbstractSampler, label: Int[Array, ""], weight: Float[Array
         return eqx.tree_at(lambda guided: (guided.label, guided.weight), node, (label, weight))
 
     return jax.tree.map(at, sampler, is_leaf=lambda node: isinstance(node, Guided))
+
+
+def checked_guidance(guidance: float | Sequence[float]) -> Float[np.ndarray, " w"]:
+    """The weights of guidance as NumPy float64."""
+    weights = np.atleast_1d(np.asarray(guidance, np.float64))
+    if weights.ndim != 1 or weights.size == 0 or not np.all(np.isfinite(weights)):
+        raise ValueError(f"`guidance` needs finite weights, one or a sequence of them. Got {guidance}.")
+    return weights

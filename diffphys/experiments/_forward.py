@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from .._devices import over_items
 from .._types import Data, PRNGKey, Scalar
-from ..targets import AbstractDataSet, AbstractLabelledTarget, is_divided
+from ..targets import AbstractDataSet, AbstractLabelledTarget, Labelings, is_divided
 from ._accuracy import Accuracy, in_chunks
 from ._chunks import ChunkedProgram, Runner, default_chunk
 from ._statistics import Moments, chunk_moments, joined_moments, stacked_moments
@@ -68,13 +68,11 @@ def _of_data(summary: Any) -> dict[str, Array]:
     }
 
 
-def _both_readouts(
-    target: AbstractDataSet, y: Data, variance: Scalar, index: Int[Array, ""], permuted: Int[Array, "g n"]
-):
+def _both_readouts(target: AbstractDataSet, y: Data, variance: Scalar, index: Int[Array, ""], permuted: Labelings):
     """What they say of the labels too, in the same pass."""
     summary: Any = target.weights_summary(y, variance, index, permuted)
     posterior, without = jnp.exp(summary.label_log_posterior), jnp.exp(summary.label_log_posterior_without)
-    label = target.labels[index]
+    label = target.label_of(index)
     return _of_data(summary) | {
         "phi": jnp.sum(posterior**2),
         "phi_true": posterior[label],
@@ -99,7 +97,7 @@ def _measure(target, permuted, root, variances, done, needed, first, chunk: int)
         data_key, noise_key = jr.split(jr.fold_in(root, i))
         if isinstance(target, AbstractDataSet):
             a, origin = target.sample_indexed(data_key)
-            label = target.labels[origin]
+            label = target.label_of(origin)
         else:
             a, origin = target.sample_labelled(data_key)
             label = origin
@@ -126,10 +124,11 @@ def _measure(target, permuted, root, variances, done, needed, first, chunk: int)
     return results | {"measured": jnp.broadcast_to(measured, (chunk, measured.size))}
 
 
-def permuted_labels(target: AbstractDataSet, key: PRNGKey) -> Int[Array, "g n"]:
+def permuted_labels(target: AbstractDataSet, key: PRNGKey) -> Labelings:
     """A few random permutations of the labels: what the curves would be if labels meant nothing."""
-    keys = jr.split(key, _PERMUTATIONS)
-    return jax.vmap(lambda key: jr.permutation(key, target.labels))(keys)
+    labels, rng = np.asarray(target.labels), np.random.default_rng(np.ravel(jr.key_data(key)))
+    # On the host: `jax.random.permutation` compiles a program for each number of data.
+    return target.labelings(np.stack([rng.permutation(labels) for _ in range(_PERMUTATIONS)]))
 
 
 def measure_forward(

@@ -13,7 +13,7 @@ from .._box_muller import box_muller
 from .._types import PRNGKey, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
-from ..samplers import AbstractSampler, Bridge
+from ..samplers import AbstractSampler
 from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractTarget
 from ._accuracy import PILOT, Accuracy
@@ -28,9 +28,10 @@ from ._assemble import (
     experiment_dataset,
     forward_attributes,
     load_attributes,
+    runner_for,
+    sampler_for,
     split_key,
 )  # fmt: skip
-from ._chunks import Runner
 from ._collapse_times import times_by_name
 from ._forward import ForwardRun, half_sample_errors, measure_forward
 from ._last_change import last_change_attributes, last_change_times
@@ -134,14 +135,18 @@ def collapse(
             raise ValueError(f"`stderr` needs a positive error of f_e / alpha. Got {stderr}.")
         most = float(np.log(data.num_points))
         samples, accuracy = PILOT, Accuracy("entropy", stderr * most, most)
-    options = None
-    if clones is not None or clones_stderr is not None:
-        options = CloneOptions(
-            PILOT if clones is None else clones, clone_times, branches, steps, stop, grid, trunk_from, increments,
-            clones_stderr,
-        ).checked(times)  # fmt: skip
+    options = CloneOptions.asked(
+        times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments
+    )
     forward_key, clone_key = split_key(key)
-    runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
+    runner = runner_for(process, times, key, chunk, checkpoint, progress, target=data)
+    sampler = sampler_for(sampler, process, data)
+    parameters: dict[str, Any] = {"target": data, "law": law, "samples": samples, "stderr": stderr}
+    parameters["datasets"] = datasets
+    if options is not None:
+        parameters["clones"] = {"sampler": sampler, **options._asdict()}
+    if trajectories is not None:
+        parameters["trajectories"] = {"number": trajectories, "sampler": sampler, "steps": steps, "grid": grid}
     variances = channel_variances(process, times)
     variables, attrs = collapse_theory(data, process, times, law)
     if samples is not None:
@@ -153,21 +158,13 @@ def collapse(
         variables |= curves | excess_entropy_errors(
             data,
             half_sample_errors(
-                data,
-                variances,
-                times,
-                ("entropy", "phi_c"),
-                key=forward_key,
-                samples=samples,
-                datasets=datasets,
-                accuracy=accuracy,
-                with_labels=False,
+                data, variances, times, ("entropy", "phi_c"), key=forward_key, samples=samples, datasets=datasets,
+                accuracy=accuracy, with_labels=False,
             ),
-        )
+        )  # fmt: skip
         attrs |= results
     if tell is not None:
-        tell(experiment_dataset("collapse", process, times, variables, attrs, key))
-    sampler = Bridge(process, data.posterior_mean) if sampler is None else sampler
+        tell(experiment_dataset("collapse", process, times, variables, attrs, key, **parameters))
     if options is not None:
         simulated, settings = clone_variables(
             sampler, datum_agreement(data, sampler), data, times,
@@ -184,7 +181,7 @@ def collapse(
         )  # fmt: skip
         variables["last_change_time"] = ("trajectory", last, {"long_name": "last change of the nearest datum"})
         attrs |= last_change_attributes(process, last)
-    return experiment_dataset("collapse", process, times, variables, attrs, key)
+    return experiment_dataset("collapse", process, times, variables, attrs, key, **parameters)
 
 
 def excess_entropy_errors(data: AbstractDataSet, errors: Variables) -> Variables:

@@ -15,7 +15,8 @@ from ..results import dataset
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import place
 from ..targets import AbstractLabelledTarget
-from ._assemble import check_count, describe, seed_of, split_key
+from ._assemble import check_count, seed_of, split_key
+from ._describe import describe_process
 from .late_start import _walk
 
 
@@ -148,7 +149,12 @@ def critical_steps(
         "indecision": ("inside", np.array([-xlogy(p, p).sum(1).mean() for p in found[:-1]])),
         "grid": (("inside", "knot"), np.stack(grids)),
     }  # fmt: skip
-    parameters = describe(process) | {"critical_time": critical_time, "width": width, "start": start, "stop": stop}
+    parameters = describe_process(process) | {
+        "critical_time": critical_time,
+        "width": width,
+        "start": start,
+        "stop": stop,
+    }
     coords = {"inside": chosen, "label": np.arange(len(true))}
     ds = dataset(variables, coords, experiment="critical-steps", seed=seed_of(key), parameters=parameters)
     return ds.assign_attrs(

@@ -76,7 +76,8 @@ def denoising_errors(
     )
     errors = found["errors"].reshape(-1, *found["errors"].shape[2:])[: len(samples)].astype(np.float64)
     attrs = {"samples": len(samples), "d": samples.shape[1], "dtype": str(samples.dtype), "chunk": program.chunk}
-    return experiment_dataset("denoising-errors", process, times, _variables(errors), attrs, key)
+    parameters = {"denoise": denoise, "against": against, "points": samples}
+    return experiment_dataset("denoising-errors", process, times, _variables(errors), attrs, key, **parameters)
 
 
 def _variables(errors: Float[np.ndarray, "n denoisers t"]) -> dict[str, tuple]:

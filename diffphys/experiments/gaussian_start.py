@@ -154,7 +154,8 @@ def gaussian_start(
     }  # fmt: skip
     if isinstance(data, AbstractTarget):
         attrs |= {"target": type(data).__name__} | critical_attributes(data, process)
-    ds = experiment_dataset("gaussian-start", process, times, variables, attrs, key)
+    parameters = {"data": data, "denoise": denoise, "samplers": made, "steps": steps, "grid": grid}
+    ds = experiment_dataset("gaussian-start", process, times, variables, attrs, key, **parameters)
     names = {"start": list(_STARTS), "sampler": list(samplers), "steps": list(steps), "measure": list(quality)}
     return ds.assign_coords({name: np.array(values) for name, values in names.items() if name in ds.dims})
 

@@ -23,7 +23,7 @@ from .._root import root
 from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess
 from ..targets import is_divided
-from ._assemble import Variables, check_count, check_times, experiment_dataset, split_key
+from ._assemble import Variables, check_count, check_times, experiment_dataset, runner_for, split_key
 from ._chunks import ChunkedProgram, Runner
 from ._normal_law import NormalLaw, Points, normal_law
 from ._statistics import mean_and_stderr
@@ -125,7 +125,7 @@ def information(
     if not len(law.eigenvalues):
         raise ValueError("`data` needs points that differ. Got one point many times. Pass the points of a population.")
     levels = _quadrature(variances, _REACH * float(law.eigenvalues[0]), nodes)
-    runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
+    runner = runner_for(process, times, key, chunk, checkpoint, progress, denoise=denoise, draws=draws)
     measure = partial(_measure, variances=variances, key=noise_key, draws=draws, runner=runner)
     found = measure("information", denoise, points, law, levels)
     variables = _curves(found, levels, count, "")
@@ -142,7 +142,8 @@ def information(
         "nodes": nodes,
     }
     attrs |= _collapse(process, found, law, levels, variances, count)
-    ds = experiment_dataset("information", process, times, variables, attrs, key)
+    parameters = {"denoise": denoise, "data": points, "training": seen}
+    ds = experiment_dataset("information", process, times, variables, attrs, key, **parameters)
     node_times = [process.time_of_variance(float(v)) for v in levels.variances]
     return ds.assign_coords(variance=levels.variances, node_time=("variance", node_times))
 

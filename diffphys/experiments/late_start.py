@@ -14,10 +14,10 @@ from .._devices import on_all_devices, over_rows, to_host
 from .._types import PRNGKey, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess, Kernel
-from ..samplers import AbstractSampler, Bridge
+from ..samplers import AbstractSampler
 from ..samplers.base import noise_of, place, run
 from ..targets import AbstractLabelledTarget, is_divided
-from ._assemble import check_count, check_times, experiment_dataset, split_key
+from ._assemble import check_count, check_times, experiment_dataset, sampler_for, split_key
 
 
 def late_start(
@@ -88,7 +88,7 @@ def late_start(
     }
     attrs = {"samples": samples, "d": target.dim, "target": type(target).__name__}
     if trajectories is not None:
-        sampler = Bridge(process, target.posterior_mean) if sampler is None else sampler
+        sampler = sampler_for(sampler, process, target)
         stop = 0.5 * float(times.min()) if stop is None else stop
         if not 0 < stop < times.min():
             raise ValueError(f"`stop` needs a time above 0 and below all `times`, {times.min()}. Got {stop}.")
@@ -101,7 +101,8 @@ def late_start(
         variables["label_weight_sampler"] = (dims, ends.mean(1))
         variables["label_weight_sampler_stderr"] = (dims, ends.std(1, ddof=1) / np.sqrt(trajectories))
         attrs |= {"trajectories": trajectories, "sampler": type(sampler).__name__, "steps": steps, "stop": stop}
-    return experiment_dataset("late-start", process, times, variables, attrs, key)
+    parameters = {"target": target, "sampler": sampler, "grid": grid}
+    return experiment_dataset("late-start", process, times, variables, attrs, key, **parameters)
 
 
 @eqx.filter_jit

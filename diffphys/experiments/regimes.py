@@ -14,12 +14,19 @@ from .._box_muller import box_muller
 from .._types import Data, PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
-from ..samplers import AbstractSampler, Bridge
+from ..samplers import AbstractSampler
 from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractTarget
-from ._accuracy import PILOT
-from ._assemble import CloneOptions, check_count, check_times, clone_variables, experiment_dataset, split_key
-from ._chunks import Runner
+from ._assemble import (
+    CloneOptions,
+    check_count,
+    check_times,
+    clone_variables,
+    experiment_dataset,
+    runner_for,
+    sampler_for,
+    split_key,
+)  # fmt: skip
 from ._forward import half_sample_errors, measure_forward
 from ._readouts import Classifier, DatumAgreement, LabelAgreement, datum_agreement, label_reading
 from ._theory import channel_variances
@@ -84,16 +91,17 @@ def regimes(
         raise ValueError(f"`regimes` needs a data set, `Empirical(points, labels)`. Got `{type(data).__name__}`.")
     times = check_times(times)
     check_count("samples", samples, 32)
-    options = None
     if classify is not None and clones is None and clones_stderr is None:
         raise ValueError("`classify` labels the ends of clones. Got no `clones`. Do ask for some.")
-    if clones is not None or clones_stderr is not None:
-        options = CloneOptions(
-            PILOT if clones is None else clones, clone_times, branches, steps, stop, grid, trunk_from, increments,
-            clones_stderr,
-        ).checked(times)  # fmt: skip
+    options = CloneOptions.asked(
+        times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments
+    )
     forward_key, clone_key = split_key(key)
-    runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
+    runner = runner_for(process, times, key, chunk, checkpoint, progress, target=data)
+    parameters: dict[str, Any] = {"target": data, "law": law, "samples": samples, "datasets": datasets}
+    sampler = sampler_for(sampler, process, data)
+    if options is not None:
+        parameters["clones"] = {"sampler": sampler, "classify": classify, **options._asdict()}
     variances = channel_variances(process, times)
     variables, attrs = speciation_theory(data, process, times)
     theory, more = collapse_theory(data, process, times, law)
@@ -114,9 +122,8 @@ def regimes(
         variables |= excess_entropy_errors(data, errors)
         attrs |= _regimes_in_words(attrs, float(variables["collapse_time"][1][0, 0]))
     if tell is not None:
-        tell(experiment_dataset("regimes", process, times, variables, attrs, key))
+        tell(experiment_dataset("regimes", process, times, variables, attrs, key, **parameters))
     if options is not None:
-        sampler = Bridge(process, data.posterior_mean) if sampler is None else sampler
         labels = LabelAgreement(label_reading(data, sampler.denoise, classify))
         readout = _BothAgreements(labels, datum_agreement(data, sampler))
         expected = _BothExpected(data, classify is None)
@@ -128,7 +135,7 @@ def regimes(
         )  # fmt: skip
         settings["labelled_by"] = "posterior" if classify is None else "classifier"
         variables, attrs = variables | simulated, attrs | settings
-    return experiment_dataset("regimes", process, times, variables, attrs, key)
+    return experiment_dataset("regimes", process, times, variables, attrs, key, **parameters)
 
 
 def _regimes_in_words(attrs: dict[str, Any], t_c: float) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from .._box_muller import box_muller
 from .._types import PRNGKey, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
-from ..samplers import AbstractSampler, Bridge
+from ..samplers import AbstractSampler
 from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractLabelledTarget
-from ._accuracy import PILOT
 from ._assemble import (
     CloneOptions,
     Variables,
@@ -27,9 +26,10 @@ from ._assemble import (
     curve,
     experiment_dataset,
     forward_attributes,
+    runner_for,
+    sampler_for,
     split_key,
 )  # fmt: skip
-from ._chunks import Runner
 from ._forward import ForwardRun, half_sample_errors, measure_forward
 from ._readouts import Classifier, ExpectedLabelAgreement, LabelAgreement, label_reading
 from ._statistics import crossing, crossing_interval
@@ -140,16 +140,17 @@ def speciation(
         )
     times = check_times(times)
     check_count("samples", samples, 32)
-    options = None
     if classify is not None and clones is None and clones_stderr is None:
         raise ValueError("`classify` labels the ends of clones. Got no `clones`. Do ask for some.")
-    if clones is not None or clones_stderr is not None:
-        options = CloneOptions(
-            PILOT if clones is None else clones, clone_times, branches, steps, stop, grid, trunk_from, increments,
-            clones_stderr,
-        ).checked(times)  # fmt: skip
+    options = CloneOptions.asked(
+        times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments
+    )
     forward_key, clone_key = split_key(key)
-    runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
+    runner = runner_for(process, times, key, chunk, checkpoint, progress, target=target)
+    parameters: dict[str, Any] = {"target": target, "samples": samples, "datasets": datasets}
+    sampler = sampler_for(sampler, process, target)
+    if options is not None:
+        parameters["clones"] = {"sampler": sampler, "classify": classify, **options._asdict()}
     variances = channel_variances(process, times)
     variables, attrs = speciation_theory(target, process, times)
     if samples is not None:
@@ -174,9 +175,8 @@ def speciation(
         )
         attrs |= results
     if tell is not None:
-        tell(experiment_dataset("speciation", process, times, variables, attrs, key))
+        tell(experiment_dataset("speciation", process, times, variables, attrs, key, **parameters))
     if options is not None:
-        sampler = Bridge(process, target.posterior_mean) if sampler is None else sampler
         dtype = jax.eval_shape(target.sample, jax.random.key(0)).dtype
         simulated, settings = clone_variables(
             sampler, LabelAgreement(label_reading(target, sampler.denoise, classify)), target, times,
@@ -186,7 +186,7 @@ def speciation(
         )  # fmt: skip
         settings["labelled_by"] = "posterior" if classify is None else "classifier"
         variables, attrs = variables | simulated, attrs | settings
-    return experiment_dataset("speciation", process, times, variables, attrs, key)
+    return experiment_dataset("speciation", process, times, variables, attrs, key, **parameters)
 
 
 def speciation_curves(

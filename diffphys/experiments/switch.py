@@ -22,10 +22,19 @@ from ..processes import AbstractProcess, Kernel
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments, noise_of, place
 from ..targets import AbstractLabelledTarget, is_divided
-from ._assemble import CloneOptions, Variables, check_count, check_times, curve, experiment_dataset, split_key
+from ._assemble import (
+    CloneOptions,
+    Variables,
+    check_count,
+    check_times,
+    curve,
+    experiment_dataset,
+    runner_for,
+    split_key,
+)  # fmt: skip
 from ._chunks import ChunkedProgram, Runner
 from ._clones import ends_of, halved_chunk, halved_plans
-from ._conditional import Conditional, Guided, exact_conditional, towards
+from ._conditional import Conditional, Guided, checked_guidance, exact_conditional, towards
 from ._crossings import agreement_level
 from ._forward import measure_forward
 from ._readouts import Classifier, has_exact_score, label_reading
@@ -131,17 +140,16 @@ def switch(
     times = check_times(times)
     check_count("samples", samples, 32)
     check_count("trajectories", trajectories, 2)
-    weights = _checked_guidance(guidance)
+    weights = checked_guidance(guidance)
     variances = channel_variances(process, times)
     if trunk_from is None:
         trunk_from = process.time_of_variance(_ABOVE * float(variances.max()))
     options = CloneOptions(trajectories, None, 2, steps, stop, grid, trunk_from, increments).checked(times)
     forward_key, walk_key = split_key(key)
-    runner = Runner(chunk, None if checkpoint is None else pathlib.Path(checkpoint), progress)
+    runner = runner_for(process, times, key, chunk, checkpoint, progress, target=target)
     dtype = jax.eval_shape(target.sample, jr.key(0)).dtype
     denoise = target.posterior_mean if denoise is None else denoise
     class_weights = np.asarray(target.label_weights, np.float64)
-    own = conditional is None
     guided = Guided(
         exact_conditional(target) if conditional is None else conditional, denoise, jnp.int32(0), jnp.ones((), dtype)
     )
@@ -150,9 +158,8 @@ def switch(
         jnp.asarray(np.log(class_weights), dtype), jnp.asarray(weights, dtype), target.dim, np.dtype(dtype), increments,
     )  # fmt: skip
     result = _run(experiment, times, options, walk_key, runner)
-    level = agreement_level(class_weights)
-    variables = _variables(result, times, level)
-    exact = own and has_exact_score(experiment.free, target)
+    variables = _variables(result, times, level := agreement_level(class_weights))
+    exact = conditional is None and has_exact_score(experiment.free, target)
     attrs = {
         "trajectories": trajectories, "sampler": type(experiment.free).__name__, "steps": steps, "stop": options.stop,
         "is_time_reversal": int(experiment.free.is_time_reversal), "increments": increments.__name__,
@@ -171,15 +178,12 @@ def switch(
         )
         variables |= curve("phi", measured.moments["phi"])
         attrs["samples"] = samples
-    return experiment_dataset("switch", process, times, variables, attrs, key).assign_coords(guidance=weights)
-
-
-def _checked_guidance(guidance: float | Sequence[float]) -> Float[np.ndarray, " w"]:
-    """The weights of guidance as NumPy float64."""
-    weights = np.atleast_1d(np.asarray(guidance, np.float64))
-    if weights.ndim != 1 or weights.size == 0 or not np.all(np.isfinite(weights)):
-        raise ValueError(f"`guidance` needs finite weights, one or a sequence of them. Got {guidance}.")
-    return weights
+    parameters = {
+        "target": target, "sampler": experiment.free, "conditional": conditional, "denoise": denoise,
+        "classify": classify, "guidance": weights, "samples": samples, "trajectories": options._asdict(),
+    }  # fmt: skip
+    ds = experiment_dataset("switch", process, times, variables, attrs, key, **parameters)
+    return ds.assign_coords(guidance=weights)
 
 
 class _Tables(NamedTuple):

@@ -39,4 +39,4 @@ from .reduction import Reduction as Reduction, reduce as reduce
 from .sharded import ShardedEmpirical as ShardedEmpirical, is_divided as is_divided
 from .shell import AbstractShell as AbstractShell
 from .sphere import Sphere as Sphere
-from .weights import WeightsSummary as WeightsSummary
+from .weights import Labelings as Labelings, WeightsSummary as WeightsSummary

@@ -1,10 +1,10 @@
 """What a data set must provide as a target, and what is asked of all of them alike."""
 
 import abc
-import math
 from collections.abc import Iterator
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from .._types import Data, PRNGKey, Scalar
 from ._arrays import concrete
 from .base import AbstractLabelledTarget
-from .weights import Summed, WeightsSummary, summary_of
+from .weights import Labelings, Summed, WeightsSummary, summary_of
 
 
 class AbstractDataSet(AbstractLabelledTarget):
@@ -21,17 +21,40 @@ class AbstractDataSet(AbstractLabelledTarget):
     Given $y$, the datum $\mu$ has the posterior weight $w_\mu \propto \exp(-|y - a_\mu|^2 / 2v)$. The label is the
     class of the datum. A final class gives sums over its centred data; this one puts them in the frame of the data.
 
+    Data sets whose numbers of data round up to the same one of five binary digits have arrays of the same shapes, and
+    a compiled function that takes one of them takes all: it finds their number in `count`.
+
     Attributes:
         offset: the mean of the data, that was subtracted from them.
-        num_points: the number of data, `n`.
+        count: the number of data, `n`, as an array.
     """
 
     offset: eqx.AbstractVar[Float[Array, " d"]]
-    num_points: eqx.AbstractVar[int]
+    count: eqx.AbstractVar[Int[Array, ""]]
 
     @property
     def dim(self) -> int:
         return self.offset.size
+
+    @property
+    def num_points(self) -> int:
+        """The number of data, `n`.
+
+        Raises:
+            ValueError: in a function being traced that takes the data set as an argument; use `count` there.
+        """
+        known = concrete(self.count)
+        if known is None:
+            raise ValueError(
+                "`num_points` needs a data set that is known. Got an argument of a function being traced, whose "
+                "program is for other numbers of data too. Do use `count`, an array, there."
+            )
+        return int(known)
+
+    @property
+    @abc.abstractmethod
+    def num_slots(self) -> int:
+        """The number of places for data, those that are padding among them."""
 
     @property
     def points(self) -> Float[np.ndarray, "n d"]:
@@ -48,7 +71,11 @@ class AbstractDataSet(AbstractLabelledTarget):
     @property
     @abc.abstractmethod
     def labels(self) -> Int[Array, " n"]:
-        """The class of each datum."""
+        """The class of each datum; where their number is known, as for `num_points`."""
+
+    @abc.abstractmethod
+    def label_of(self, index: Int[Array, ""]) -> Int[Array, ""]:
+        """The class of one datum; in any function."""
 
     @abc.abstractmethod
     def subset(self, kept: Int[np.ndarray, " m"]) -> "AbstractDataSet":
@@ -60,7 +87,7 @@ class AbstractDataSet(AbstractLabelledTarget):
 
     def sample_labelled(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
         point, index = self.sample_indexed(key)
-        return point, self.labels[index]
+        return point, self.label_of(index)
 
     def log_evidence(self, y: Data, variance: Scalar) -> Scalar:
         variance = jnp.asarray(variance, y.dtype)
@@ -93,7 +120,7 @@ class AbstractDataSet(AbstractLabelledTarget):
         y: Data,
         variance: Scalar,
         index: Int[ArrayLike, ""] | None = None,
-        groupings: Int[Array, "g n"] | None = None,
+        groupings: Int[Array, "g n"] | Labelings | None = None,
         with_mean: bool = False,
     ) -> WeightsSummary:
         r"""What the posterior weights say of collapse and of classes, in one pass over the data.
@@ -105,7 +132,8 @@ class AbstractDataSet(AbstractLabelledTarget):
             variance: the noise variance, v > 0, in the units of the data squared.
             index: the datum that `y` was made from, within [0, n), for the fields that tell it from the
                 others.
-            groupings: other labels for the data, such as permuted ones, each from 0 to `num_labels - 1`.
+            groupings: other labels for the data, such as permuted ones, each from 0 to `num_labels - 1`; or what
+                `labelings` makes of them.
             with_mean: whether to give the posterior mean too, at the price of another matrix product.
 
         Returns:
@@ -115,17 +143,62 @@ class AbstractDataSet(AbstractLabelledTarget):
             ValueError: if `index` is none of the data, or there is but one; or if `groupings` has not `n`
                 columns.
         """
-        index, groupings = _checked_choices(index, groupings, self.num_points)
+        index = None if index is None else self._checked(index)
+        if not isinstance(groupings, Labelings | None):
+            groupings = self.labelings(groupings)
         variance = jnp.asarray(variance, y.dtype)
-        own_class = None if index is None else self.labels[index]
-        sums = self._weight_sums(y - self.offset, variance, index, own_class, groupings, with_mean)
+        own_class = None if index is None else self.label_of(index)
+        others = None if groupings is None else groupings.slots
+        sums = self._weight_sums(y - self.offset, variance, index, own_class, others, with_mean)
         summary = summary_of(sums, own_class)
         mean = None if summary.mean is None else summary.mean + self.offset
         return summary._replace(log_evidence=summary.log_evidence - self._log_norm(variance), mean=mean)
 
+    def labelings(self, groupings: Int[Array | np.ndarray, "g n"]) -> Labelings:
+        """Other labels for the data, in the places of these.
+
+        A program that is given them so is shared by data sets of nearly one size, as one with `n` columns is not.
+
+        Args:
+            groupings: the labels, each from 0 to `num_labels - 1`.
+
+        Returns:
+            What `weights_summary` takes in their stead.
+
+        Raises:
+            ValueError: if there is not one label for each datum.
+        """
+        count, known, columns = concrete(self.count), concrete(groupings), groupings.shape[-1]
+        if columns > self.num_slots or (count is not None and columns != count):
+            raise ValueError(
+                f"`groupings` needs shape (g, {'n' if count is None else count}), a label for each datum. "
+                f"Got {groupings.shape}. Do stack the labelings along the first axis."
+            )
+        if known is not None and count is not None:
+            return Labelings(self._in_blocks(known.astype(np.int32)))
+        message = f"`groupings` needs a label for each datum. Got {columns} columns, and another number of data."
+        checked = eqx.error_if(jnp.asarray(groupings, jnp.int32), self.count != columns, message)
+        return Labelings(self._in_blocks(checked))
+
+    def _checked(self, index: Int[ArrayLike, ""]) -> Int[Array, ""]:
+        """The index of a datum, as 32-bit integer; ValueError if there are no others, or it is known to be none."""
+        if self.num_slots == 1:
+            raise ValueError("`index` needs other data to compare with. Got a single datum. Do leave it out.")
+        index = jnp.asarray(index, jnp.int32)
+        known, count = concrete(index), concrete(self.count)
+        if known is not None and not 0 <= known < (self.num_slots if count is None else count):
+            end = "n" if count is None else count
+            raise ValueError(f"`index` needs a datum within [0, {end}). Got {known}. Do count from 0.")
+        return index
+
     def _log_norm(self, variance: Scalar) -> Scalar:
         """Logarithm of what the sum over data is divided by in the density."""
-        return math.log(self.num_points) + 0.5 * self.dim * jnp.log(2 * jnp.pi * variance)
+        log_count = jnp.log(self.count.astype(jnp.result_type(variance)))
+        return log_count + 0.5 * self.dim * jnp.log(2 * jnp.pi * variance)
+
+    @abc.abstractmethod
+    def _in_blocks(self, values: Int[Array | np.ndarray, "*g n"]) -> Int[Array, "..."]:
+        """A number for each datum, or several, in the places of the data; 0 for the padding."""
 
     @abc.abstractmethod
     def _log_partition(self, y: Data, variance: Scalar) -> Scalar:
@@ -154,7 +227,7 @@ class AbstractDataSet(AbstractLabelledTarget):
         variance: Scalar,
         index: Int[Array, ""] | None,
         own_class: Int[Array, ""] | None,
-        groupings: Int[Array, "g n"] | None,
+        labelings: Int[Array, "..."] | None,
         with_mean: bool,
     ) -> Summed:
         """The sums that a summary is made of."""
@@ -169,20 +242,7 @@ def by_block(slots: Int[np.ndarray, " m"], length: int) -> Iterator[tuple[int, n
             yield int(blocks[chosen[0]]), chosen, within[chosen]
 
 
-def _checked_choices(index, groupings, count: int) -> tuple[Array | None, Array | None]:
-    """A datum and labelings of the data, as 32-bit integers; ValueError if they do not fit `count` data."""
-    if index is not None:
-        if count == 1:
-            raise ValueError("`index` needs other data to compare with. Got a single datum. Do leave it out.")
-        index = jnp.asarray(index, jnp.int32)
-        known = concrete(index)
-        if known is not None and not 0 <= known < count:
-            raise ValueError(f"`index` needs a datum within [0, {count}). Got {known}. Do count from 0.")
-    if groupings is not None:
-        if groupings.shape[1:] != (count,):
-            raise ValueError(
-                f"`groupings` needs shape (g, {count}), a label for each datum. Got {groupings.shape}. "
-                "Do stack the labelings along the first axis."
-            )
-        groupings = jnp.asarray(groupings, jnp.int32)
-    return index, groupings
+def padded(values: Int[Array | np.ndarray, "*g n"], count: int) -> Int[Array | np.ndarray, "*g m"]:
+    """As many numbers along the last axis, zeros added; NumPy stays so, and nothing is compiled for its shape."""
+    missing = [(0, 0)] * (values.ndim - 1) + [(0, count - values.shape[-1])]
+    return jnp.pad(values, missing) if isinstance(values, jax.Array) else np.pad(values, missing)

@@ -1,7 +1,5 @@
 """The empirical measure of a training set."""
 
-import math
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
 from ._arrays import Values, checked_data
-from .data_set import AbstractDataSet, by_block
+from .data_set import AbstractDataSet, by_block, padded
 from .moments import covariance, log_partition, moments, overlaps
 from .streaming import Cloud
 from .weights import Summed, label_sums, weight_sums
@@ -35,7 +33,7 @@ class Empirical(AbstractDataSet):
         classes: the class of each datum, in blocks.
         label_weights: the fraction of the data in each class.
         num_labels: the number of classes.
-        num_points: the number of data, `n`.
+        count: their number, `n`.
 
     Reference:
         Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), section on
@@ -46,8 +44,8 @@ class Empirical(AbstractDataSet):
     offset: Float[Array, " d"]
     classes: Int[Array, "b s"]
     label_weights: Float[Array, " k"]
+    count: Int[Array, ""]
     num_labels: int = eqx.field(static=True)
-    num_points: int = eqx.field(static=True)
 
     def __init__(self, points: Values, labels: Values | None = None, block: int = 1024):
         """Centres the data on the host, in float64, and keeps them in their own type.
@@ -65,8 +63,8 @@ class Empirical(AbstractDataSet):
         offset = np.mean(points, axis=0, dtype=np.float64).astype(points.dtype)
         self.cloud = Cloud.of(points, offset, block)
         self.offset = jnp.asarray(offset)
-        self.num_points = len(points)
-        self.classes = self._in_blocks(jnp.asarray(labels, jnp.int32))
+        self.count = jnp.asarray(len(points), jnp.int32)
+        self.classes = self._in_blocks(labels.astype(np.int32))
         counts = np.bincount(labels)
         self.label_weights = jnp.asarray(counts / len(points), points.dtype)
         self.num_labels = len(counts)
@@ -80,20 +78,28 @@ class Empirical(AbstractDataSet):
 
     @property
     def labels(self) -> Int[Array, " n"]:
-        return self.classes.reshape(-1)[: self.num_points]
+        return jax.device_put(np.asarray(self.classes).reshape(-1)[: self.num_points])
+
+    @property
+    def num_slots(self) -> int:
+        return self.classes.size
+
+    def label_of(self, index: Int[Array, ""]) -> Int[Array, ""]:
+        length = self.classes.shape[1]
+        return self.classes[index // length, index % length]
 
     def subset(self, kept: Int[np.ndarray, " m"]) -> "Empirical":
         labels = np.unique(np.asarray(self.labels)[kept], return_inverse=True)[1]
         return Empirical(self.rows(kept), labels)
 
     def sample_indexed(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
-        index = jr.randint(key, (), 0, self.num_points, jnp.int32)
+        index = jr.randint(key, (), 0, self.count, jnp.int32)
         return self.cloud.point(index) + self.offset, index
 
-    def _in_blocks(self, values: Int[Array, " n"]) -> Int[Array, "b s"]:
-        """A number for each datum as the data are: in blocks, padded with zeros."""
+    def _in_blocks(self, values: Int[Array | np.ndarray, "*g n"]) -> Int[Array, "b *g s"]:
         shape = self.cloud.half_norms.shape
-        return jnp.pad(values, (0, math.prod(shape) - self.num_points)).reshape(shape)
+        blocks = padded(values, self.cloud.half_norms.size).reshape(*values.shape[:-1], *shape)
+        return jnp.asarray(blocks.swapaxes(0, -2))
 
     def _log_partition(self, y: Data, variance: Scalar) -> Scalar:
         return log_partition(self.cloud, y, variance)
@@ -111,9 +117,8 @@ class Empirical(AbstractDataSet):
     def _overlap(self, y: Data, other: Data, variance: Scalar) -> Scalar:
         return overlaps(self.cloud, y, other, variance).value()
 
-    def _weight_sums(self, y, variance, index, own_class, groupings, with_mean) -> Summed:
+    def _weight_sums(self, y, variance, index, own_class, labelings, with_mean) -> Summed:
         return weight_sums(
             self.cloud, self.classes, self.num_labels, y, variance, index=index, own_class=own_class,
-            labelings=None if groupings is None else jax.vmap(self._in_blocks, out_axes=1)(groupings),
-            with_mean=with_mean,
+            labelings=labelings, with_mean=with_mean,
         )  # fmt: skip

@@ -1,7 +1,6 @@
 """The posterior mean of a data set from few of its points, with a bound on what is left out."""
 
 import itertools
-import math
 from typing import NamedTuple
 
 import equinox as eqx
@@ -138,7 +137,8 @@ class PrunedPosteriorMean(eqx.Module):
         groups, bound = self._nearest(lax.stop_gradient(centred))
         nearest, mean = self._weigh(centred, variance, groups)
         gap = bound - nearest * (1 + _worst(self.data.dim + 8, y.dtype))
-        log_rest = lax.stop_gradient(math.log(self.data.num_points - 1) - gap / (2 * variance))
+        others = jnp.log((self.data.count - 1).astype(y.dtype))
+        log_rest = lax.stop_gradient(others - gap / (2 * variance))
         # The means of both parts are within a diameter, and the others' share is w / (1 + w).
         error = 2 * self.data.cloud.radius * jnp.exp(-jax.nn.softplus(-log_rest))
         return Certified(mean + self.data.offset, log_rest, error)

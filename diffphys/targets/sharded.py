@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from .._types import Data, PRNGKey, Scalar
 from ._arrays import Values, checked_data
 from ._blocks import aligned_zeros, block_shape, fill, radius_of
-from .data_set import AbstractDataSet, by_block
+from .data_set import AbstractDataSet, by_block, padded
 from .empirical import Empirical
 from .moments import Overlaps, covariance, log_partition, moments, overlaps
 from .streaming import Cloud, LogSum
@@ -51,7 +51,7 @@ class ShardedEmpirical(AbstractDataSet):
         label_weights: the fraction of the data in each class.
         mesh: the devices.
         num_labels: the number of classes.
-        num_points: the number of data, `n`.
+        count: their number, `n`.
     """
 
     # The part is the second axis: a batched scan wants it there, and would else move it by a copy of the data.
@@ -61,9 +61,9 @@ class ShardedEmpirical(AbstractDataSet):
     radius: Float[Array, ""]
     offset: Float[Array, " d"]
     label_weights: Float[Array, " k"]
+    count: Int[Array, ""]
     mesh: Mesh = eqx.field(static=True)
     num_labels: int = eqx.field(static=True)
-    num_points: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -95,8 +95,8 @@ class ShardedEmpirical(AbstractDataSet):
         self.blocks, half_norms = _placed(points, offset, parts, block, NamedSharding(self.mesh, _SPEC))
         self.radius = jnp.asarray(radius_of(half_norms), points.dtype)
         self.half_norms = self._place(half_norms.astype(points.dtype))
-        self.offset, self.num_points = jnp.asarray(offset), len(points)
-        self.classes = self._place(self._in_parts(jnp.asarray(labels, jnp.int32)))
+        self.offset, self.count = jnp.asarray(offset), jnp.asarray(len(points), jnp.int32)
+        self.classes = self._in_blocks(labels.astype(np.int32))
         counts = np.bincount(labels)
         self.label_weights = jnp.asarray(counts / len(points), points.dtype)
         self.num_labels = len(counts)
@@ -119,7 +119,19 @@ class ShardedEmpirical(AbstractDataSet):
 
     @property
     def labels(self) -> Int[Array, " n"]:
-        return jnp.moveaxis(self.classes, 1, 2).reshape(-1)[: self.num_points]
+        return jax.device_put(np.moveaxis(np.asarray(self.classes), 1, 2).reshape(-1)[: self.num_points])
+
+    @property
+    def num_slots(self) -> int:
+        return self.classes.size
+
+    def label_of(self, index: Int[Array, ""]) -> Int[Array, ""]:
+        def candidate(_, part: Int[Array, ""], index: Int[Array, ""], classes: Int[Array, "b s"]) -> Int[Array, ""]:
+            slot, length = index // self.num_parts, classes.shape[1]
+            return jnp.where(index % self.num_parts == part, classes[slot // length, slot % length], 0)
+
+        offers = self._of_parts(candidate, index.astype(jnp.int32), divided=(self.classes,))
+        return jnp.sum(offers, dtype=jnp.int32)
 
     def subset(self, kept: Int[np.ndarray, " m"]) -> AbstractDataSet:
         labels = np.unique(np.asarray(self.labels)[kept], return_inverse=True)[1]
@@ -130,7 +142,7 @@ class ShardedEmpirical(AbstractDataSet):
         )
 
     def sample_indexed(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
-        index = jr.randint(key, (), 0, self.num_points, jnp.int32)
+        index = jr.randint(key, (), 0, self.count, jnp.int32)
 
         def candidate(cloud: Cloud, part: Int[Array, ""], index: Int[Array, ""]) -> Data:
             return jnp.where(index % self.num_parts == part, cloud.point(index // self.num_parts), 0)
@@ -158,11 +170,11 @@ class ShardedEmpirical(AbstractDataSet):
         parts = jnp.arange(self.num_parts, dtype=jnp.int32)
         return mapped(self.blocks, self.half_norms, parts, self.radius, same, divided)
 
-    def _in_parts(self, values: Int[Array, " n"]) -> Int[Array, "b p s"]:
-        """A number for each datum as the data are: in parts and blocks, padded with zeros."""
-        count, parts, length = self.half_norms.shape
-        padded = jnp.pad(values, (0, count * parts * length - self.num_points))
-        return jnp.moveaxis(padded.reshape(count, length, parts), 2, 1)
+    def _in_blocks(self, values: Int[Array | np.ndarray, "*g n"]) -> Int[Array, "b p *g s"]:
+        number, parts, length = self.half_norms.shape
+        rest = values.shape[:-1]
+        blocks, first = padded(values, self.half_norms.size).reshape(*rest, number, length, parts), len(rest)
+        return self._place(blocks.transpose(first, first + 2, *range(first), first + 1))
 
     def _place(self, values: Array | np.ndarray) -> Array:
         """Numbers, divided as the data are, on their devices."""
@@ -198,7 +210,7 @@ class ShardedEmpirical(AbstractDataSet):
         found: Overlaps = self._of_parts(lambda cloud, _, *at: overlaps(cloud, *at), y, other, variance)
         return found.merged().value()
 
-    def _weight_sums(self, y, variance, index, own_class, groupings, with_mean) -> Summed:
+    def _weight_sums(self, y, variance, index, own_class, labelings, with_mean) -> Summed:
         parts = self.num_parts
 
         def one(cloud, part, y, variance, index, own_class, classes, labelings=None):
@@ -209,8 +221,8 @@ class ShardedEmpirical(AbstractDataSet):
             )  # fmt: skip
             return found._replace(sums=found.sums._replace(argmax=parts * found.sums.argmax + part))
 
-        labelings = () if groupings is None else (jax.vmap(self._in_parts, out_axes=2)(groupings),)
-        found = self._of_parts(one, y, variance, index, own_class, divided=(self.classes, *labelings))
+        divided = (self.classes,) if labelings is None else (self.classes, labelings)
+        found = self._of_parts(one, y, variance, index, own_class, divided=divided)
         return found.merged()
 
 

@@ -42,6 +42,13 @@ class WeightsSummary(NamedTuple):
     """The probability of each label of each other labeling."""
 
 
+class Labelings(NamedTuple):
+    """Other labels for the data of a data set, in the places of these: programs that take them see no other number."""
+
+    slots: Int[Array, "..."]
+    """A label for each place of each labeling, 0 where there is no datum."""
+
+
 class _Sums(NamedTuple):
     """What is carried from block to block."""
 

@@ -147,3 +147,41 @@ def test_regimes_in_words_speak_of_speciation_only_where_labels_say_so(case):
     found = _regimes_in_words(attrs, t_c)
     assert re.match(words, found["regimes"])
     assert found["has_regime_two"] == two
+
+
+def data_set(count):
+    """Two classes in three dimensions."""
+    labels = np.arange(count) % 2
+    points = np.random.default_rng(count).normal(size=(count, 3)) + 2.0 * labels[:, None]
+    return dp.Empirical(points, labels)
+
+
+def test_clones_of_data_sets_of_nearly_one_size_are_traced_once():
+    traced, counts = [], []
+
+    def increments(key, shape, dtype):
+        traced.append(shape)
+        return dp.box_muller(key, shape, dtype)
+
+    for count in (360, 353):
+        dp.speciation(
+            data_set(count), OU, [0.5], key=jax.random.key(0), samples=None, clones=8, steps=2, increments=increments,
+            progress=False,
+        )  # fmt: skip
+        counts.append(len(traced))
+    assert counts[0] == counts[1] >= 1
+
+
+@pytest.mark.slow
+def test_data_sets_of_nearly_one_size_compile_nothing_again(caplog):
+    """Not for the identities, nor for half-samples, clones or the last change of the nearest datum."""
+    compiled = []
+    for count in (360, 356):
+        data, shared = data_set(count), {"samples": 48, "datasets": 2, "clones": 8, "steps": 4, "progress": False}
+        caplog.clear()
+        with jax.log_compiles():
+            dp.regimes(data, OU, [0.4, 0.8], key=jax.random.key(0), **shared)
+            dp.collapse(data, OU, [0.4, 0.8], key=jax.random.key(0), trajectories=8, **shared)
+        compiled.append([line.split(" with ")[0] for line in caplog.messages if line.startswith("Compiling")])
+    assert len(compiled[0]) > 5
+    assert compiled[1] == []

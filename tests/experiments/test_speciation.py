@@ -32,6 +32,19 @@ def test_identity_equals_the_integral_at_the_authors_times(oracles, d):
     assert float(ds.phi_stderr.max()) < 0.006
 
 
+@pytest.mark.parametrize("case", [3, *(pytest.param(case, marks=pytest.mark.slow) for case in range(3))])
+def test_euler_steps_of_the_authors_have_their_agreement(oracles, case):
+    """Along the means, down to 0.02, where classes are long decided, for an even number of steps."""
+    entry = oracles["em_bias_phi_dt0.01"]
+    d, t = entry["inputs"]["cases"][case]
+    law = dp.reduce(two_gaussians(d)).target
+    ds = dp.speciation(
+        law, OU, [t], key=jax.random.key(KEY), samples=None, clones=100_000, stop=0.02, steps=round(100 * t) - 2,
+        sampler=dp.ReverseSDE(OU, law.posterior_mean), grid=dp.clocks.uniform_grid,
+    )  # fmt: skip
+    within(ds.phi_clones, ds.phi_clones_stderr, entry["value"][case], bias=entry["tol"])
+
+
 def test_crossing_of_two_gaussians_is_the_zero_of_the_score_at_any_dimension():
     ds = dp.speciation(two_gaussians(64), OU, np.linspace(0.6, 4, 18), key=jax.random.key(KEY), samples=2000)
     assert ds.attrs["crossing_low"] < 0.5 * np.log(64) < ds.attrs["crossing_high"]

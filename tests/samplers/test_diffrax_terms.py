@@ -138,3 +138,37 @@ def test_a_reverse_diffusion_without_noise_is_refused(noise_level):
     path = diffrax.UnsafeBrownianPath((1,), jr.key(0))
     with pytest.raises(ValueError, match="`noise_level > 0`"):
         as_diffrax(PROCESSES["ou"], gaussian_denoiser(1.0), path, t_max=1.0, noise_level=noise_level)
+
+
+class Classical(diffrax.AbstractERK):
+    """The rule of Runge and Kutta of order 4, without an estimate of its error."""
+
+    tableau = diffrax.ButcherTableau(
+        c=np.array([0.5, 0.5, 1.0]),
+        a_lower=(np.array([0.5]), np.array([0.0, 0.5]), np.array([0.0, 0.0, 1.0])),
+        b_sol=np.array([1, 2, 2, 1]) / 6,
+        b_error=np.zeros(4),
+    )
+    interpolation_cls = diffrax.ThirdOrderHermitePolynomialInterpolation.from_k
+
+    def order(self, terms):
+        return 4
+
+
+@pytest.mark.parametrize("name", ["disc_ODE_RK4_c0.25", "disc_ODE_RK4_c4.0"])
+def test_a_rule_that_diffrax_has_not_makes_the_exact_recursion(oracles, name):
+    """The flow of a Gaussian is linear: the end of 1 is the factor of the deviation. It ends at t = 1e-9, not at 0."""
+    entry = oracles[name]
+    flow, counts = as_diffrax(PROCESSES["ou"], gaussian_denoiser(entry["inputs"]["c"])), entry["inputs"]["nsteps"]
+
+    @eqx.filter_jit
+    def factor(knots):
+        steps = diffrax.StepTo(knots)
+        solution = diffrax.diffeqsolve(
+            flow, Classical(), knots[0], knots[-1], None, jnp.ones(1), stepsize_controller=steps,
+            max_steps=len(knots) + 1,
+        )  # fmt: skip
+        return solution.ys[-1, 0]
+
+    found = [factor(np.append(uniform_grid(entry["inputs"]["tf"], 0.0, n)[:-1], 1e-9)) ** 2 for n in counts[:2]]
+    np.testing.assert_allclose(found, entry["value"][:2], rtol=1e-7)

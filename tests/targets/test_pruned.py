@@ -69,6 +69,29 @@ def test_the_mean_is_within_the_tolerance_at_any_noise(cloud):
         assert np.linalg.norm(found - expected, axis=1).max() <= 1e-4
 
 
+def test_data_sets_of_nearly_one_size_share_a_program_and_have_their_own_bounds():
+    """The weight left out is at most n - 1 times that of the last candidate, with n that of the data alone."""
+    traced = []
+
+    @eqx.filter_jit
+    def certified(pruned, y, variance):
+        traced.append(pruned.rank)
+        return pruned.certificate(y, variance), pruned(y, variance)
+
+    for n in (481, 488, 496):
+        points = IMAGES[:n]
+        found, mean = certified(
+            PrunedPosteriorMean(Empirical(points, block=64), rank=24, candidates=32), jnp.asarray(points[0]), 2.0
+        )
+        # All directions are leading ones, so that bounds are distances, but for rounding.
+        distances = np.sort(np.sum((points[0][None] - points) ** 2, axis=1))
+        last = (distances[31] - distances[0]) / 4
+        assert np.log(n - 1) - last <= found.log_rest
+        weights = np.exp(-np.sum((points[0][None] - points) ** 2, axis=1) / 4)
+        np.testing.assert_allclose(mean, weights @ points / weights.sum(), atol=1e-4)
+    assert len(traced) == 1
+
+
 def test_candidates_are_enough_at_small_noise_and_not_at_large_noise():
     """Made of candidates alone, the mean differs from that of all points, which would be equal to the last bit."""
     pruned = PRUNED["images", "float64"]
