@@ -1,6 +1,7 @@
 """The command `diffphys`: experiments on data and models, without writing code."""
 
 import contextlib
+import contextvars
 import pathlib
 import signal
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
+import typer.core
 
 from . import _options as o
 from ._commands import _hosts
@@ -51,6 +53,24 @@ def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
         raise
 
 
+# Not an argument of the commands: the class of a context differs between releases of typer.
+_typed: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar("typed", default=frozenset())
+
+
+class _Command(typer.core.TyperCommand):
+    """A command that knows which of its options the user typed."""
+
+    def invoke(self, ctx: Any) -> Any:
+        sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+        _typed.set(frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE"))
+        return super().invoke(ctx)
+
+
+def _told(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a command and, as `typed`, the names of those that the user gave."""
+    return options | {"typed": _typed.get()}
+
+
 @app.callback()
 def hosts(hosts: o.Hosts = None) -> None:
     """Speciation and collapse of diffusion models, on solvable models and on real data."""
@@ -61,7 +81,7 @@ def hosts(hosts: o.Hosts = None) -> None:
             raise typer.BadParameter(str(error)) from None
 
 
-@app.command()
+@app.command(cls=_Command)
 def speciation(
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 1024,
@@ -74,14 +94,14 @@ def speciation(
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
     """When the class of a trajectory is decided: phi(t) by the posterior identity, by clones and by theory."""
-    options = dict(locals())
+    options = _told(locals())
     with _errors(out):
         from ._commands import regimes as command
 
         command.run("speciation", **options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def collapse(
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 256,
@@ -95,14 +115,14 @@ def collapse(
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
     """When a trajectory is bound to one datum: f_e(t) / alpha and phi_C(t) of the exact score of a data set."""
-    options = dict(locals())
+    options = _told(locals())
     with _errors(out):
         from ._commands import regimes as command
 
         command.run("collapse", **options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def regimes(
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 256,
@@ -115,7 +135,7 @@ def regimes(
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
     """Both transitions of one data set, or of a model of it, and the three regimes between them."""
-    options = dict(locals())
+    options = _told(locals())
     with _errors(out):
         if model is not None:
             from ._commands import learned
@@ -127,7 +147,7 @@ def regimes(
             command.run("regimes", **options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def diagram(
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 256,
@@ -136,14 +156,14 @@ def diagram(
     precision: o.PrecisionOption = o.Precision.FLOAT32, out: o.Out = pathlib.Path("diffphys-out"),
 ) -> None:  # fmt: skip
     """Where the regimes lie for any number of data: t_S and t_C(n) in one plane."""
-    options = dict(locals())
-    with _errors(out):
+    options = _told(locals())
+    with _errors():
         from ._commands.regimes import run_diagram
 
         run_diagram(**options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def gaussian_regimes(
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, dim: o.Dim = 48,
@@ -151,14 +171,14 @@ def gaussian_regimes(
     temperature: o.Temperature = 1.0, seed: o.Seed = 0, out: o.Out = pathlib.Path("diffphys-out"),
 ) -> None:  # fmt: skip
     """How many data a Gaussian law needs: rank, spectrum and eigenvectors of what linear scores generate."""
-    options = dict(locals())
-    with _errors(out):
+    options = _told(locals())
+    with _errors():
         from ._commands.gaussian import run
 
         run(**options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def thermo(
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, model: o.ThermoModelOption = None,
@@ -166,14 +186,14 @@ def thermo(
     seed: o.Seed = 0, out: o.Out = pathlib.Path("diffphys-out"),
 ) -> None:  # fmt: skip
     """Where a symmetry breaks: branches of magnetisations, stability, critical points and exponents."""
-    options = dict(locals())
-    with _errors(out):
+    options = _told(locals())
+    with _errors():
         from ._commands.thermo import run
 
         run(**options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def curie_weiss(
     dim: o.Spins = 400, beta: o.InverseTemperature = 1.5, field: o.Field = 0.5, clones: o.Clones = 500,
     samples: o.Samples = 2000, steps: o.Steps = 64, trajectories: o.Walks = 4096, draws: o.Draws = 24,
@@ -181,14 +201,14 @@ def curie_weiss(
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
     """When the Curie-Weiss magnet chooses its state, and what its weights need: start, data, steps."""
-    options = dict(locals())
+    options = _told(locals())
     with _errors(out):
         from ._commands.curie_weiss import run
 
         run(**options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def train(
     data: o.Data = None, array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None,
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, network: o.NetworkOption = None,
@@ -200,14 +220,14 @@ def train(
     out: o.ModelFolder = pathlib.Path("diffphys-model"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
     """Train a network as a denoiser of data: a model to sample from and to measure."""
-    options = dict(locals())
+    options = _told(locals())
     with _errors(out):
         from ._commands.learn import run_train
 
         run_train(**options)
 
 
-@app.command()
+@app.command(cls=_Command)
 def sample(
     model: o.TrainedModel, step: o.KeptStep = "last", dim: o.ModelDim = None, data: o.ModelData = None,
     array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None, channel: o.Channel = None,
@@ -216,7 +236,7 @@ def sample(
     seed: o.Seed = 0, chunk: o.Chunk = None, out: o.Out = pathlib.Path("diffphys-out"),
 ) -> None:  # fmt: skip
     """Draw samples of a model, with any sampler."""
-    options = dict(locals())
+    options = _told(locals())
     with _errors():
         from ._commands.learn import run_sample
 

@@ -288,8 +288,8 @@ def _positive(temperature: Number) -> Number:
 def _check_ends(t: Number, s: Number, steps: int) -> None:
     if not (np.isfinite(t) and 0 <= s < t):
         raise ValueError(f"`t` and `s` need 0 <= s < t: time runs down to data. Got {t} and {s}. Swap them.")
-    if steps < 1:
-        raise ValueError(f"`steps` needs at least one. Got {steps}. Ask for more.")
+    if not isinstance(steps, int | np.integer) or steps < 1:
+        raise ValueError(f"`steps` needs a whole number, at least one. Got {steps!r}.")
 
 
 def _pinned(grid: np.ndarray, t: Number, s: Number) -> np.ndarray:

@@ -57,9 +57,11 @@ def test_same_command_gives_the_same_bits(tmp_path):
 
 @pytest.mark.parametrize("estimator", ["posterior", "clones", "theory", "all"])
 def test_each_estimator_makes_its_curves(tmp_path, estimator):
+    identity, clones = ["--samples", 64], ["--clones", 32, "--steps", 4, "--sampler", "reverse-sde"]
+    options = {"posterior": identity, "clones": clones, "theory": [], "all": identity + clones}[estimator]
     result = run(
-        "speciation", "--target", "mixture", "--dim", 8, "--estimator", estimator, "--sampler", "reverse-sde",
-        "--out", tmp_path, *QUICK,
+        "speciation", "--target", "mixture", "--dim", 8, "--estimator", estimator, "--times", 4, "--out", tmp_path,
+        *options,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     ds = dp.results.load(tmp_path / "speciation.nc")
@@ -315,7 +317,7 @@ def test_curie_weiss_leaves_a_figure_a_file_and_a_summary(tmp_path, monkeypatch)
         "m*                 0.2000 ",
         "W+                 0.2100   exact at this N; for many spins 0.2200\n",
         "t_S                2.000 ",
-        "crossing           0.240 [0.250, 0.260]   phi crosses 0.2300\n",
+        "crossing           0.240 [0.250, 0.260]   sigma_v 0.555   phi crosses 0.2300\n",
         "at most 0.0 standard errors",
         "start at t_S / 2   W+ = 0.1000 +- 0.0020 by the identity, 0.1000 +- 0.0020 by trajectories\n",
         "start at 2 t_S     W+ = 0.1400 +- 0.0020 ",

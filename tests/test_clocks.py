@@ -219,10 +219,11 @@ def test_grid_to_the_data_is_walked_where_asked():
 
 @pytest.mark.parametrize("make", GRIDS.values(), ids=GRIDS)
 @pytest.mark.parametrize(
-    ("t", "s", "steps"), [(0.1, 1.0, 4), (1.0, 1.0, 4), (1.0, -0.1, 4), (np.inf, 0.1, 4), (1.0, 0.1, 0)]
+    ("t", "s", "steps"),
+    [(0.1, 1.0, 4), (1.0, 1.0, 4), (1.0, -0.1, 4), (np.inf, 0.1, 4), (1.0, 0.1, 0), (1.0, 0.1, 2.5)],
 )
-def test_grid_with_bad_ends_is_refused(make, t, s, steps):
-    with pytest.raises(ValueError, match=r"`t` and `s` need 0 <= s < t|`steps` needs at least one"):
+def test_grid_with_bad_ends_is_refused(make, t, s, steps, unchecked):
+    with pytest.raises(ValueError, match=r"`t` and `s` need 0 <= s < t|`steps` needs a whole number, at least one"):
         make(t, s, steps)
 
 

@@ -5,13 +5,13 @@ import shutil
 from typing import Any
 
 import jax
-import numpy as np
 import typer
 import xarray as xr
 
 from .._devices import is_first_process, wait_for_all
 from .._files import replacing
 from ..data import LabelledData, load
+from ..data._named import NAMES
 from ..results import save
 
 
@@ -51,19 +51,37 @@ def forget(checkpoint: pathlib.Path) -> None:
         shutil.rmtree(checkpoint, ignore_errors=True)
 
 
+def refuse(options: dict[str, Any], names: tuple[str, ...], wanted: str, instead: str) -> None:
+    """Refuses options that the user typed where they would do nothing; defaults are nobody's wish."""
+    for name in names:
+        if name in options["typed"]:
+            value = getattr(options[name], "value", options[name])
+            raise ValueError(
+                f"--{name.replace('_', '-')} needs {wanted}. Got {value} with {instead}. Leave one of them out."
+            )
+
+
 def refuse_data_options(options: dict[str, Any], instead: str) -> None:
     """Refuses options that say which data to take where none are taken."""
-    for name in ("array", "classes", "per_class", "channel", "pad", "scale"):
-        if options[name] is not None:
-            option = name.replace("_", "-")
-            raise ValueError(
-                f"--{option} needs data. Got {options[name]} with {instead}. Do give --data, or leave it out."
-            )
+    refuse(options, ("array", "classes", "per_class", "channel", "pad", "scale"), "data", instead)
+
+
+def root_key(seed: int) -> Any:
+    """The key of a seed.
+
+    Raises:
+        ValueError: for a seed of more than 32 bits, which jax would cut to them.
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"--seed needs a whole number from 0 to {2**32 - 1}. Got {seed}.")
+    return jax.random.key(seed)
 
 
 def load_data(options: dict[str, Any]) -> LabelledData:
     """The data of the options; the digits 0 and 1 in [-1, 1] without any."""
     default = options["data"] is None
+    if default or options["data"] in NAMES:
+        refuse(options, ("array",), "a file of several arrays", f"the named set {options['data'] or 'digits'}")
     classes = None if options["classes"] is None else [c.strip() for c in options["classes"].split(",")]
     if default and classes is None:
         classes = ["0", "1"]
@@ -128,11 +146,3 @@ def draw(figure: Any, picture: pathlib.Path) -> None:
         with replacing(picture) as writing:
             figure.savefig(writing, dpi=200)
     plt.close(figure)
-
-
-def time_words(name: str, time: float, words: str, low: float = np.nan, high: float = np.nan) -> str:
-    """One time with its interval and its noise level."""
-    if not np.isfinite(time):
-        return f"{name:18} none   {words}"
-    interval = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) and np.isfinite(high) and high > low else ""
-    return f"{name:18} {time:.3f}{interval}   {words}"

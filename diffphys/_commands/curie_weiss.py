@@ -2,12 +2,13 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 
 from .. import experiments, plots
-from ._shared import checkpoint, folder, forget, leave, set_precision, time_words
+from ..processes import OrnsteinUhlenbeck
+from ._shared import checkpoint, folder, forget, leave, root_key, set_precision
+from ._words import time_words
 
 
 def run(**options: Any) -> None:
@@ -16,7 +17,7 @@ def run(**options: Any) -> None:
     out = folder(options["out"])
     journals = checkpoint(out, "curie-weiss", options["resume"])
     ds = experiments.curie_weiss(
-        options["dim"], options["beta"], options["field"], key=jax.random.key(options["seed"]), checkpoint=journals,
+        options["dim"], options["beta"], options["field"], key=root_key(options["seed"]), checkpoint=journals,
         **{name: options[name] for name in ("temperature", "samples", "clones", "steps", "trajectories", "draws")},
     )  # fmt: skip
     leave(ds, out / "curie-weiss.nc", plots.curie_weiss(ds), _words(ds))
@@ -33,13 +34,18 @@ def _words(ds: xr.Dataset) -> list[str]:
         f"Curie-Weiss magnet of N = {a['N']} spins, beta = {a['beta']:g}, h = {a['field']:g}{bath}",
         f"{'m*':18} {a['magnetisation']:.4f}   of each spin in the state up, m* = tanh(beta m*)",
         f"{'W+':18} {a['up_weight']:.4f}   exact at this N; for many spins {a['up_weight_limit']:.4f}",
-        time_words("t_S", a["speciation_time"], "theory: 1/2 log(N m*^2 / T)"),
-        time_words("crossing", a["crossing_time"], f"phi crosses {a['threshold']:.4f}", a["crossing_low"],
-                   a["crossing_high"]),
+        time_words("t_S", a["speciation_time"], _level(a, "speciation_time"), "theory: 1/2 log(N m*^2 / T)"),
+        time_words("crossing", a["crossing_time"], _level(a, "crossing_time"), f"phi crosses {a['threshold']:.4f}",
+                   a["crossing_low"], a["crossing_high"]),
         f"{'phi, clones':18} {a['clones']} pairs at {ds.sizes['t']} times; at most {float(apart.max()):.1f} standard "
         "errors from the identity",
         *_late_words(ds), *_learner_words(ds), *_step_words(ds),
     ]  # fmt: skip
+
+
+def _level(attrs: dict[str, Any], name: str) -> float:
+    """The noise level of a time."""
+    return float(OrnsteinUhlenbeck(attrs["temperature"]).kernel(attrs[name]).variance ** 0.5)
 
 
 def _late_words(ds: xr.Dataset) -> list[str]:

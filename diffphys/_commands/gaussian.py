@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 
 from .. import experiments, plots, thermo
-from ._shared import folder, leave, load_data, numbers, refuse_data_options, whole_numbers
+from ._shared import folder, leave, load_data, numbers, refuse, refuse_data_options, root_key, whole_numbers
 
 
 def run(**options: Any) -> None:
@@ -16,7 +15,7 @@ def run(**options: Any) -> None:
     spectrum, words = _spectrum(options)
     counts = None if options["counts"] is None else whole_numbers("--counts", options["counts"])
     ds = experiments.gaussian_regimes(
-        spectrum, key=jax.random.key(options["seed"]), counts=counts, draws=options["draws"], steps=options["steps"],
+        spectrum, key=root_key(options["seed"]), counts=counts, draws=options["draws"], steps=options["steps"],
         temperature=options["temperature"],
     ).assign_attrs(data=words)  # fmt: skip
     leave(ds, out / "gaussian-regimes.nc", plots.gaussian_regimes(ds), _words(ds))
@@ -25,6 +24,7 @@ def run(**options: Any) -> None:
 def _spectrum(options: dict[str, Any]) -> tuple[np.ndarray, str]:
     """The eigenvalues of the true covariance: of data, or evenly spaced."""
     if options["data"] is not None:
+        refuse(options, ("dim", "spectrum"), "a model", "--data")
         loaded = load_data(options)
         found = thermo.covariance_spectrum(loaded.points)
         kept = found[found > 1e-9 * found[0]]

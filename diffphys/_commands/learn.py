@@ -16,7 +16,7 @@ from ..data import LabelledData
 from ..learn import ClassifierFreeGuidance, MLPConfig, TrainedModel, TrainingConfig, UNetConfig, train
 from ._models import Model, describe_data, kept_out, open_model, save_mean
 from ._sampling import generate
-from ._shared import draw, folder, keep, load_data, whole_numbers
+from ._shared import draw, folder, keep, load_data, root_key, whole_numbers
 
 # Noise levels of the table of errors, its highest in units of the largest eigenvalue, and the most data it takes.
 _LEVELS, _TOP, _MOST = 10, 10.0, 2000
@@ -26,7 +26,7 @@ _PICTURES, _SAMPLER, _STEPS, _DRAWN = 64, "dpm-solver-multistep", 20, 256
 
 def run_train(**options: Any) -> None:
     """Runs `train`: leaves a model, the history of its loss, samples and the table of its errors."""
-    out = folder(options["out"])
+    key, out = root_key(options["seed"]), folder(options["out"])
     loaded = load_data(options)
     if options["conditional"] and loaded.classes == ("all",):
         raise ValueError(f"--conditional needs labelled data. Got {loaded.name} without labels. Leave it out.")
@@ -54,8 +54,8 @@ def run_train(**options: Any) -> None:
     history = trained.history.assign_attrs(linear_loss=1.0)
     keep(history, out / "history.nc")
     draw(plots.training_history(history), out / "loss.png")
-    sample_key, error_key = jax.random.split(jax.random.key(options["seed"]))
-    model = open_model(str(out), {"array": None} | dict.fromkeys(("classes", "per_class", "channel", "pad", "scale")))
+    sample_key, error_key = jax.random.split(key)
+    model = open_model(str(out), {"typed": ()})
     made = generate(
         model.denoiser, _SAMPLER, model.variances, key=sample_key, number=_PICTURES, dim=model.dim, steps=_STEPS
     )
@@ -68,13 +68,13 @@ def run_train(**options: Any) -> None:
 
 def run_sample(**options: Any) -> None:
     """Runs `sample`: leaves samples in the units of the data and a picture of them."""
-    out = folder(options["out"])
+    key, out = root_key(options["seed"]), folder(options["out"])
     if options["number"] < 1:
         raise ValueError(f"--number needs at least 1. Got {options['number']}.")
     model = open_model(options["model"], options, options["step"])
     denoise, label = _given(model, options)
     made = generate(
-        denoise, options["sampler"].value, model.variances, key=jax.random.key(options["seed"]),
+        denoise, options["sampler"].value, model.variances, key=key,
         number=options["number"], dim=model.dim, steps=options["steps"], chunk=options["chunk"],
     )  # fmt: skip
     values = made.values + model.mean

@@ -12,8 +12,9 @@ from ..learn import train_classifier
 from ..processes import OrnsteinUhlenbeck
 from ..targets import Empirical
 from ._models import Model, data_of, open_model
-from ._shared import checkpoint, folder, forget, leave, set_precision, time_words
-from .regimes import clone_times, regimes_words, sampler_of, times_of
+from ._shared import checkpoint, folder, forget, leave, root_key, set_precision
+from ._words import named_time, regimes_words, time_words
+from .regimes import clone_times, refuse_idle, refuse_model_options, sampler_of, times_of
 
 # Late starts: of how many times, how many repeats, and with what share of the clones.
 _STARTS, _REPEATS, _SHARE = 8, 4, 4
@@ -28,6 +29,9 @@ def run(**options: Any) -> None:
     if options["temperature"] != 1.0:
         raise ValueError(f"--temperature needs to be 1 with --model. Got {options['temperature']}. Leave it out.")
     set_precision(options["precision"].value)
+    refuse_idle(options)
+    refuse_model_options(options, "--model")
+    root = root_key(options["seed"])
     out, named = folder(options["out"]), options | {"dim": None}
     model = open_model(options["model"], named, options["step"])
     loaded, held = data_of(model)
@@ -39,11 +43,9 @@ def run(**options: Any) -> None:
     times = times[times < top]
     estimator = options["estimator"].value
     classify, simulated, error = None, estimator in ("clones", "all"), options["clones_stderr"]
-    if error is not None and not simulated:
-        raise ValueError(f"--clones-stderr needs --estimator clones or all. Got {estimator}.")
     if len(loaded.classes) > 1 and simulated:
         classify = train_classifier(loaded.points, loaded.labels, shape=loaded.shape)
-    keys = jax.random.split(jax.random.key(options["seed"]), 3)
+    keys = jax.random.split(root, 3)
     kept = checkpoint(out, "model-regimes", options["resume"])
     ds = experiments.regimes(
         target, process, times, key=keys[0], samples=options["samples"] if estimator in ("posterior", "all") else None,
@@ -81,9 +83,11 @@ def _late_start(
     words = [f"late starts, {samples * _REPEATS} samples at {len(chosen)} times; the {name} bends most at"]
     for sampler in ds.sampler.values:
         for steps in ds.steps.values:
-            found = [float(ds[f"bifurcation_time{end}"].sel(start="gaussian", sampler=sampler, steps=steps).squeeze())
-                     for end in ("", "_low", "_high")]  # fmt: skip
-            words.append(time_words(f"{sampler}, {steps} steps", found[0], "", *found[1:]))
+            part = ds.sel(start="gaussian", sampler=sampler, steps=steps).squeeze()
+            time, level, low, high = (
+                float(part[f"bifurcation_time{end}"]) for end in ("", "_sigma_v", "_low", "_high")
+            )  # fmt: skip
+            words.append(time_words(f"{sampler}, {steps} steps", time, level, "", low, high).rstrip())
     leave(ds, out / "late-start.nc", plots.gaussian_start(ds), words)
 
 
@@ -98,8 +102,7 @@ def _information(
     )  # fmt: skip
     a = ds.attrs
     words = [
-        time_words("t_C, population", a["collapse_time"], "at most, by I-MMSE on data held out",
-                   a["collapse_time_low"], a["collapse_time_high"]),
-        time_words("linear denoiser", a["collapse_time_linear"], "the same bound"),
-    ]  # fmt: skip
+        named_time(a, "collapse_time", "t_C, population", "at most, by I-MMSE on data held out", "collapse_time_{}"),
+        named_time(a, "collapse_time_linear", "linear denoiser", "the same bound"),
+    ]
     leave(ds, out / "information.nc", plots.information(ds), words)

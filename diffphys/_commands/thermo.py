@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 
 from .. import experiments, plots, targets
 from ..targets import AbstractTarget, Empirical
-from ._shared import folder, leave, load_data, numbers, refuse_data_options, set_precision
+from ._shared import folder, leave, load_data, numbers, refuse, refuse_data_options, root_key, set_precision
 
 
 def run(**options: Any) -> None:
@@ -24,7 +23,7 @@ def run(**options: Any) -> None:
             raise ValueError(f"--variances needs two numbers, LOW,HIGH. Got {options['variances']!r}.")
         bounds = (low, rest[0])
     ds = experiments.thermodynamics(
-        target, key=jax.random.key(options["seed"]), bounds=bounds, temperature=options["temperature"]
+        target, key=root_key(options["seed"]), bounds=bounds, temperature=options["temperature"]
     ).assign_attrs(data=words)
     leave(ds, out / "thermo.nc", plots.thermodynamics(ds), _words(ds))
 
@@ -34,12 +33,17 @@ def _target(options: dict[str, Any]) -> tuple[AbstractTarget, str]:
     if options["data"] is not None:
         if options["model"] is not None:
             raise ValueError("Give --data or --model, not both.")
+        refuse(options, ("dim", "beta"), "a model", "--data")
         loaded = load_data(options)
         points = loaded.points.astype(np.float64)
         target = Empirical(points - points.mean(0), loaded.labels)
         return target, f"{loaded.name}: {len(points)} data, centred; d = {target.dim}"
     refuse_data_options(options, "a model")
     model = "two-deltas" if options["model"] is None else options["model"].value
+    if model not in ("curie-weiss", "ising-ring"):
+        refuse(options, ("beta",), "--model curie-weiss or ising-ring", f"--model {model}")
+    if model == "four-deltas":
+        refuse(options, ("dim",), "a model of any dimension", "--model four-deltas")
     dim, beta = options["dim"], options["beta"]
     if dim < 1:
         raise ValueError(f"--dim needs to be at least 1. Got {dim}.")

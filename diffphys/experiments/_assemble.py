@@ -26,6 +26,8 @@ from ._clone_runs import run_clones
 from ._clones import Readout, Source, clone_tables
 from ._crossings import datum_crossings, label_crossings
 from ._describe import describe_process, described
+from ._long_names import with_long_names
+from ._noise_levels import with_noise_levels
 from ._readouts import has_exact_score
 from ._statistics import Moments
 from ._theory import channel_variances, temperature_of
@@ -45,7 +47,10 @@ def check_times(times: Any) -> Float[np.ndarray, " times"]:
     Raises:
         ValueError: unless they are positive, finite, distinct and in order, one way or the other.
     """
-    times = np.atleast_1d(np.asarray(times, np.float64))
+    try:
+        times = np.atleast_1d(np.asarray(times, np.float64))
+    except (TypeError, ValueError):
+        raise ValueError(f"`times` needs numbers. Got {times!r}.") from None
     steps = np.diff(times)
     if times.ndim != 1 or times.size == 0 or not np.all(np.isfinite(times)) or np.any(times <= 0):
         raise ValueError(f"`times` needs finite times above 0, where the score does not diverge. Got {times.tolist()}.")
@@ -56,7 +61,7 @@ def check_times(times: Any) -> Float[np.ndarray, " times"]:
 
 def check_count(name: str, value: int | None, least: int) -> None:
     """Refuses a count that is too small to mean anything."""
-    if value is not None and (int(value) != value or value < least):
+    if value is not None and (not isinstance(value, int | np.integer) or value < least):
         raise ValueError(f"`{name}` needs a whole number, at least {least}. Got {value!r}.")
 
 
@@ -251,6 +256,7 @@ def experiment_dataset(
     """The labelled result of an experiment on times, with all that is needed to make it again: the parameters."""
     words = seed_of(key)
     coords = time_coordinates(process, times)
+    variables, attrs = with_noise_levels(process, variables, attrs)
     if "collapse_time" in variables:
         groups = variables["collapse_time"][1].shape[1]
         coords["criterion"] = ("criterion", np.array(CRITERIA))
@@ -260,7 +266,7 @@ def experiment_dataset(
         variables, coords, experiment=name, seed=words,
         parameters=describe_process(process) | {"times": times, **described(parameters)},
     )  # fmt: skip
-    return ds.assign_attrs(attrs)
+    return with_long_names(ds).assign_attrs(attrs)
 
 
 def forward_attributes(target: AbstractLabelledTarget, samples: int, chunk: int) -> dict[str, Any]:
@@ -268,14 +274,15 @@ def forward_attributes(target: AbstractLabelledTarget, samples: int, chunk: int)
     attrs: dict[str, Any] = {"samples": samples, "chunk_forward": chunk, "d": target.dim}
     attrs["draws"] = "the same clean points and the same noise at every time"
     attrs["target"] = type(target).__name__
-    if isinstance(target, AbstractDataSet):
-        attrs |= {"n": target.num_points, "alpha": float(np.log(target.num_points) / target.dim)}
-        first = target.rows(np.arange(1))
-        varying = int(
-            np.sum(np.any([np.any(rows != first, axis=0) for rows in blocks_of(DataRows.of(target))], axis=0))
-        )
-        attrs |= {"d_varying": varying, "alpha_varying": float(np.log(target.num_points) / varying)}
-    return attrs
+    return attrs | (load_attributes(target) if isinstance(target, AbstractDataSet) else {})
+
+
+def load_attributes(data: AbstractDataSet) -> dict[str, Any]:
+    """How many data there are for the dimension, with and without the coordinates that do not vary."""
+    first = data.rows(np.arange(1))
+    varying = int(np.sum(np.any([np.any(rows != first, axis=0) for rows in blocks_of(DataRows.of(data))], axis=0)))
+    log_n = float(np.log(data.num_points))
+    return {"n": data.num_points, "alpha": log_n / data.dim, "d_varying": varying, "alpha_varying": log_n / varying}
 
 
 def seed_of(key: PRNGKey) -> list[int]:

@@ -252,6 +252,10 @@ def half_sample_errors(
     if not isinstance(target, AbstractDataSet) or datasets == 0 or (datasets is None and target.num_points >= 5000):
         return {}
     labels = np.asarray(target.labels)
+    if np.sum(np.maximum(np.bincount(labels) // 2, 1)) < 2:
+        raise ValueError(
+            f"Half-samples of data need two points each. Got {len(labels)} data in all. Give more, or `datasets=0`."
+        )
     rng = np.random.default_rng(np.ravel(jr.key_data(key)))
     means, errors = {name: [] for name in quantities}, {name: [] for name in quantities}
     for _ in range(datasets or 8):

@@ -8,12 +8,13 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ..processes import AbstractProcess, OrnsteinUhlenbeck
+from ..processes import AbstractProcess, Brownian, OrnsteinUhlenbeck
 from ..targets import AbstractDataSet, AbstractTarget, CurieWeiss, Gaussian, IsotropicMixture, SharedCovarianceMixture
 from ..thermo import (
     SpectralTime,
     collapse_variance,
     covariance_spectrum,
+    critical_times,
     finite_magnet,
     spectral_time,
     spontaneous_magnetisation,
@@ -79,6 +80,32 @@ def two_classes(target: AbstractTarget) -> TwoClasses | None:
             means = means if target.basis is None else means @ np.asarray(target.basis, np.float64)
         return TwoClasses(float(target.label_weights[0]), 0.5 * (means[0] - means[1]), covariance)
     return None
+
+
+def origin_times(target: AbstractTarget, process: AbstractProcess) -> dict[str, float]:
+    r"""Where the origin between two alike classes $\pm m$ turns unstable: in the score, and in the reverse drift.
+
+    `score_zero_time` is where the slope of the score along m changes sign, $v = |m|^2 - \sigma^2$ in any process.
+    `drift_time` is where that of the reverse drift does: of $x + 2T s$ for an Ornstein-Uhlenbeck bath; for a Brownian
+    process, whose own drift is 0, of the score again. Other processes have none here: in phase space the drift is not
+    a function of the position alone. The origin is the place only for isotropic classes of one variance and weight
+    with their centre there: other targets have neither time.
+    """
+    if not isinstance(target, IsotropicMixture) or target.num_labels != 2:
+        return {}
+    means, variances = np.asarray(target.means, np.float64), np.asarray(target.variances, np.float64)
+    scale = np.abs(means).max()
+    alike = abs(float(target.label_weights[0]) - 0.5) < 1e-6 and variances[0] == variances[1]
+    if not alike or np.abs(means.sum(0)).max() > 1e-6 * scale:
+        return {}
+    temperature = temperature_of(process)
+    found = critical_times(float(means[0] @ means[0]), variances[0], temperature)
+    times = {"score_zero_time": time_of_ou(process, float(found.score_zero))}
+    if isinstance(process, OrnsteinUhlenbeck):
+        times["drift_time"] = float(found.drift)
+    elif isinstance(process, Brownian):
+        times["drift_time"] = times["score_zero_time"]
+    return times
 
 
 def _two_states(magnet: CurieWeiss) -> TwoClasses | None:
@@ -183,7 +210,12 @@ def default_times(target: AbstractTarget, process: AbstractProcess, number: int 
     Increasing, evenly spaced in the root of the Ornstein-Uhlenbeck time, so denser near the data: up to
     e^{2t} = 80 Lambda / T, and from a tenth of the collapse noise of a data set, or where a model's classes have long
     been decided.
+
+    Raises:
+        ValueError: unless there is to be a time at least.
     """
+    if number < 1:
+        raise ValueError(f"`number` needs at least one time. Got {number}.")
     spectrum, temperature = spectrum_of(target), temperature_of(process)
     high = 0.5 * np.log(80 * max(spectrum[0], temperature) / temperature)
     low = 0.02 * high

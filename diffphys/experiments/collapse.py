@@ -15,11 +15,9 @@ from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler
 from ..samplers.base import Increments
-from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
-from ..thermo.row_sums import DataRows
+from ..targets import AbstractDataSet, AbstractTarget
 from ._accuracy import PILOT, Accuracy
 from ._assemble import (
-    CRITERIA,
     QUANTILES,
     CloneOptions,
     Variables,
@@ -29,15 +27,17 @@ from ._assemble import (
     curve,
     experiment_dataset,
     forward_attributes,
+    load_attributes,
     runner_for,
     sampler_for,
     split_key,
 )  # fmt: skip
+from ._collapse_times import times_by_name
 from ._forward import ForwardRun, half_sample_errors, measure_forward
 from ._last_change import last_change_attributes, last_change_times
 from ._readouts import ExpectedDatumAgreement, datum_agreement
-from ._statistics import Moments, crossing_interval
-from ._theory import channel_variances, class_rows, spectrum_of, two_classes, within_spectrum
+from ._statistics import Moments
+from ._theory import channel_variances, spectrum_of, two_classes, within_spectrum
 
 
 def collapse(
@@ -112,7 +112,8 @@ def collapse(
         `phi_c_clones_excess` and `clones_run` as in `speciation`, `last_change_time` if asked for.
         The attributes give alpha, d with and without constant coordinates, d_eff and the width 2 / sqrt(d_eff); of
         clones `score`, as in `speciation`, and `phi_c_half_time_clones` (with `_low` and `_high`), where half of them
-        meet; `last_change_mean` and `last_change_std` of the Ornstein-Uhlenbeck times of last changes.
+        meet; `last_change_mean` and `last_change_std` of the Ornstein-Uhlenbeck times of last changes. Every time has
+        its noise level beside it, `_sigma_v` at the end of its name.
 
         For a learned score give the `sampler` and `trunk_from`. Then `phi_c_clones` weighs the data by their posterior
         at the ends as they are, at `stop`, and `phi_c_hard_clones` is the agreement of the data nearest to the denoised
@@ -221,7 +222,7 @@ def collapse_curves(
     )
     # log Z_J is minus half the squared noise: -d/2 on average.
     variables["psi"] = ("t", variables["log_ratio"][1] / dim - 0.5, {"long_name": "E log Z_rest / d"})
-    variables |= _times_by_name(data, process, times, scaled, law)
+    variables |= times_by_name(data, process, times, scaled, law)
     groups = [np.ones(len(measured.labels), bool), *(measured.labels == k for k in range(data.num_labels))]
     own = [np.nanquantile(measured.own_time[g], QUANTILES) if np.isfinite(measured.own_time[g]).any() else
            np.full(len(QUANTILES), np.nan) for g in groups]  # fmt: skip
@@ -259,41 +260,9 @@ def collapse_theory(
         "excess_entropy_theory": ("t", np.maximum(population, 0), {"long_name": f"theory of {origin}"}),
         "psi_theory": ("t", energy.psi), "lambda_c": ("t", energy.lambda_c),
     }  # fmt: skip
-    return variables, {
+    return variables, load_attributes(data) | {
         "theory": origin,
         "collapse_time_theory": process.time_of_variance(v_c),
         "effective_dimension": float(thermo.effective_dimension(v_c, spectrum)),
         "width_log_v": float(thermo.collapse_width(v_c, spectrum)),
     }
-
-
-def _times_by_name(
-    data: AbstractDataSet,
-    process: AbstractProcess,
-    times: np.ndarray,
-    scaled: dict[str, Moments],
-    law: AbstractTarget | None,
-) -> Variables:
-    """Every collapse time under its own name, pooled and for each class, with bootstrap intervals."""
-    levels = {"mean_log_ratio_zero": ("log_ratio", 0.0, True), "phi_c_half": ("phi_c", 0.5, False)}
-    levels["excess_entropy_half"] = ("excess_entropy", 0.5, True)
-    values = np.full((3, len(CRITERIA), data.num_labels + 1), np.nan)
-    for g in range(data.num_labels + 1):
-        for c, criterion in enumerate(CRITERIA[:-1]):
-            name, level, rising = levels[criterion]
-            part = scaled[name] if g == 0 else Moments(*(array[:, [g - 1]] for array in scaled[name]))
-            values[:, c, g] = crossing_interval(times, part, level, rising=rising)
-        members = DataRows.of(data) if g == 0 else class_rows(data, g - 1)
-        count = members.shape[0]
-        if count > 1:
-            if law is not None:
-                spectrum = within_spectrum(law)
-            else:
-                spectrum = spectrum_of(data) if g == 0 else thermo.covariance_spectrum(members)
-            # Separated classes collapse alone, each with its own data.
-            whole = g == 0 or data.num_labels == 1
-            separated = law.num_labels if whole and isinstance(law, AbstractLabelledTarget) else 1
-            v_c = float(thermo.collapse_variance(count / separated, spectrum))
-            values[0, -1, g] = process.time_of_variance(v_c)
-    names = ("collapse_time", "collapse_time_low", "collapse_time_high")
-    return {name: (("criterion", "group"), value) for name, value in zip(names, values, strict=True)}

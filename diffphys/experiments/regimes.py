@@ -140,19 +140,20 @@ def regimes(
 
 def _regimes_in_words(attrs: dict[str, Any], t_c: float) -> dict[str, Any]:
     """Which of the three regimes exist."""
-    t_s, speciates = attrs["spectral_time"], attrs["verdict"] == "speciation"
+    t_s, verdict = attrs["spectral_time"], attrs["verdict"]
+    two, third = False, "III below t_C" if np.isfinite(t_c) else "no collapse within these times"
     if not np.isfinite(t_s):
         words = "none: no speciation by the spectral criterion (Lambda <= T)"
-    elif not speciates:
-        words = f"I above t_S; no regime II: {attrs['verdict'].removeprefix('collapse: ')}"
+        if verdict == "speciation":
+            words += "; labels are decided all the same"
+    elif verdict.startswith(("collapse", "one class")):
+        words = f"{third}; no regime I or II: {verdict.removeprefix('collapse: ')}"
+    elif verdict != "speciation":
+        words = f"I above t_S, {third}; no regime II: {verdict.removeprefix('none: ')}"
     elif not np.isfinite(t_c):
-        words = "I and II: no collapse within these times"
+        words, two = "I and II: no collapse within these times", True
     elif t_c >= t_s:
         words = "I and III: collapse precedes speciation, there is no regime II"
     else:
-        words = "I, II and III"
-    return {
-        "regimes": words,
-        "t_C": t_c,
-        "has_regime_two": int(words.startswith("I, II") or words.startswith("I and II:")),
-    }
+        words, two = "I, II and III", True
+    return {"regimes": words, "t_C": t_c, "has_regime_two": int(two)}

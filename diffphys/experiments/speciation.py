@@ -35,6 +35,7 @@ from ._readouts import Classifier, ExpectedLabelAgreement, LabelAgreement, label
 from ._statistics import crossing, crossing_interval
 from ._theory import (
     channel_variances,
+    origin_times,
     spectral,
     spectrum_of,
     temperature_of,
@@ -113,7 +114,8 @@ def speciation(
         I(C; X_t) / H(C), `overlap` (phi - sum w^2) / (1 - sum w^2), `phi_clones` with its discretisation bias (named
         `phi_sampler` for a sampler that is not the time reversal), `phi_theory`; for a data set also `phi_permuted`,
         `phi_left_out`, `nishimori_violation` and `phi_c`. The attributes give the threshold, the crossing and its
-        interval, the critical times by name, the `verdict`, and all settings. `clones_run` counts the trajectories of
+        interval, the critical times by name (each with its noise level, `_sigma_v` at the end of its name), the
+        `verdict`, and all settings. `clones_run` counts the trajectories of
         each time, and `phi_clones_excess` is their agreement over that of the posterior at the points they left: zero
         but for the steps, with the error of the clones alone.
 
@@ -125,11 +127,17 @@ def speciation(
         the agreement of hard labels, which is what experiments with a classifier report.
 
     Raises:
-        ValueError: for times, keys, counts or grids that mean nothing, and for a chunk that does not fit.
+        ValueError: for a target without labels, times, keys, counts or grids that mean nothing, and for a chunk that
+            does not fit.
 
     Reference:
         Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eqs. 4 and 6.
     """
+    if not isinstance(target, AbstractLabelledTarget):
+        raise ValueError(
+            f"`speciation` needs a target with labels, a mixture or `Empirical(points, labels)`. Got "
+            f"`{type(target).__name__}`."
+        )
     times = check_times(times)
     check_count("samples", samples, 32)
     if classify is not None and clones is None and clones_stderr is None:
@@ -240,10 +248,8 @@ def speciation_theory(
     )
     level_time = thermo.crossing_time(pair.half_difference, pair.covariance, p=pair.weight, temperature=temperature)
     attrs["theory_crossing_time"] = time_of_ou(process, level_time)
-    if np.ndim(pair.covariance) == 0:
-        named = thermo.critical_times(float(pair.half_difference @ pair.half_difference), pair.covariance, temperature)
-        attrs["score_zero_time"] = time_of_ou(process, float(named.score_zero))
-        attrs["drift_time"] = time_of_ou(process, float(named.drift))
+    attrs["threshold"] = thermo.threshold(pair.weight)
+    attrs |= origin_times(target, process)
     return {"phi_theory": ("t", phi, {"long_name": f"theory of {origin}"}), "separation": ("t", delta)}, attrs
 
 

@@ -2,6 +2,7 @@
 
 from ._style import BLUE as BLUE, GREEN as GREEN, GREY as GREY, ORANGE as ORANGE, PURPLE as PURPLE, RED as RED
 from .curie_weiss import curie_weiss as curie_weiss
+from .diagram import diagram as diagram
 from .gaussian import error_bound as error_bound, gaussian_regimes as gaussian_regimes
 from .images import image_grid as image_grid, point_cloud as point_cloud, training_history as training_history
 from .knowledge import (
@@ -10,7 +11,7 @@ from .knowledge import (
     memorisation as memorisation,
     path_divergence as path_divergence,
 )
-from .regimes import collapse as collapse, diagram as diagram, regimes as regimes, speciation as speciation
+from .regimes import collapse as collapse, regimes as regimes, speciation as speciation
 from .stability import stability as stability
 from .switch import switch as switch
 from .thermo import branches as branches, landscape as landscape, power_law as power_law

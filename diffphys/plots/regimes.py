@@ -54,22 +54,68 @@ def _identity(ds: xr.Dataset, symbol: str) -> str:
     return f"{symbol} of the exact {'empirical ' if 'n' in ds.attrs else ''}score, for reference"
 
 
+def _kind(ds: xr.Dataset, name: str) -> str:
+    """What the simulated points of a curve are called."""
+    return "sampler" if f"{name}_sampler" in ds else "clones"
+
+
+def _has_no_speciation(ds: xr.Dataset) -> bool:
+    """Whether labels are decided by collapse, or there is one: then the spectrum tells no transition of this score."""
+    return not _of_a_model(ds) and ds.attrs.get("verdict", "").startswith(("collapse", "one class"))
+
+
+def _mark_speciation(axes: Axes, ds: xr.Dataset) -> None:
+    """The spectral time, where there is a transition at it."""
+    if not _has_no_speciation(ds):
+        mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
+
+
 def _mark_crossing(axes: Axes, ds: xr.Dataset) -> None:
-    """The crossing of the threshold, where it is speciation that is crossed; that of the model, if there is one."""
+    """Where the best curve there is crosses the threshold, if it is speciation that is crossed.
+
+    That of the model, if there is one; else of the identity, else of clones, else of theory.
+    """
+    simulated = f"crossing_time_{_kind(ds, 'phi')}"
     if _of_a_model(ds):
         which, colour = _curve_of_the_model(ds), ORANGE if ds.attrs["labelled_by"] == "classifier" else BLUE
         mark(axes, ds.attrs[f"crossing_time{which}"], "of the model", colour, ":", height=1.08)
-        return
-    if ds.attrs.get("verdict") == "speciation":
-        mark(axes, ds.attrs["crossing_time"], "crossing", BLUE, ":", height=1.08)
+    elif "verdict" in ds.attrs:
+        if ds.attrs["verdict"] == "speciation":
+            mark(axes, ds.attrs["crossing_time"], "crossing", BLUE, ":", height=1.08)
+    elif simulated in ds.attrs:
+        mark(axes, ds.attrs[simulated], "crossing", BLUE, ":", height=1.08)
+    else:
+        mark(axes, ds.attrs.get("theory_crossing_time", np.nan), "theory", GREY, ":", height=1.08)
+
+
+def _mark_collapse(axes: Axes, ds: xr.Dataset) -> bool:
+    """The measured collapse: E[L] = 0, or without the identity where half the clones meet; whether there is one."""
+    half = f"phi_c_half_time_{_kind(ds, 'phi_c')}"
+    if "collapse_time" in ds:
+        mark(axes, float(ds.collapse_time[0, 0]), "$t_C$", RED)
+    elif half in ds.attrs:
+        mark(axes, ds.attrs[half], r"$\phi_C = 1/2$", RED)
+    return "collapse_time" in ds or half in ds.attrs
+
+
+def _threshold(ds: xr.Dataset) -> float:
+    """The level that the marked curve crosses; nan where there is none."""
+    if _of_a_model(ds):
+        return ds.attrs[f"threshold{_curve_of_the_model(ds)}"]
+    simulated = f"threshold_{_kind(ds, 'phi')}"
+    if "phi" not in ds and simulated in ds.attrs:
+        return ds.attrs[simulated]
+    return ds.attrs.get("threshold", np.nan)
 
 
 def _shade(axes: Axes, ds: xr.Dataset, *, named: bool) -> None:
-    """Shades the regimes that the run found, and names them."""
+    """Shades the regimes that the run found, and names them; none where it measured none."""
+    if "regimes" not in ds.attrs:
+        return
     low, high = sorted(axes.get_xlim())
     t_s, t_c = ds.attrs.get("spectral_time", np.nan), ds.attrs.get("t_C", np.nan)
     spans = {}
-    if np.isfinite(t_s):
+    if np.isfinite(t_s) and not _has_no_speciation(ds):
         spans["I"] = (np.fmax(t_s, t_c), high)
     if ds.attrs.get("has_regime_two", 0):
         spans["II"] = (np.fmax(low, t_c), t_s)
@@ -113,7 +159,7 @@ def _draw_speciation(axes: Axes, ds: xr.Dataset) -> None:
     if ds.attrs.get("labelled_by") == "classifier":
         _clones(axes, ds, "phi_hard", ORANGE, r"$\phi$ by the classifier", "s")
     _finish(axes, ds, "Speciation", r"class agreement $\phi(t)$")
-    threshold = ds.attrs.get(f"threshold{_curve_of_the_model(ds)}" if _of_a_model(ds) else "threshold", np.nan)
+    threshold = _threshold(ds)
     if np.isfinite(threshold):
         axes.axhline(threshold, color=GREY, lw=0.6)
         axes.text(axes.get_xlim()[1], threshold, f" {threshold:.3f}", color=GREY, va="center", fontsize=7)
@@ -133,7 +179,7 @@ def speciation(ds: xr.Dataset) -> Figure:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
         _draw_speciation(axes, ds)
-        mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
+        _mark_speciation(axes, ds)
         _mark_crossing(axes, ds)
         _legend(axes, ds, loc="upper right")
     return figure
@@ -144,8 +190,7 @@ def collapse(ds: xr.Dataset) -> Figure:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
         _draw_collapse(axes, ds)
-        if "collapse_time" in ds:
-            mark(axes, float(ds.collapse_time[0, 0]), "$t_C$", RED)
+        _mark_collapse(axes, ds)
         mark(axes, ds.attrs["collapse_time_theory"], "theory", GREY, ":", height=1.07)
         _legend(axes, ds, loc="center right")
     return figure
@@ -159,51 +204,16 @@ def regimes(ds: xr.Dataset) -> Figure:
         _draw_collapse(panels[1], ds)
         for axes in panels:
             _shade(axes, ds, named=axes is panels[0])
-            mark(axes, ds.attrs["spectral_time"], "$t_S$", PURPLE)
-            mark(axes, ds.attrs.get("t_C", np.nan), "$t_C$", RED)
+            _mark_speciation(axes, ds)
+            if not _mark_collapse(axes, ds):
+                mark(axes, ds.attrs["collapse_time_theory"], "$t_C$, theory", RED)
         # Below the curves, which tend to sum_k w_k^2, and above the names of the regimes.
         _legend(panels[0], ds, loc="lower right", bbox_to_anchor=(1.0, 0.1), fontsize=7)
         _legend(panels[1], ds, loc="center right")
         _mark_crossing(panels[0], ds)
-        if not ds.attrs.get("has_regime_two", 0) and "regimes" in ds.attrs:
-            figure.text(0.5, -0.04, f"Regimes: {ds.attrs['regimes']}", ha="center", color=GREY)
-        figure.tight_layout()
-    return figure
-
-
-def diagram(ds: xr.Dataset) -> Figure:
-    """Speciation and collapse in the plane of data size and noise."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(5.2, 3.8), layout="constrained")
-        axes.fill_between(
-            ds.log_n,
-            ds.variance_low,
-            ds.variance_high,
-            color=RED,
-            alpha=0.2,
-            lw=0,
-            label="width of the collapse",
-        )
-        axes.plot(ds.log_n, ds.variance_collapse, color=RED, label="$v_C(n)$, theory")
-        v_s = ds.attrs["variance_speciation"]
-        if np.isfinite(v_s):
-            axes.axhline(v_s, color=PURPLE, ls="--", lw=1, label=r"$v_S = \Lambda - T$")
-        star = ds.attrs["log_n_star"]
-        if np.isfinite(star) and star < float(ds.log_n.max()):
-            axes.plot(star, v_s, "*", ms=10, color="black", label=f"$n^* = {np.exp(star):.3g}$")
-        if "n_measured" in ds:
-            log_n = np.log(ds.n_measured)
-            axes.plot(log_n, ds.variance_measured, "o", ms=4, mfc="white", color=RED, label="$E[L] = 0$, measured")
-            sound = ds.verdict_speciation.values == 1
-            for chosen, marker, label in (
-                (sound, "s", "labels decided"),
-                (~sound, "x", "labels: by collapse"),
-            ):
-                if chosen.any():
-                    axes.plot(log_n[chosen], ds.variance_label[chosen], marker, ms=4, color=BLUE, label=label, ls="")
-        axes.set_yscale("log")
-        axes.set_xlabel(r"$\log n$")
-        axes.set_ylabel(r"noise variance $v$ in data units")
-        axes.set_title("Regime diagram")
-        axes.legend(loc="best")
+        words = "regimes" in ds.attrs and not ds.attrs["has_regime_two"]
+        if words:
+            said = ds.attrs["regimes"].replace("t_S", "$t_S$").replace("t_C", "$t_C$")
+            figure.text(0.5, 0.02, f"Regimes: {said}", ha="center", color=GREY, fontsize=8)
+        figure.tight_layout(rect=(0, 0.06 if words else 0, 1, 1))
     return figure

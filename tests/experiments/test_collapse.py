@@ -246,6 +246,12 @@ def test_memory_that_runs_out_halves_the_chunk(small, monkeypatch):
     np.testing.assert_allclose(halved.phi_c, whole.phi_c, rtol=1e-5)
 
 
+def test_theory_alone_knows_the_load(small):
+    ds = dp.collapse(small, OU, [0.5], key=key(), samples=None)
+    assert ds.attrs["alpha"] == pytest.approx(np.log(100) / 16)
+    assert ds.attrs["d_varying"] == 16
+
+
 def test_collapse_refuses_a_model_without_data(unchecked):
     with pytest.raises(ValueError, match=r"`collapse` needs a data set, `Empirical\(points\)`. Got `IsotropicMixture`"):
         dp.collapse(dp.symmetric_mixture(np.ones(4, np.float32)), OU, [1.0], key=key())

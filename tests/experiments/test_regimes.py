@@ -1,11 +1,14 @@
 """The main job on digits, MNIST and CIFAR: the numbers and verdicts that the reference found."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
 import xarray as xr
 
 import diffphys as dp
+from diffphys.experiments.regimes import _regimes_in_words
 
 OU = dp.OrnsteinUhlenbeck()
 
@@ -108,6 +111,42 @@ def test_cifar_labels_are_decided_by_collapse(lab, monkeypatch):
 def test_regimes_refuses_a_model(unchecked):
     with pytest.raises(ValueError, match="`regimes` needs a data set"):
         dp.regimes(dp.symmetric_mixture(np.ones(4, np.float32)), OU, [1.0], key=jax.random.key(0))
+
+
+def test_regimes_of_too_few_data_for_half_samples_say_what_is_wanted():
+    pair = dp.Empirical(np.eye(2), np.array([0, 0]))
+    with pytest.raises(ValueError, match=r"Half-samples of data need two points each. Got 2 data in all.*`datasets=0`"):
+        dp.regimes(pair, OU, [0.5, 1.0], key=jax.random.key(0), samples=32)
+    assert np.isfinite(dp.regimes(pair, OU, [0.5, 1.0], key=jax.random.key(0), samples=32, datasets=0).phi).all()
+
+
+CASES = {
+    "speciation": (dict(verdict="speciation", spectral_time=1.0), 0.3, "I, II and III", 1),
+    "late collapse": (dict(verdict="speciation", spectral_time=1.0), 1.3, "I and III: collapse precedes", 0),
+    "collapse": (dict(verdict="collapse: label", spectral_time=1.0), 0.3, "III below t_C; no regime I or II: label", 0),
+    "one class": (dict(verdict="one class: x", spectral_time=1.0), 0.3, "III below t_C; no regime I or II: one cl", 0),
+    "no spectrum": (
+        dict(verdict="speciation", spectral_time=np.nan),
+        0.3,
+        "none: .*labels are decided all the same",
+        0,
+    ),
+    "no crossing": (
+        dict(verdict="none: the", spectral_time=1.0),
+        np.nan,
+        "I above t_S, no collapse .*no regime II: the",
+        0,
+    ),
+    "no collapse": (dict(verdict="speciation", spectral_time=1.0), np.nan, "I and II: no collapse", 1),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_regimes_in_words_speak_of_speciation_only_where_labels_say_so(case):
+    attrs, t_c, words, two = CASES[case]
+    found = _regimes_in_words(attrs, t_c)
+    assert re.match(words, found["regimes"])
+    assert found["has_regime_two"] == two
 
 
 def data_set(count):

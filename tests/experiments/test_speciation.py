@@ -164,7 +164,7 @@ def test_unequal_weights_have_their_own_threshold():
     within(ds.phi, ds.phi_stderr, ds.phi_theory)
     assert ds.attrs["threshold"] == pytest.approx(0.8368, abs=5e-5)
     assert ds.attrs["floor"] == pytest.approx(0.68, abs=1e-6)
-    assert ds.attrs["crossing_low"] < ds.attrs["score_zero_time"] < ds.attrs["crossing_high"]
+    assert ds.attrs["crossing_low"] < ds.attrs["theory_crossing_time"] < ds.attrs["crossing_high"]
 
 
 def test_orthogonal_classes_follow_their_theory_and_report_normalised_overlap():
@@ -249,6 +249,9 @@ def test_results_carry_every_clock_and_their_settings(tmp_path):
         ({"times": [0.0, 1.0]}, "`times` needs finite times above 0"),
         ({"times": [1.0, 3.0, 2.0]}, "`times` needs distinct times in order"),
         ({"times": [1.0, np.nan]}, "`times` needs finite"),
+        ({"times": "abc"}, "`times` needs numbers. Got 'abc'"),
+        ({"samples": "a"}, "`samples` needs a whole number, at least 32. Got 'a'"),
+        ({"samples": 64.0}, "`samples` needs a whole number, at least 32. Got 64.0"),
         ({"samples": 5}, "`samples` needs a whole number, at least 32"),
         ({"clones": 1}, "`clones` needs a whole number, at least 2"),
         ({"clones": 10, "branches": 1}, "`branches` needs"),
@@ -259,10 +262,21 @@ def test_results_carry_every_clock_and_their_settings(tmp_path):
         ({"chunk": 0}, "`chunk` needs a positive number"),
     ],
 )
-def test_speciation_refuses_what_means_nothing(change, message):
+def test_speciation_refuses_what_means_nothing(change, message, unchecked):
     arguments = {"times": [1.0, 2.0], "key": jax.random.key(KEY), "samples": 64} | change
     with pytest.raises(ValueError, match=message):
         dp.speciation(two_gaussians(4), OU, **arguments)
+
+
+def test_speciation_refuses_a_target_without_labels(unchecked):
+    law = dp.Gaussian(np.zeros(2), np.ones(2))
+    with pytest.raises(ValueError, match=r"`speciation` needs a target with labels.*Got `Gaussian`"):
+        dp.speciation(law, OU, [1.0], key=jax.random.key(0))
+
+
+def test_theory_alone_knows_the_threshold_of_two_classes():
+    ds = dp.speciation(dp.symmetric_mixture(np.ones(4), weight=0.8), OU, [1.0], key=jax.random.key(0), samples=None)
+    assert ds.attrs["threshold"] == pytest.approx(0.8368, abs=5e-5)
 
 
 def test_a_chunk_beyond_the_memory_is_refused_before_the_run(monkeypatch):

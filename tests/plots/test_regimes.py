@@ -43,12 +43,70 @@ def test_regimes_figure_shades_the_regimes_that_exist(run):
     assert run.attrs["t_C"] in lines
 
 
-def test_regimes_figure_without_a_second_regime_says_so(run):
-    inverted = run.assign_attrs(verdict="collapse: ...", has_regime_two=0, regimes="I above t_S; no regime II: ...")
+def marks(axes):
+    """The names above the axes."""
+    return [text.get_text() for text in axes.texts]
+
+
+def test_regimes_figure_without_speciation_says_so_within_its_canvas(run):
+    words = "III below t_C; no regime I or II: label agreement is set by collapse here, not by speciation"
+    inverted = run.assign_attrs(verdict="collapse: ...", has_regime_two=0, regimes=words)
     figure = dp.plots.regimes(inverted)
-    assert "II" not in [t.get_text() for t in figure.axes[0].texts]
-    assert any("no regime II" in t.get_text() for t in figure.texts)
-    assert "crossing" not in [t.get_text() for t in figure.axes[0].texts]
+    shown = marks(figure.axes[0])
+    assert not {"I", "II", "$t_S$", "crossing"} & set(shown)
+    assert {"III", "$t_C$"} <= set(shown)
+    (said,) = (text for text in figure.texts if "no regime I or II" in text.get_text())
+    assert said.get_text().startswith("Regimes: III below $t_C$")
+    # As the command saves it: without a box drawn tight about what sticks out.
+    figure.canvas.draw()
+    inner, outer = said.get_window_extent(), figure.bbox
+    assert outer.x0 <= inner.x0 < inner.x1 <= outer.x1
+    assert outer.y0 <= inner.y0 < inner.y1 <= outer.y1
+    below = min(axes.get_tightbbox().y0 for axes in figure.axes)
+    assert inner.y1 <= below
+
+
+def test_speciation_figure_marks_no_spectral_time_where_collapse_decides_the_labels(run):
+    assert "$t_S$" in marks(dp.plots.speciation(run).axes[0])
+    assert "$t_S$" not in marks(dp.plots.speciation(run.assign_attrs(verdict="collapse: ...")).axes[0])
+
+
+def test_collapse_before_speciation_leaves_the_spectral_time_and_no_second_regime(run):
+    late = run.assign_attrs(spectral_time=0.2, has_regime_two=0, regimes="I and III: collapse precedes speciation")
+    figure = dp.plots.regimes(late)
+    assert [t for t in marks(figure.axes[0]) if t in ("I", "II", "III")] == ["I", "III"]
+    assert "$t_S$" in marks(figure.axes[0])
+
+
+@pytest.fixture(scope="module")
+def data():
+    points = np.random.default_rng(0).normal(size=(40, 4)) + 3 * np.repeat([[1], [-1]], 20, 0)
+    return dp.Empirical(points, np.repeat([0, 1], 20))
+
+
+TIMES = np.linspace(0.1, 3.5, 8)
+
+
+def test_figures_of_theory_alone_mark_its_times_and_shade_nothing(data):
+    ds = dp.regimes(data, OU, TIMES, key=jax.random.key(0), samples=None)
+    left, right = dp.plots.regimes(ds).axes
+    assert {"$t_S$", "theory", "$t_C$, theory", " 0.775"} <= set(marks(left))
+    assert "$t_C$, theory" in marks(right)
+    assert not left.patches
+    lines = [line.get_xdata()[0] for line in left.lines if len(set(line.get_xdata())) == 1]
+    assert ds.attrs["theory_crossing_time"] in lines
+    assert ds.attrs["collapse_time_theory"] in lines
+    assert "theory" in marks(dp.plots.collapse(ds).axes[0])
+
+
+def test_figures_of_clones_alone_mark_where_clones_cross(data):
+    ds = dp.regimes(data, OU, TIMES, key=jax.random.key(0), samples=None, clones=128, steps=8)
+    left, right = dp.plots.regimes(ds).axes
+    assert {"crossing", r"$\phi_C = 1/2$", f" {ds.attrs['threshold_clones']:.3f}"} <= set(marks(left))
+    assert r"$\phi_C = 1/2$" in marks(right)
+    lines = [line.get_xdata()[0] for line in left.lines if len(set(line.get_xdata())) == 1]
+    assert ds.attrs["crossing_time_clones"] in lines
+    assert ds.attrs["phi_c_half_time_clones"] in lines
 
 
 def test_speciation_figure_draws_every_curve_of_the_run():

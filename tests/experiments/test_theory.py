@@ -1,0 +1,68 @@
+"""The times at which the origin turns unstable, against the slopes of the exact score and reverse drift there."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import diffphys as dp
+from diffphys._root import root
+from diffphys.experiments._theory import origin_times
+
+PAIR = dp.symmetric_mixture(np.full(4, 2.0))  # |m|^2 = 16, sigma^2 = 1
+
+
+def slope(target, process, time, *, drift):
+    """Of the score of P_t, or of the drift of the reverse process, along m at the origin."""
+    law = dp.Diffused(target, process)
+    along = jnp.asarray(target.means[0] / np.linalg.norm(target.means[0]))
+    forward, noise = (float(np.asarray(c).squeeze()) for c in process.coefficients(time))
+    score = jax.jvp(lambda x: law.score(time, x), (jnp.zeros(4),), (along,))[1] @ along
+    return float(-forward + noise**2 * score) if drift else float(score)
+
+
+PROCESSES = {
+    "bath": (dp.OrnsteinUhlenbeck(0.5), (0.5, 4.0)),
+    "unit": (dp.OrnsteinUhlenbeck(), (0.5, 4.0)),
+    "brownian": (dp.Brownian(), (1.0, 60.0)),
+    "fast-brownian": (dp.Brownian(2.0), (0.3, 20.0)),
+}
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("quantity", ["score_zero_time", "drift_time"])
+def test_each_time_is_where_its_slope_changes_sign(name, quantity):
+    process, ends = PROCESSES[name]
+    found = root(lambda t: slope(PAIR, process, t, drift=quantity == "drift_time"), *ends)
+    assert origin_times(PAIR, process)[quantity] == pytest.approx(found, rel=1e-9)
+
+
+def test_score_and_drift_of_a_brownian_process_turn_at_the_same_noise():
+    times = origin_times(PAIR, dp.Brownian())
+    assert times == pytest.approx({"score_zero_time": 15.0, "drift_time": 15.0})
+
+
+def test_in_phase_space_the_score_alone_has_a_time():
+    process = dp.PhaseSpaceLangevin()
+    times = origin_times(PAIR, process)
+    assert times.keys() == {"score_zero_time"}
+    assert float(process.kernel(times["score_zero_time"]).variance) == pytest.approx(15.0)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        dp.symmetric_mixture(np.full(4, 2.0), weight=0.9),
+        dp.mixture(np.array([[4.0, 0.0], [0.0, 0.0]])),
+        dp.mixture(np.eye(3)),
+        dp.Gaussian(np.zeros(2), np.ones(2)),
+    ],
+    ids=["weights", "centre", "three", "one"],
+)
+def test_classes_that_are_not_alike_about_the_origin_have_neither(target):
+    assert origin_times(target, dp.OrnsteinUhlenbeck()) == {}
+
+
+def test_default_times_refuse_to_be_none(unchecked):
+    with pytest.raises(ValueError, match=r"`number` needs at least one time. Got 0"):
+        dp.experiments.default_times(PAIR, dp.OrnsteinUhlenbeck(), 0)
