@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._box_muller import box_muller
+from .._keys import check_key
 from .._types import Data, Denoiser, Draws, Path, PRNGKey, Scalar, State
 from ..clocks import check_grid
 from ..processes import AbstractProcess
@@ -214,10 +215,3 @@ def simulate(
         ) from None
     check_denoiser(sampler.denoise, z)
     return _simulate(sampler, key, place(sampler.plan(grid), z.dtype), z, path, increments)
-
-
-def check_key(key: Any) -> None:
-    """Refuses raw uint32 keys, which hide their misuse."""
-    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
-        found = f"an array of {key.dtype}" if isinstance(key, jax.Array) else f"{type(key).__name__} {key!r}"
-        raise ValueError(f"`key` needs a typed key. Got {found}. Make one with `jax.random.key(seed)`.")
