@@ -53,7 +53,7 @@ def observation(dim: int, y: Data, variance: Scalar, name: str = "y") -> tuple[D
     if np.shape(variance):
         raise ValueError(f"`variance` needs one number. Got shape {np.shape(variance)}. Map over many with `jax.vmap`.")
     if not (isinstance(variance, jax.Array) or 0 < variance < math.inf):
-        raise ValueError(f"`variance` needs a finite number > 0. Got {variance}. Do raise it: noise 0 has no density.")
+        raise ValueError(f"`variance` needs a finite number > 0. Got {variance}. Do pass that of the noise.")
     return y, jnp.asarray(variance, y.dtype)
 
 
