@@ -1,5 +1,7 @@
 """Laws of a target under a process: gradients, closed forms, and what does not depend on the process."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -127,3 +129,44 @@ def test_labels_of_a_target_without_labels_are_refused():
     law = Diffused(TARGETS["gaussian"], OrnsteinUhlenbeck())
     with pytest.raises(ValueError, match=r"`Diffused.label_log_posterior` needs a target with labels. Got `Gaussian`"):
         law.label_log_posterior(0.5, jnp.zeros(3))
+
+
+QUESTIONS = ("log_prob", "posterior_mean", "score", "label_log_posterior")
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize(
+    ("process", "shape", "wanted"),
+    [("ou", (2, 3), (3,)), ("ou", (4,), (3,)), ("ou", (1,), (3,)), ("psld", (3,), (2, 3)), ("psld", (3, 3), (2, 3))],
+    ids=["batch", "dimension", "one-coordinate", "position-alone", "three-variables"],
+)
+def test_what_is_not_one_state_of_the_process_is_refused(question, process, shape, wanted, unchecked):
+    """The log-density of two states was one number."""
+    name = type(PROCESSES[process]).__name__
+    message = f"`z` needs one state of `{name}`, of shape {wanted}. Got {shape}. Map over many with `jax.vmap`."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        getattr(Diffused(TARGETS["mixture"], PROCESSES[process]), question)(0.5, jnp.ones(shape))
+
+
+def test_integers_are_a_state_of_floats(unchecked):
+    """Their type would have made of the noise variance a 0."""
+    law = Diffused(TARGETS["mixture"], OrnsteinUhlenbeck())
+    np.testing.assert_allclose(
+        law.log_prob(0.1, [1, 0, -1]), law.log_prob(0.1, jnp.array([1.0, 0.0, -1.0])), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize(("name", "t"), [("ou", 1e-46), ("ou", 50.0), ("psld", 20.0)])
+def test_a_time_whose_noise_leaves_the_type_of_the_state_is_refused(name, t):
+    law = Diffused(TARGETS["mixture"], PROCESSES[name])
+    z = jnp.ones((*np.shape(law.process.kernel(1.0).mean), 3), jnp.float32)
+    with pytest.raises(ValueError, match=f"`t` needs a time whose noise variance float32 can hold. Got {t}"):
+        law.score(t, z)
+
+
+def test_a_raw_key_and_a_batch_of_keys_are_refused(unchecked):
+    law = Diffused(TARGETS["mixture"], OrnsteinUhlenbeck())
+    with pytest.raises(ValueError, match="`key` needs a typed key"):
+        law.sample(jr.key_data(jr.key(0)), 0.5)
+    with pytest.raises(ValueError, match=re.escape("`key` needs one key. Got shape (2,)")):
+        law.sample(jr.split(jr.key(0)), 0.5)

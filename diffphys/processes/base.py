@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from .. import _block as block
+from .._keys import check_key
 from .._root import root
 from .._types import Block, Data, Lift, Noise, PRNGKey, Scalar, State
 
@@ -90,6 +91,7 @@ class Kernel(eqx.Module):
 
     def sample(self, key: PRNGKey, a: Data) -> State:
         """Draws a state given the data."""
+        check_key(key)
         return self.noised(a, jr.normal(key, np.shape(self.mean) + a.shape, a.dtype))
 
     def prior(self, key: PRNGKey, dim: int, dtype: DTypeLike | None = None) -> State:
@@ -185,8 +187,11 @@ class AbstractStationaryProcess(AbstractProcess):
 
 
 def check_order(s: Scalar, t: Scalar) -> None:
-    """Refuses known times that do not go from `s` up to `t`."""
-    if block.fails(t > s):
+    """Refuses more than one time, and known ones that do not go from `s` up to a finite `t`."""
+    if np.shape(t):
+        raise ValueError(f"`t` needs one time. Got shape {np.shape(t)}. Map over many with `jax.vmap`.")
+    if block.fails((t > s) & (t < np.inf)):
         raise ValueError(
-            f"`transition` needs s < t, and `kernel` t > 0: no time, no noise. Got s = {s} and t = {t}. Raise t."
+            f"`transition` needs s < t < inf, and `kernel` t > 0: no time, no noise. Got s = {s} and t = {t}. "
+            "Do pass a finite t above s."
         )

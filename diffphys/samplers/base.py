@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._box_muller import box_muller
+from .._keys import check_key
 from .._types import Data, Denoiser, Draws, Path, PRNGKey, Scalar, State
 from ..clocks import check_grid
 from ..processes import AbstractProcess
@@ -224,10 +225,3 @@ def check_sampler(owner: str, found: Any) -> None:
     """Refuses what is no sampler."""
     if not isinstance(found, AbstractSampler):
         raise ValueError(f"`{owner}` needs a sampler, such as `Bridge(process, denoise)`. Got {kind_of(found)}.")
-
-
-def check_key(key: Any) -> None:
-    """Refuses raw uint32 keys, which hide their misuse."""
-    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
-        found = f"an array of {key.dtype}" if isinstance(key, jax.Array) else f"{type(key).__name__} {key!r}"
-        raise ValueError(f"`key` needs a typed key. Got {found}. Make one with `jax.random.key(seed)`.")

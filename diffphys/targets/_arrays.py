@@ -1,5 +1,6 @@
 """Arrays at the door of a target: their type, and the refusal of bad values when these are known."""
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -7,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
+
+from .._types import Data, Scalar
 
 Values: TypeAlias = ArrayLike | Sequence
 """Numbers as an array, or in lists."""
@@ -31,6 +34,27 @@ def concrete(value: Values) -> np.ndarray | None:
         return np.asarray(value)
     except jax.errors.TracerArrayConversionError:
         return None
+
+
+def observation(dim: int, y: Data, variance: Scalar, name: str = "y") -> tuple[Data, Float[Array, ""]]:
+    """One noisy observation of a target, and its variance in the type of it.
+
+    Shapes are known to JAX as it traces, and cost nothing as it runs. So is a variance of Python or NumPy; one on a
+    device is not looked at, as the program would have to wait for it.
+
+    Raises:
+        ValueError: if it is not one observation of `dim` coordinates, or a known variance is not positive.
+    """
+    y = floating(y)
+    if y.shape != (dim,):
+        raise ValueError(
+            f"`{name}` needs one observation of shape ({dim},). Got {y.shape}. Map over many with `jax.vmap`."
+        )
+    if np.shape(variance):
+        raise ValueError(f"`variance` needs one number. Got shape {np.shape(variance)}. Map over many with `jax.vmap`.")
+    if not (isinstance(variance, jax.Array) or 0 < variance < math.inf):
+        raise ValueError(f"`variance` needs a finite number > 0. Got {variance}. Do pass that of the noise.")
+    return y, jnp.asarray(variance, y.dtype)
 
 
 def require_finite(name: str, value: Array | np.ndarray) -> None:

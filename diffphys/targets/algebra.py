@@ -9,8 +9,9 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._keys import check_key
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import Values, concrete, floating, positive_log_weights, require_finite
+from ._arrays import Values, concrete, floating, observation, positive_log_weights, require_finite
 from .base import AbstractLabelledTarget, AbstractTarget, Hierarchy
 
 _PRECISION = jax.lax.Precision.HIGHEST
@@ -47,6 +48,7 @@ class TargetMixture(AbstractLabelledTarget):
         return jax.nn.softmax(self.log_weights)
 
     def sample_labelled(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
+        check_key(key)
         label_key, *part_keys = jr.split(key, self.num_labels + 1)
         label = jr.categorical(label_key, self.log_weights)
         # All are drawn: in a batch a branch would draw them all too.
@@ -98,17 +100,18 @@ class Placement(eqx.Module):
 
     def observe(self, y: Data, variance: Scalar) -> tuple[Float[Array, " e"], Scalar]:
         """The observation of the inner point, and its variance."""
+        y, variance = observation(self.offset.size, y, variance)
         relative = y - self.offset
         inner = relative if self.basis is None else jnp.matmul(relative, self.basis, precision=_PRECISION)
-        return inner / self.factor, jnp.asarray(variance, y.dtype) / self.factor**2
+        return inner / self.factor, variance / self.factor**2
 
     def log_base_measure(self, y: Data, variance: Scalar) -> Scalar:
         """What the log-evidence of the inner observation lacks: the unit of length, and the noise across."""
+        y, variance = observation(self.offset.size, y, variance)
         inner_dim = y.size if self.basis is None else self.basis.shape[1]
         log_density = -inner_dim * jnp.log(jnp.abs(self.factor))
         if self.basis is None:
             return log_density
-        variance = jnp.asarray(variance, y.dtype)
         across = y - self(self.observe(y, variance)[0])
         noise = jnp.sum(across**2) / variance + (y.size - inner_dim) * jnp.log(2 * jnp.pi * variance)
         return log_density - 0.5 * noise

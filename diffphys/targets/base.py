@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
+from ._arrays import observation
 
 Hierarchy = tuple[tuple[int, ...], ...]
 
@@ -35,7 +36,7 @@ class AbstractTarget(eqx.Module):
 
     @abc.abstractmethod
     def sample(self, key: PRNGKey) -> Data:
-        """Draws one clean configuration `a`."""
+        """Draws one clean configuration `a`; ValueError for anything but one typed key."""
 
     @abc.abstractmethod
     def log_evidence(self, y: Data, variance: Scalar) -> Scalar:
@@ -51,6 +52,10 @@ class AbstractTarget(eqx.Module):
 
         Returns:
             The log-density in nats, summed over the `d` coordinates.
+
+        Raises:
+            ValueError: if `y` is not one observation of `dim` coordinates, or `variance` a number of Python or NumPy
+                that is not positive and finite; on a device it is not looked at, and gives nan.
 
         Reference:
             Ambrogioni, "The statistical thermodynamics of generative diffusion models" (2023), eq. 8; there
@@ -68,8 +73,11 @@ class AbstractTarget(eqx.Module):
 
         Returns:
             The posterior mean, in the units of the data.
+
+        Raises:
+            ValueError: as `log_evidence`.
         """
-        variance = jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.dim, y, variance)
         return y + variance * jax.grad(self.log_evidence)(y, variance)
 
     def posterior_covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
@@ -85,8 +93,11 @@ class AbstractTarget(eqx.Module):
 
         Returns:
             The covariance, in the units of the data squared.
+
+        Raises:
+            ValueError: as `log_evidence`.
         """
-        variance = jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.dim, y, variance)
         hessian = jax.hessian(self.log_evidence)(y, variance)
         return variance * jnp.eye(self.dim, dtype=y.dtype) + variance**2 * hessian
 
@@ -109,7 +120,7 @@ class AbstractLabelledTarget(AbstractTarget):
 
     @abc.abstractmethod
     def sample_labelled(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
-        """Draws one clean configuration with its label."""
+        """Draws one clean configuration with its label; ValueError for anything but one typed key."""
 
     @abc.abstractmethod
     def label_log_posterior(self, y: Data, variance: Scalar) -> Float[Array, " k"]:
@@ -121,6 +132,9 @@ class AbstractLabelledTarget(AbstractTarget):
 
         Returns:
             The log-probabilities, in nats.
+
+        Raises:
+            ValueError: as `log_evidence`.
         """
 
     def sample(self, key: PRNGKey) -> Data:

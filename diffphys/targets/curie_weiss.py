@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from scipy.special import ndtr
 
+from .._keys import check_key
 from .._types import Data, PRNGKey, Scalar
+from ._arrays import observation
 from ._decoupling import Decoupling
 from ._magnetisation import magnetisation_law
 from .base import AbstractLabelledTarget
@@ -102,6 +104,7 @@ class CurieWeiss(AbstractShell, AbstractLabelledTarget):
         self.cumulative = jnp.asarray(cumulative / cumulative[-1], float)
 
     def sample_labelled(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
+        check_key(key)
         rank_key, field_key, spin_key = jr.split(key, 3)
         dtype = self.cumulative.dtype
         index = jnp.searchsorted(self.cumulative, jr.uniform(rank_key, (), dtype), side="right")
@@ -132,4 +135,5 @@ class CurieWeiss(AbstractShell, AbstractLabelledTarget):
         return spins_squared_distance(y, mean)
 
     def _fields(self, y: Data, variance: Scalar) -> Data:
-        return y / jnp.asarray(variance, y.dtype) + self.field / self.dim
+        y, variance = observation(self.dim, y, variance)
+        return y / variance + self.field / self.dim

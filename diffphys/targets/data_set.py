@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import concrete
+from ._arrays import concrete, observation
 from .base import AbstractLabelledTarget
 from .weights import Labelings, Summed, WeightsSummary, summary_of
 
@@ -90,17 +90,17 @@ class AbstractDataSet(AbstractLabelledTarget):
         return point, self.label_of(index)
 
     def log_evidence(self, y: Data, variance: Scalar) -> Scalar:
-        variance = jnp.asarray(variance, y.dtype)
-        return self._log_partition(y - self.offset, variance) - self._log_norm(variance)
+        y, variance = self._centred(y, variance)
+        return self._log_partition(y, variance) - self._log_norm(variance)
 
     def posterior_mean(self, y: Data, variance: Scalar) -> Data:
-        return self._mean(y - self.offset, jnp.asarray(variance, y.dtype)) + self.offset
+        return self._mean(*self._centred(y, variance)) + self.offset
 
     def posterior_covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
-        return self._covariance(y - self.offset, jnp.asarray(variance, y.dtype))
+        return self._covariance(*self._centred(y, variance))
 
     def label_log_posterior(self, y: Data, variance: Scalar) -> Float[Array, " k"]:
-        return self._label_log_posterior(y - self.offset, jnp.asarray(variance, y.dtype))
+        return self._label_log_posterior(*self._centred(y, variance))
 
     def overlap(self, y: Data, other: Data, variance: Scalar) -> Scalar:
         r"""Probability that draws given two observations are the same datum, $\sum_\mu w_\mu(y) w_\mu(y')$.
@@ -112,8 +112,12 @@ class AbstractDataSet(AbstractLabelledTarget):
 
         Returns:
             The probability.
+
+        Raises:
+            ValueError: as `log_evidence`.
         """
-        return self._overlap(y - self.offset, other - self.offset, jnp.asarray(variance, y.dtype))
+        y, variance = self._centred(y, variance)
+        return self._overlap(y, self._centred(other, variance, "other")[0], variance)
 
     def weights_summary(
         self,
@@ -140,16 +144,16 @@ class AbstractDataSet(AbstractLabelledTarget):
             The summary; what was not asked for is None.
 
         Raises:
-            ValueError: if `index` is none of the data, or there is but one; or if `groupings` has not `n`
-                columns.
+            ValueError: as `log_evidence`; if `index` is none of the data, or there is but one; or if `groupings` has
+                not `n` columns.
         """
         index = None if index is None else self._checked(index)
         if not isinstance(groupings, Labelings | None):
             groupings = self.labelings(groupings)
-        variance = jnp.asarray(variance, y.dtype)
+        y, variance = self._centred(y, variance)
         own_class = None if index is None else self.label_of(index)
         others = None if groupings is None else groupings.slots
-        sums = self._weight_sums(y - self.offset, variance, index, own_class, others, with_mean)
+        sums = self._weight_sums(y, variance, index, own_class, others, with_mean)
         summary = summary_of(sums, own_class)
         mean = None if summary.mean is None else summary.mean + self.offset
         return summary._replace(log_evidence=summary.log_evidence - self._log_norm(variance), mean=mean)
@@ -190,6 +194,11 @@ class AbstractDataSet(AbstractLabelledTarget):
             end = "n" if count is None else count
             raise ValueError(f"`index` needs a datum within [0, {end}). Got {known}. Do count from 0.")
         return index
+
+    def _centred(self, y: Data, variance: Scalar, name: str = "y") -> tuple[Data, Scalar]:
+        """An observation in the frame of the data, and its variance; ValueError if it is none of theirs."""
+        y, variance = observation(self.dim, y, variance, name)
+        return y - self.offset, variance
 
     def _log_norm(self, variance: Scalar) -> Scalar:
         """Logarithm of what the sum over data is divided by in the density."""

@@ -7,6 +7,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._keys import check_key
 from .._types import Data, PRNGKey, Scalar
 from ._arrays import Values, checked_data
 from .data_set import AbstractDataSet, by_block, padded
@@ -93,6 +94,7 @@ class Empirical(AbstractDataSet):
         return Empirical(self.rows(kept), labels)
 
     def sample_indexed(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
+        check_key(key)
         index = jr.randint(key, (), 0, self.count, jnp.int32)
         return self.cloud.point(index) + self.offset, index
 

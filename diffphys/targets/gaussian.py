@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
+from .._keys import check_key
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import Values, floating, require_finite
+from ._arrays import Values, floating, observation, require_finite
 from ._spectrum import dense, from_basis, spectrum, to_basis
 from .base import AbstractTarget
 
@@ -50,19 +51,22 @@ class Gaussian(AbstractTarget):
         return self.mean.size
 
     def sample(self, key: PRNGKey) -> Data:
+        check_key(key)
         noise = jr.normal(key, (self.dim,), self.mean.dtype)
         return self.mean + from_basis(self.basis, jnp.sqrt(self.eigenvalues) * noise)
 
     def log_evidence(self, y: Data, variance: Scalar) -> Scalar:
-        total = self.eigenvalues + jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.dim, y, variance)
+        total = self.eigenvalues + variance
         along = to_basis(self.basis, y - self.mean)
         return -0.5 * jnp.sum(along**2 / total + jnp.log(2 * jnp.pi * total))
 
     def posterior_mean(self, y: Data, variance: Scalar) -> Data:
-        total = self.eigenvalues + jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.dim, y, variance)
+        total = self.eigenvalues + variance
         along = to_basis(self.basis, y - self.mean)
         return self.mean + from_basis(self.basis, self.eigenvalues / total * along)
 
     def posterior_covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
-        variance = jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.dim, y, variance)
         return dense(self.basis, self.eigenvalues * (variance / (self.eigenvalues + variance)))

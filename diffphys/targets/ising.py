@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import logsumexp
 
+from .._keys import check_key
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import Values, require_finite
+from ._arrays import Values, observation, require_finite
 from .shell import AbstractShell, spins_squared_distance
 
 _PRECISION = jax.lax.Precision.HIGHEST
@@ -63,6 +64,7 @@ class Ising(AbstractShell):
         self.log_probs = jnp.asarray(logs - logsumexp(logs), float)
 
     def sample(self, key: PRNGKey) -> Data:
+        check_key(key)
         first_key, second_key = jr.split(key)
         row = jr.categorical(first_key, jax.nn.logsumexp(self.log_probs, axis=1))
         column = jr.categorical(second_key, self.log_probs[row])
@@ -70,7 +72,7 @@ class Ising(AbstractShell):
         return jnp.concatenate([first[row], second[column]])
 
     def posterior_mean(self, y: Data, variance: Scalar) -> Data:
-        first, second = self._pulls(y, jnp.asarray(variance, y.dtype))
+        first, second = self._pulls(*observation(self.dim, y, variance))
         marginals = (
             first + jax.nn.logsumexp(self.log_probs + second[None], axis=1),
             second + jax.nn.logsumexp(self.log_probs + first[:, None], axis=0),
@@ -82,7 +84,7 @@ class Ising(AbstractShell):
         return jnp.concatenate(means)
 
     def posterior_covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
-        first, second = self._pulls(y, jnp.asarray(variance, y.dtype))
+        first, second = self._pulls(*observation(self.dim, y, variance))
         logs = self.log_probs + first[:, None] + second[None]
         joint = jnp.exp(logs - jax.nn.logsumexp(logs))
         rows, columns = joint.sum(axis=1), joint.sum(axis=0)

@@ -9,8 +9,9 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from .._keys import check_key
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import Values, floating, require_finite, require_variances
+from ._arrays import Values, floating, observation, require_finite, require_variances
 from ._spectrum import dense, from_basis, spectrum, to_basis
 from .base import AbstractLabelledTarget, Hierarchy
 
@@ -45,7 +46,7 @@ class AbstractMixture(AbstractLabelledTarget):
         return jax.nn.softmax(self.log_weights)
 
     def label_log_posterior(self, y: Data, variance: Scalar) -> Float[Array, " k"]:
-        return jax.nn.log_softmax(self._log_joint(y, jnp.asarray(variance, y.dtype)))
+        return jax.nn.log_softmax(self._log_joint(*observation(self.dim, y, variance)))
 
 
 class IsotropicMixture(AbstractMixture):
@@ -93,25 +94,26 @@ class IsotropicMixture(AbstractMixture):
         require_variances("variances", self.variances)
 
     def sample_labelled(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
+        check_key(key)
         label_key, noise_key = jr.split(key)
         label = jr.categorical(label_key, self.log_weights)
         noise = jr.normal(noise_key, (self.dim,), self.means.dtype)
         return self.means[label] + jnp.sqrt(self.variances[label]) * noise, label
 
     def log_evidence(self, y: Data, variance: Scalar) -> Scalar:
-        variance = jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.dim, y, variance)
         total = self.variances[0] + variance
         common = -0.5 * (self._spread(y) / total + self.dim * jnp.log(2 * jnp.pi * total))
         return jax.nn.logsumexp(self._log_joint(y, variance)) + common
 
     def posterior_mean(self, y: Data, variance: Scalar) -> Data:
-        variance = jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.dim, y, variance)
         posterior = jax.nn.softmax(self._log_joint(y, variance)) / (self.variances + variance)
         pull = _combine(posterior * variance, self.means)
         return pull + jnp.sum(posterior * self.variances) * y
 
     def posterior_covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
-        variance = jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.dim, y, variance)
         posterior = jax.nn.softmax(self._log_joint(y, variance))
         total = (self.variances + variance)[:, None]
         centres = (variance * self.means + self.variances[:, None] * y[None]) / total
@@ -180,27 +182,28 @@ class SharedCovarianceMixture(AbstractMixture):
         self.eigenvalues, self.basis = spectrum(covariance, self.dim, self.means.dtype)
 
     def sample_labelled(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
+        check_key(key)
         label_key, noise_key = jr.split(key)
         label = jr.categorical(label_key, self.log_weights)
         noise = jr.normal(noise_key, (self.dim,), self.means.dtype)
         return self.means[label] + from_basis(self.basis, jnp.sqrt(self.eigenvalues) * noise), label
 
     def log_evidence(self, y: Data, variance: Scalar) -> Scalar:
-        variance = jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.dim, y, variance)
         total = self.eigenvalues + variance
         along = to_basis(self.basis, y - jnp.mean(self.means, axis=0))
         common = -0.5 * jnp.sum(along**2 / total + jnp.log(2 * jnp.pi * total))
         return jax.nn.logsumexp(self._log_joint(y, variance)) + common
 
     def posterior_mean(self, y: Data, variance: Scalar) -> Data:
-        variance = jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.dim, y, variance)
         posterior = jax.nn.softmax(self._log_joint(y, variance))
         centre = _combine(posterior, self.means)
         shrink = self.eigenvalues / (self.eigenvalues + variance)
         return centre + from_basis(self.basis, shrink * to_basis(self.basis, y - centre))
 
     def posterior_covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
-        variance = jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.dim, y, variance)
         posterior = jax.nn.softmax(self._log_joint(y, variance))
         keep = variance / (self.eigenvalues + variance)
         centres = from_basis(self.basis, keep[None] * to_basis(self.basis, self.means))

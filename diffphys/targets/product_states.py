@@ -8,8 +8,9 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._keys import check_key
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import Values, concrete, floating, positive_log_weights, require_finite
+from ._arrays import Values, concrete, floating, observation, positive_log_weights, require_finite
 from ._mean_field import critical_inverse_temperature, order
 from .base import AbstractLabelledTarget
 
@@ -70,13 +71,14 @@ class ProductStates(AbstractLabelledTarget):
         return jax.nn.softmax(self.log_weights)
 
     def sample_labelled(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
+        check_key(key)
         label_key, site_key = jr.split(key)
         label = jr.categorical(label_key, self.log_weights)
         values = jr.categorical(site_key, self.log_probs[label], axis=-1)
         return self.alphabet[values].reshape(-1), label
 
     def log_evidence(self, y: Data, variance: Scalar) -> Scalar:
-        variance = jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.dim, y, variance)
         likelihood = self._log_likelihood(y, variance)
         # Relative to the nearest values, so that states differ in digits that are there.
         nearest = jnp.max(likelihood, axis=-1, keepdims=True)
@@ -96,12 +98,12 @@ class ProductStates(AbstractLabelledTarget):
         )
         spread = self.alphabet[None, None] - means[:, :, None]
         within = jnp.einsum("k,knq,knqe,knqf->nef", posterior, values, spread, spread, precision=_PRECISION)
-        sites = jnp.eye(len(within), dtype=y.dtype)
+        sites = jnp.eye(len(within), dtype=within.dtype)
         blocks = jnp.einsum("nef,nm->nemf", within, sites, precision=_PRECISION).reshape(self.dim, self.dim)
         return blocks + jnp.matmul((posterior[:, None] * between).T, between, precision=_PRECISION)
 
     def label_log_posterior(self, y: Data, variance: Scalar) -> Float[Array, " k"]:
-        likelihood = self._log_likelihood(y, jnp.asarray(variance, y.dtype))
+        likelihood = self._log_likelihood(*observation(self.dim, y, variance))
         return jax.nn.log_softmax(self._log_joint(likelihood - jnp.max(likelihood, axis=-1, keepdims=True)))
 
     def _log_likelihood(self, y: Data, variance: Scalar) -> Float[Array, "n q"]:
@@ -114,7 +116,7 @@ class ProductStates(AbstractLabelledTarget):
 
     def _posterior(self, y: Data, variance: Scalar) -> tuple[Float[Array, " k"], Float[Array, "k n q"]]:
         """The probabilities of the states, and of the values of each site in each of them."""
-        likelihood = self._log_likelihood(y, jnp.asarray(variance, y.dtype))
+        likelihood = self._log_likelihood(*observation(self.dim, y, variance))
         likelihood = likelihood - jnp.max(likelihood, axis=-1, keepdims=True)
         values = jax.nn.softmax(self.log_probs + likelihood[None], axis=-1)
         return jax.nn.softmax(self._log_joint(likelihood)), values

@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from .._types import Data, Scalar
+from ._arrays import observation
 from .empirical import Empirical
 from .streaming import PRECISION, LogSum, in_any_sample
 
@@ -132,7 +133,7 @@ class PrunedPosteriorMean(eqx.Module):
         Returns:
             The mean and the bounds, which need not be small.
         """
-        variance = jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.data.dim, y, variance)
         centred = y - self.data.offset
         groups, bound = self._nearest(lax.stop_gradient(centred))
         nearest, mean = self._weigh(centred, variance, groups)

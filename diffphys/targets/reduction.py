@@ -23,7 +23,16 @@ class Reduction(NamedTuple):
     """The directions, orthonormal, in columns."""
 
     def project(self, x: Float[Array, "*k d"]) -> Float[Array, "*k r"]:
-        """The coordinates along them, of a point, of a state of any process, or of a noise: $x Q$."""
+        """The coordinates along them, of a point, of a state of any process, or of a noise: $x Q$.
+
+        Raises:
+            ValueError: if it has another number of coordinates.
+        """
+        if x.shape[-1:] != self.basis.shape[:1]:
+            raise ValueError(
+                f"`x` needs {len(self.basis)} coordinates along its last axis, as the mixture. Got shape {x.shape}. "
+                "Do pass points of the target that was reduced."
+            )
         return jnp.matmul(x, self.basis, precision="highest")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
+from .._keys import check_key
 from .._types import Data, PRNGKey, Scalar
 from ._arrays import Values, checked_data
 from ._blocks import aligned_zeros, block_shape, fill, radius_of
@@ -142,6 +143,7 @@ class ShardedEmpirical(AbstractDataSet):
         )
 
     def sample_indexed(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
+        check_key(key)
         index = jr.randint(key, (), 0, self.count, jnp.int32)
 
         def candidate(cloud: Cloud, part: Int[Array, ""], index: Int[Array, ""]) -> Data:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Data, Scalar
+from ._arrays import observation
 from .base import AbstractTarget
 
 
@@ -31,7 +32,7 @@ class AbstractShell(AbstractTarget):
         r"""$E[|y - a|^2 \mid y]$, given the posterior mean."""
 
     def log_evidence(self, y: Data, variance: Scalar) -> Scalar:
-        return _log_evidence(self, y, jnp.asarray(variance, y.dtype))
+        return _log_evidence(self, *observation(self.dim, y, variance))
 
 
 @eqx.filter_custom_jvp

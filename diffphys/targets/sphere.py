@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
+from .._keys import check_key
 from .._types import Data, PRNGKey, Scalar
-from ._arrays import Values, concrete, floating
+from ._arrays import Values, concrete, floating, observation
 from ._bessel import bessel_ratio
 from .shell import AbstractShell
 
@@ -57,14 +58,15 @@ class Sphere(AbstractShell):
             )
 
     def sample(self, key: PRNGKey) -> Data:
+        check_key(key)
         direction = jr.normal(key, (self.dim,), self.radius.dtype)
         return self.radius * direction / jnp.linalg.norm(direction)
 
     def posterior_mean(self, y: Data, variance: Scalar) -> Data:
-        return _mean(y, jnp.asarray(variance, y.dtype), self.radius)
+        return _mean(*observation(self.dim, y, variance), self.radius)
 
     def posterior_covariance(self, y: Data, variance: Scalar) -> Float[Array, "d d"]:
-        variance = jnp.asarray(variance, y.dtype)
+        y, variance = observation(self.dim, y, variance)
         return variance * jax.vmap(lambda e: _response(y, variance, self.radius, e))(jnp.eye(self.dim, dtype=y.dtype))
 
     def smoothed(self, y: Data, variance: Scalar) -> Scalar:

@@ -315,6 +315,25 @@ def test_a_kernel_at_no_time_is_refused(name, t):
 
 
 @every_process
+@pytest.mark.parametrize("t", [np.inf, jnp.asarray(np.inf)], ids=["host", "device"])
+def test_a_kernel_at_the_end_of_time_is_refused(name, t):
+    """The channel has a noise of inf there, and every answer was nan."""
+    with pytest.raises(ValueError, match=r"Got s = 0\.0 and t = inf\. Do pass a finite t"):
+        PROCESSES[name].kernel(t)
+
+
+@every_process
+def test_more_than_one_time_is_refused(name, unchecked):
+    with pytest.raises(ValueError, match=r"`t` needs one time. Got shape \(2,\). Map over many with `jax.vmap`"):
+        PROCESSES[name].kernel(np.array([1.0, 2.0]))
+
+
+def test_a_state_is_not_drawn_from_a_raw_key(unchecked):
+    with pytest.raises(ValueError, match="`key` needs a typed key"):
+        PROCESSES["ou"].kernel(1.0).prior(jr.key_data(jr.key(0)), 3)
+
+
+@every_process
 def test_a_transition_down_in_time_is_refused(name):
     with pytest.raises(ValueError, match="`transition` needs s < t"):
         PROCESSES[name].transition(0.5, 0.4)

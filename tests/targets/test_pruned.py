@@ -136,3 +136,13 @@ def test_derivatives_are_those_of_the_whole_data_set(variance):
 def test_pruning_refuses_what_means_nothing(options, message):
     with pytest.raises(ValueError, match=message):
         PrunedPosteriorMean(PRUNED["images", "float64"].data, **{"candidates": 32} | options)
+
+
+@pytest.mark.parametrize("ask", [lambda pruned: pruned, lambda pruned: pruned.certificate], ids=["mean", "certificate"])
+def test_pruning_refuses_what_is_not_one_observation_and_its_noise(ask, unchecked):
+    pruned = PRUNED["images", "float64"]
+    dim = pruned.data.dim
+    with pytest.raises(ValueError, match=rf"`y` needs one observation of shape \({dim},\). Got \(2, {dim}\)"):
+        ask(pruned)(jnp.ones((2, dim)), 0.1)
+    with pytest.raises(ValueError, match=r"`variance` needs a finite number > 0. Got 0\.0"):
+        ask(pruned)(jnp.ones(dim), 0.0)

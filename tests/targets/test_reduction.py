@@ -139,3 +139,9 @@ def test_equal_means_are_refused():
 def test_traced_values_are_refused():
     with pytest.raises(ValueError, match="known values"):
         jax.jit(lambda m: dp.reduce(dp.symmetric_mixture(m)).basis)(jnp.ones(3))
+
+
+def test_points_of_another_space_are_refused(unchecked):
+    reduction = dp.reduce(IsotropicMixture(np.zeros(2), means_of(2), np.ones(2)))
+    with pytest.raises(ValueError, match=rf"`x` needs {DIM} coordinates along its last axis.* Got shape \(2, 3\)"):
+        reduction.project(jnp.ones((2, 3)))

@@ -1,5 +1,7 @@
 """Laws that every target obeys, whatever it is made of."""
 
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,12 +10,15 @@ import numpy as np
 import pytest
 
 from diffphys.targets import (
+    AbstractDataSet,
+    AbstractLabelledTarget,
     AbstractTarget,
     CurieWeiss,
     Empirical,
     Gaussian,
     Ising,
     IsotropicMixture,
+    ShardedEmpirical,
     SharedCovarianceMixture,
     Sphere,
     curie_weiss_couplings,
@@ -150,3 +155,71 @@ def test_label_posterior_is_normalised_and_agrees_with_the_labels_of_samples(lab
     # Nishimori: the true label is as probable as the agreement of two draws of the posterior.
     violation = posterior[np.arange(count), labels] - np.sum(posterior**2, 1)
     assert abs(violation.mean()) < 4 * violation.std() / count**0.5
+
+
+GUARDED = TARGETS | {"sharded": lambda: ShardedEmpirical(POINTS, LABELS)}
+
+
+@pytest.fixture(params=GUARDED)
+def guarded(request, unchecked):
+    return GUARDED[request.param]()
+
+
+def questions(target):
+    """All that a target is asked of an observation and its noise."""
+    names = ["log_evidence", "posterior_mean", "posterior_covariance"]
+    names += ["label_log_posterior", "label"] if isinstance(target, AbstractLabelledTarget) else []
+    asked = [getattr(target, name) for name in names]
+    if isinstance(target, AbstractDataSet):
+        asked += [target.weights_summary, lambda y, v: target.overlap(y, Y, v)]
+    return asked
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (5,), (1,), (), (4, 1)], ids=str)
+def test_what_is_not_one_observation_is_refused(guarded, shape):
+    """One of (1,) would be broadcast to a number without a word, many to a sum."""
+    message = f"`y` needs one observation of shape (4,). Got {shape}. Map over many with `jax.vmap`."
+    for ask in questions(guarded):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            ask(jnp.ones(shape), 0.6)
+
+
+@pytest.mark.parametrize("variance", [0.0, -1, np.float32(0), np.nan, np.inf], ids=repr)
+def test_a_known_noise_that_is_not_positive_is_refused(guarded, variance):
+    for ask in questions(guarded):
+        with pytest.raises(ValueError, match=f"`variance` needs a finite number > 0. Got {variance}"):
+            ask(Y, variance)
+
+
+def test_more_than_one_noise_is_refused(guarded):
+    for ask in questions(guarded):
+        with pytest.raises(ValueError, match=re.escape("`variance` needs one number. Got shape (4,)")):
+            ask(Y, jnp.ones(4))
+
+
+def test_a_raw_key_and_a_batch_of_keys_are_refused(guarded):
+    draws = [guarded.sample] + ([guarded.sample_labelled] if isinstance(guarded, AbstractLabelledTarget) else [])
+    for draw in draws:
+        with pytest.raises(ValueError, match=r"`key` needs a typed key\. Got an array of uint32"):
+            draw(jr.key_data(jr.key(0)))
+        with pytest.raises(ValueError, match=re.escape("`key` needs one key. Got shape (3,)")):
+            draw(jr.split(jr.key(0), 3))
+
+
+@pytest.mark.parametrize("name", ["isotropic", "pure-states", "embedded-labelled"])
+def test_an_observation_in_a_list_of_integers_is_one_of_floats(name, unchecked):
+    """An integer type would have made of the noise 0.6 a 0."""
+    target = TARGETS[name]()
+
+    @eqx.filter_jit
+    def answers(target, y):
+        return [ask(y, 0.6) for ask in questions(target)[:3]]
+
+    listed = eqx.filter_jit(lambda target: answers(target, [1, -1, 2, 0]))(target)
+    for found, wanted in zip(listed, answers(target, jnp.asarray([1.0, -1.0, 2.0, 0.0])), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+def test_another_observation_of_an_overlap_is_refused_by_its_name(unchecked):
+    with pytest.raises(ValueError, match=re.escape("`other` needs one observation of shape (4,). Got (3,)")):
+        Empirical(POINTS).overlap(Y, jnp.ones(3), 0.6)
