@@ -11,13 +11,14 @@ from jaxtyping import Array, Float
 
 from .._box_muller import box_muller
 from .._config import canonical
+from .._keys import check_key
 from .._types import PRNGKey, Scalar
 from ..clocks import clocks, log_snr_grid
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..results import dataset
 from ..samplers import AbstractSampler, Bridge
 from ..samplers._checks import check_denoiser
-from ..samplers.base import Increments, check_key
+from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
 from ..thermo.row_sums import DataRows, blocks_of
 from ._accuracy import PILOT, Accuracy

@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, Int
 
+from .._keys import check_key
 from .._types import PRNGKey
 from ..results import dataset
-from ..samplers.base import check_key
 from ..thermo import hebbian_weights, hopfield_update, retrieve, retrieve_classical
 from ._assemble import check_count, seed_of
 

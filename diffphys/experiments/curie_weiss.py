@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from .. import thermo
+from .._keys import check_key
 from .._types import PRNGKey
 from ..processes import OrnsteinUhlenbeck
 from ..results import dataset
-from ..samplers.base import check_key
 from ..targets import CurieWeiss
 from ._assemble import check_count, seed_of
 from .critical_steps import critical_steps

@@ -11,9 +11,9 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from .._devices import over_items
+from .._keys import check_key
 from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
-from ..samplers.base import check_key
 from ..targets import is_divided
 from ._assemble import check_times, experiment_dataset
 from ._chunks import ChunkedProgram, Runner

@@ -15,11 +15,12 @@ from jaxtyping import Array, Float
 
 from .._devices import on_all_devices, over_items, to_host
 from .._journal import Journal, run_chunks
+from .._keys import check_key
 from .._types import Denoiser, PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess, Kernel
 from ..samplers import DDIM, PNDM, AbstractSampler, Bridge
-from ..samplers.base import check_key, noise_of, place, run
+from ..samplers.base import noise_of, place, run
 from ..targets import AbstractTarget, Gaussian, is_divided
 from ._assemble import Variables, check_count, check_times, experiment_dataset, seed_of
 from ._bifurcation import bifurcation

@@ -11,9 +11,9 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from .._devices import on_all_devices, over_rows, to_host
+from .._keys import check_key
 from .._types import Denoiser, PRNGKey
 from ..results import dataset
-from ..samplers.base import check_key
 from ..targets import AbstractTarget, is_divided
 from ._assemble import Variables, check_count, seed_of
 from ._statistics import mean_and_stderr

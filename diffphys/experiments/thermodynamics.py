@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from .. import thermo
+from .._keys import check_key
 from .._types import Data, Denoiser, PRNGKey
 from ..results import dataset
-from ..samplers.base import check_key
 from ..targets import AbstractTarget
 from ._assemble import seed_of
 

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .. import _block as block
+from .._keys import check_key
 from .._types import Denoiser, PRNGKey, Scalar, State
 from ..processes import AbstractProcess
 from ._checks import check_denoiser, check_parts, check_whole
 from ._drift import reverse_drift
-from .base import check_key
 
 # Nested rejections halve the step at least: a run that needs so many has lost its way in rounding.
 _DEPTH = 24

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .. import _block as block
+from .._keys import check_key
 from .._types import Data, Denoiser, PRNGKey, Scalar, State
 from ..processes import AbstractProcess, Kernel
 from ._checks import check_denoiser, check_parts, check_whole, kind_of
-from .base import check_key
 
 
 def log_likelihood(
