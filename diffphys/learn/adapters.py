@@ -61,7 +61,13 @@ class _Layout(eqx.Module):
         return jnp.moveaxis(image, -1, 0) if self.channels_first else image
 
     def flatten(self, image: Array) -> Data:
-        """The other way."""
+        """The other way.
+
+        Raises:
+            ValueError: for an image of other axes, which may have as many numbers.
+        """
+        if image.shape != self.axes:
+            raise ValueError(f"`x` needs shape {self.axes}, that of the network. Got {image.shape}. Do reshape it.")
         return (jnp.moveaxis(image, 0, -1) if self.channels_first else image).reshape(self.dim)
 
     def to_network(self, a: Data) -> Data:

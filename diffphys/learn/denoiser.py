@@ -3,11 +3,13 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Int
 
 from .._types import Data, PRNGKey, Scalar
+from ..targets._arrays import observation
 from .preconditioning import GaussianPreconditioning
 
 
@@ -48,7 +50,7 @@ class NetworkDenoiser(eqx.Module):
                 "`NetworkDenoiser.given` needs a network trained with labels. Got one of `num_labels` = 0. "
                 "Train it with `num_labels` in its configuration."
             )
-        if isinstance(label, int) and not 0 <= label < self.num_labels:
+        if not isinstance(label, jax.Array) and not 0 <= label < self.num_labels:
             raise ValueError(
                 f"`NetworkDenoiser.given` needs a label below `num_labels` = {self.num_labels}. Got {label}."
             )
@@ -65,13 +67,12 @@ class NetworkDenoiser(eqx.Module):
         return network.condition.num_labels
 
     def __call__(self, y: Data, variance: Scalar, *, key: PRNGKey | None = None) -> Data:
-        """The estimate of the clean sample; with a `key`, features are dropped, as in training."""
-        if y.shape != (self.preconditioning.dim,):
-            raise ValueError(
-                f"`NetworkDenoiser` needs flat samples of {self.preconditioning.dim} numbers. Got shape {y.shape}. "
-                "Flatten them, and use `jax.vmap` for many."
-            )
-        variance = jnp.asarray(variance, y.dtype)
+        """The estimate of the clean sample; with a `key`, features are dropped, as in training.
+
+        Raises:
+            ValueError: if `y` is not one flat sample, or a known `variance` is not positive.
+        """
+        y, variance = observation(self.preconditioning.dim, y, variance)
         # The linear part in the dtype of y: in float64 only the network is of float32.
         linear = self.preconditioning.linear(y, variance)
         small, level = variance.astype(jnp.float32), 0.25 * jnp.log(variance).astype(jnp.float32)

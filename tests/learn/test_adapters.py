@@ -282,3 +282,9 @@ def test_data_of_another_dimension_are_refused():
     denoise = from_network(lambda x, u: x, NoiseOutput(), DDPM, SHAPE, offset=np.ones(DIM))
     with pytest.raises(ValueError, match=r"`y` needs shape \(4,\), one flat sample of \(2, 1, 2\). Got \(5,\)"):
         denoise(jnp.ones(5), 1.0)
+
+
+def test_an_image_of_other_axes_is_refused_by_an_adapted_denoiser():
+    network = to_network(lambda y, v: y, NoiseOutput(), DDPM, SHAPE, batched=False)
+    with pytest.raises(ValueError, match=r"`x` needs shape \(2, 1, 2\), that of the network. Got \(4,\)"):
+        network(jnp.ones(4), jnp.asarray(3))

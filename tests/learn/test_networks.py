@@ -134,7 +134,7 @@ def test_a_denoiser_adds_the_network_to_the_linear_denoiser(getkey):
 
 
 def test_a_denoiser_refuses_other_shapes_and_labels_it_does_not_know(getkey):
-    with pytest.raises(ValueError, match="flat samples of 12"):
+    with pytest.raises(ValueError, match=r"`y` needs one observation of shape \(12,\)"):
         denoiser()(jnp.zeros(11), 0.5)
     plain = UNet((3, 4), 2, UNetConfig(8, (1,), embedding=8), rngs=nnx.Rngs(0))
     model = NetworkDenoiser.of(plain, denoiser().preconditioning, (3, 4))
