@@ -347,7 +347,7 @@ def test_train_refuses_what_means_nothing(gaussian, tmp_path, options, message):
         (["--step", "first"], "--step needs last, best or a number"),
         (["--data", "digits"], "--data is for a model in a file"),
         (["--pad", "9"], "--pad needs data"),
-        (["--steps", "0"], "`ts` needs at least 2 steps"),
+        (["--steps", "0"], "`ts` needs at least two times, one step"),
     ],
 )
 def test_sample_refuses_what_means_nothing(digits, tmp_path, options, message):

@@ -8,7 +8,7 @@ import pytest
 
 import diffphys as dp
 from diffphys import thermo
-from diffphys._commands.regimes import _clone_words
+from diffphys._commands._words import _clone_words
 from diffphys.experiments._crossings import agreement_level
 from diffphys.experiments._last_change import last_change_attributes
 from diffphys.experiments._readouts import LabelAgreement, label_reading

@@ -10,6 +10,7 @@ from diffphys.clocks import log_snr_grid
 from diffphys.processes import Brownian, OrnsteinUhlenbeck
 from diffphys.samplers import Bridge
 from diffphys.samplers.analytic import AnalyticDDPM, mean_square_score
+from diffphys.targets import Gaussian
 
 VARIANCE = 0.3
 
@@ -43,7 +44,7 @@ def test_the_noise_lies_between_that_of_the_bridge_and_the_bound_of_the_paper():
 def test_the_mean_square_score_of_gaussian_data_is_the_inverse_variance():
     process, ts, shape = OrnsteinUhlenbeck(), [2.0, 0.4, 0.01], (2000, 3)
     data = jnp.sqrt(VARIANCE) * jr.normal(jr.key(1), shape)
-    squares = mean_square_score(jr.key(2), process, gaussian_denoiser(VARIANCE), data, ts)
+    squares = mean_square_score(jr.key(2), process, Gaussian(jnp.zeros(3), VARIANCE).posterior_mean, data, ts)
     wanted = np.array([1 / marginal(process, t, VARIANCE).item() for t in ts])
     assert (abs(squares / wanted - 1) < 4 * np.sqrt(2 / np.prod(shape))).all()
 

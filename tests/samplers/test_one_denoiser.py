@@ -99,6 +99,7 @@ def test_a_trained_network_gives_the_same_law_under_every_process():
     np.testing.assert_allclose(laws["ou"][0][[2, 5]], 0.84 * np.array([2.25, 0.25]) + 0.2, rtol=0.15)
 
 
+@pytest.mark.usefixtures("_as_optax_needs")
 def test_any_network_is_carried_along_one_path_by_every_overdamped_process():
     """Where the steps are the same in v, DDIM is the same map of the channel; here of a network not yet trained."""
     network, ends = eqx.nn.MLP(3, 2, 16, 1, key=jr.key(3)), []
