@@ -21,8 +21,8 @@ class AbstractDataSet(AbstractLabelledTarget):
     Given $y$, the datum $\mu$ has the posterior weight $w_\mu \propto \exp(-|y - a_\mu|^2 / 2v)$. The label is the
     class of the datum. A final class gives sums over its centred data; this one puts them in the frame of the data.
 
-    Data sets whose numbers of data round up to the same one of five binary digits have arrays of the same shapes, and
-    a compiled function that takes one of them takes all: it finds their number in `count`.
+    Data sets whose numbers of data round up to the same one of five binary digits (or of blocks, where there are many)
+    have arrays of the same shapes, and a compiled function that takes one of them takes all: their number is `count`.
 
     Attributes:
         offset: the mean of the data, that was subtracted from them.
