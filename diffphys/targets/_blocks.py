@@ -16,9 +16,9 @@ def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 def block_shape(count: int, block: int) -> tuple[int, int]:
     """The number of blocks of at most `block` that hold `count` points, and their length.
 
-    One shape for all counts that round up to the same one of 5 binary digits, or of whole blocks where that is nearer, so
-    that they share compiled programs: at most a sixteenth of the points more, and 15 more a block. A single point has one
-    slot, which nothing else has: that it is alone must be known where its number is not.
+    One shape for all counts that round up to the same one of 5 binary digits, or of whole blocks where that is nearer,
+    so that they share compiled programs: at most a sixteenth of the points more, and 15 more a block. A single point
+    has one slot, which nothing else has: that it is alone must be known where its number is not.
     """
     if count == 1:
         return 1, 1
