@@ -13,7 +13,7 @@ from ..samplers.table import AbstractTableSampler
 from ..targets import AbstractTarget, Gaussian, IsotropicMixture, SharedCovarianceMixture
 from ._gaussian_flow import GaussianLaw, push
 from ._normal_law import NormalLaw
-from ._theory import two_classes
+from ._theory import origin_times, two_classes
 
 MakeSampler = Callable[[AbstractProcess, Denoiser], AbstractSampler]
 
@@ -40,9 +40,9 @@ def start_divergences(
 
 
 def critical_attributes(target: AbstractTarget, process: AbstractProcess) -> dict[str, float]:
-    """The critical times of two equal isotropic classes, by the names of their criteria."""
-    classes = two_classes(target) if isinstance(target, IsotropicMixture) else None
-    if classes is None or classes.weight != 0.5 or not isinstance(process, OrnsteinUhlenbeck):
+    """The critical times of two equal isotropic classes about the origin, by the names of their criteria."""
+    classes = two_classes(target) if origin_times(target, process) else None
+    if classes is None or not isinstance(process, OrnsteinUhlenbeck):
         return {}
     norm = float(np.sum(np.asarray(classes.half_difference) ** 2))
     found = thermo.critical_times(norm, float(np.asarray(classes.covariance)), float(process.temperature))

@@ -7,6 +7,7 @@ import pytest
 
 import diffphys as dp
 from diffphys._root import root
+from diffphys.experiments._start_theory import critical_attributes
 from diffphys.experiments._theory import origin_times
 
 PAIR = dp.symmetric_mixture(np.full(4, 2.0))  # |m|^2 = 16, sigma^2 = 1
@@ -61,6 +62,10 @@ def test_in_phase_space_the_score_alone_has_a_time():
 )
 def test_classes_that_are_not_alike_about_the_origin_have_neither(target):
     assert origin_times(target, dp.OrnsteinUhlenbeck()) == {}
+    assert critical_attributes(target, dp.OrnsteinUhlenbeck()) == {}
+    assert critical_attributes(PAIR, dp.OrnsteinUhlenbeck())["critical_time_score_zero"] == pytest.approx(
+        origin_times(PAIR, dp.OrnsteinUhlenbeck())["score_zero_time"]
+    )
 
 
 def test_default_times_refuse_to_be_none(unchecked):
