@@ -12,7 +12,7 @@ import numpy as np
 import diffphys as dp
 from diffphys.clocks import uniform_grid
 from diffphys.experiments._chunks import default_chunk
-from diffphys.experiments._clones import _EVERY, Source, clone_tables, measure_clones
+from diffphys.experiments._clones import _EVERY, Source, clone_tables, halved_chunk, measure_clones
 from diffphys.experiments._readouts import LabelAgreement
 from diffphys.samplers.base import noise_of, place, run
 
@@ -129,7 +129,8 @@ def _clones(problem: Problem, sampler: Any) -> Entrant:
 
     def walk(i: int) -> Any:
         firsts = (np.int32((start + k) * pairs) for k in range(_EVERY))
-        return [measure_clones(*arguments, jr.key(i + 2), *always, first, pairs) for first in firsts]
+        told = (*arguments, jr.key(i + 2), *always)
+        return [measure_clones(*told, *halved_chunk(first, pairs), first, pairs) for first in firsts]
 
     share = problem.batch / (2 * pairs * _EVERY)
     note = f"{_EVERY} chunks of {pairs} pairs, times {share:.2g}; one of them on the halved grid too"

@@ -21,7 +21,7 @@ import numpy as np
 import diffphys as dp
 from diffphys.clocks import log_snr_grid
 from diffphys.experiments._chunks import ChunkedProgram
-from diffphys.experiments._clones import _EVERY, Source, clone_tables, measure_clones
+from diffphys.experiments._clones import _EVERY, Source, clone_tables, halved_chunk, measure_clones
 from diffphys.experiments._readouts import LabelAgreement
 
 from .._harness import Entrant, Goal, Report, race, ratio
@@ -53,13 +53,13 @@ def clone_program(target: Any, chunk: int, steps: int) -> ChunkedProgram:
     source = Source(target, target.dim, 2, np.dtype(np.float32))
     always = np.zeros(1, np.int32), np.full(1, 2**30, np.int32)
     arguments = (source, sampler, LabelAgreement(target.label_log_posterior), tables, jax.random.key(0), *always)
-    return ChunkedProgram(measure_clones, arguments, items=_EVERY * chunk, elements=1, chunk=chunk)
+    items = _EVERY * chunk
+    return ChunkedProgram(measure_clones, arguments, items=items, elements=1, chunk=chunk, told=halved_chunk)
 
 
 def collectives(program: ChunkedProgram) -> list[str]:
     """Where devices wait for each other in a compiled program."""
-    lowered = program._program.lower(*program._placed, np.int32(0), program.chunk)
-    return re.findall(_COLLECTIVES, lowered.compile().compiled.as_text())
+    return re.findall(_COLLECTIVES, program.lowered().compile().compiled.as_text())
 
 
 @contextlib.contextmanager

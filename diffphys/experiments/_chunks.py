@@ -44,7 +44,8 @@ class ChunkedProgram:
     """A jitted function `program(first, chunk)` of items `first, ..., first + chunk - 1`, of a size that fits.
 
     A chunk is shared out over all devices, and what is known of it, such as its number, is known of it as a whole: so
-    a chunk of the same size gives the same results on any number of devices, but for rounding.
+    a chunk of the same size gives the same results on any number of devices, but for rounding. Where there is no
+    memory for one that was asked for, or that a journal has, it is run in parts, which is known of none of them.
 
     Args:
         program: an `equinox.filter_jit` function whose last two arguments are the first item (traced) and the
@@ -54,9 +55,10 @@ class ChunkedProgram:
         start: the first of them.
         elements: numbers an item holds, for the default chunk.
         chunk: the number of items a chunk, or None to choose it.
+        told: what else the program is told of a whole chunk, from its first item and its size; before these two.
 
     Raises:
-        ValueError: if the chunk asked for needs more memory than is free, or not even one item fits.
+        ValueError: if not even one item fits the free memory.
     """
 
     def __init__(
@@ -68,22 +70,25 @@ class ChunkedProgram:
         elements: int,
         chunk: int | None,
         start: int = 0,
+        told: Callable[[int, int], tuple] = lambda first, chunk: (),
     ):
         if chunk is not None and chunk < 1:
             raise ValueError(f"`chunk` needs a positive number. Got {chunk}.")
-        self._program, self.arguments, self.items, self.start = program, arguments, items, start
-        self.chunk = min(chunk or default_chunk(items, elements), items)
+        self._program, self.arguments, self.items, self.start, self._told = program, arguments, items, start, told
+        # Those of a call: fewer than a chunk has where it is run in parts.
+        self._most = self.chunk = min(chunk or default_chunk(items, elements), items)
         self._placed = arguments if jax.device_count() == 1 else on_all_devices(arguments)
-        self.halvings = 0
         while (memory := self._memory())[0] > memory[1]:
             need, free = memory
-            fits = int(self.chunk * free / need)
-            if chunk is not None or self.chunk == 1:
+            if self._most == 1:
                 raise ValueError(
-                    f"A `chunk` of {self.chunk} needs {need / 2**20:.0f} MiB, and {free / 2**20:.0f} MiB may be used. "
-                    + (f"Ask for a `chunk` of at most {fits}." if fits else "Free memory, or use a larger machine.")
+                    f"A `chunk` of 1 needs {need / 2**20:.3g} MiB, and {free / 2**20:.3g} MiB may be used. "
+                    "Free memory, or use a larger machine."
                 )
-            self.chunk = max(1, fits)
+            if chunk is None:
+                self._most = self.chunk = max(1, int(self.chunk * free / need))
+            else:
+                self._most = _half(self._most)
 
     @property
     def chunks(self) -> int:
@@ -96,41 +101,51 @@ class ChunkedProgram:
         Raises:
             MemoryError: if memory runs out for a single item.
         """
-        first = index * self.chunk
-        return self._call(self.start + first, min(self.chunk, self.items - first), self.chunk)
+        first = self.start + index * self.chunk
+        told = self._told(first, self.chunk)
+        return self._call(told, first, min(self.chunk, self.start + self.items - first), self.chunk)
 
     def _memory(self) -> tuple[float, float]:
-        """Bytes of a device that a chunk needs, and that it may use: the worst of all processes, whose chunk is one."""
-        compiled: Any = self._program.lower(*self._placed, np.int32(0), self.chunk).compile()
+        """Bytes of a device that a call needs, and that it may use: the worst of all processes, whose call is one."""
+        compiled: Any = self.lowered().compile()
         analysis = compiled.compiled.memory_analysis()
         need = 0 if analysis is None else analysis.temp_size_in_bytes + analysis.output_size_in_bytes
         needs, free = of_all_processes(np.array([need, _SHARE * free_bytes()])).T
         return needs.max(), free.min()
 
-    def _call(self, first: int, count: int, chunk: int) -> dict[str, np.ndarray]:
-        results = self._results(first, chunk)
-        # All processes halve a chunk if one of them has no memory for it.
-        if of_all_processes(results is not None).all():
-            return {name: value[:count] for name, value in to_host(results).items()}
-        self.halvings += 1
-        half = -(-chunk // 2)
-        parts = [self._call(first, min(count, half), half)]
+    def lowered(self) -> Any:
+        """The program of a call, not yet compiled."""
+        return self._program.lower(*self._placed, *self._told(0, self.chunk), np.int32(0), self._most)
+
+    def _call(self, told: tuple, first: int, count: int, part: int) -> dict[str, np.ndarray]:
+        if part <= self._most:
+            results = self._results(told, first, part)
+            # All processes halve a part if one of them has no memory for it.
+            if of_all_processes(results is not None).all():
+                return {name: value[:count] for name, value in to_host(results).items()}
+            self._most = _half(part)
+        half = _half(part)
+        parts = [self._call(told, first, min(count, half), half)]
         if count > half:
-            parts.append(self._call(first + half, count - half, half))
+            parts.append(self._call(told, first + half, count - half, half))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _results(self, first: int, chunk: int) -> dict[str, Array] | None:
+    def _results(self, told: tuple, first: int, part: int) -> dict[str, Array] | None:
         """The results on the devices, or None if their memory ran out."""
         try:
-            return jax.block_until_ready(self._program(*self._placed, np.int32(first), chunk))
+            return jax.block_until_ready(self._program(*self._placed, *told, np.int32(first), part))
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            if chunk == 1:
+            if part == 1:
                 raise MemoryError(
                     f"A `chunk` of 1 needs more memory than there is, at item {first}. Use a larger machine."
                 ) from error
         return None
+
+
+def _half(number: int) -> int:
+    return -(-number // 2)
 
 
 class Runner(NamedTuple):

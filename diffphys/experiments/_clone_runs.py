@@ -11,7 +11,7 @@ from .._types import PRNGKey
 from ..samplers import AbstractSampler
 from ._accuracy import Accuracy, in_chunks
 from ._chunks import ChunkedProgram, Runner, default_chunk
-from ._clones import CloneTables, Readout, Source, measure_clones
+from ._clones import CloneTables, Readout, Source, halved_chunk, measure_clones
 from ._statistics import Moments, chunk_moments, joined_moments, stacked_moments
 
 
@@ -61,7 +61,7 @@ def run_clones(
         start = int(done[needed > done].min())
         program = ChunkedProgram(
             measure_clones, (source, sampler, readout, tables, key, done, needed), items=int(needed.max()) - start,
-            elements=elements, chunk=chunk, start=start,
+            elements=elements, chunk=chunk, start=start, told=halved_chunk,
         )  # fmt: skip
         runs.append(_collected(program, runner, settings, f"{name}-{len(runs)}" if runs else name))
         chunk, run = program.chunk, _joined(runs, source, sampler, tables)

@@ -87,15 +87,14 @@ def _stack(trees: list[Any]) -> Any:
 
 
 @eqx.filter_jit
-def measure_clones(source, sampler, readout, tables, root, done, needed, first, chunk: int):
+def measure_clones(source, sampler, readout, tables, root, done, needed, halved, first, chunk: int):
     """Readouts of trajectories `first ... first + chunk - 1` at the branch times that still need them.
 
-    In some chunks, those with `halved`, also how much they change when the grid is halved. Noise is addressed by
+    With `halved` also how much they change when the grid is halved. Noise is addressed by
     (root, trajectory, branch, clone, step); the trunk is branch 0. `done` and `needed`: from which trajectory on and
     up to which a branch time is `measured`; elsewhere no clone moves, and the results mean nothing.
     """
     variance = jnp.asarray(tables.end.variance, source.dtype)
-    halved = halved_chunk(first, chunk)
     measured = (done <= first) & (first < needed)
 
     def read(states):
@@ -148,9 +147,9 @@ def _ends(sampler, row, zs, keys, source, halved) -> Float[Array, "items 2 clone
     return jnp.swapaxes(ends.reshape(len(zs), source.clones, 2, *zs.shape[1:]), 1, 2)
 
 
-def halved_chunk(first: Array, chunk: int) -> Array:
-    """Whether the halved grid is run too: the same for a whole chunk, so that the compiled program branches there."""
-    return (first // chunk % _EVERY == 0) | (first < _LEAST)
+def halved_chunk(first: int, chunk: int) -> tuple[np.bool_]:
+    """Whether the halved grid is run too, told to a program: it branches there, and so not within a chunk."""
+    return (np.bool_(first // chunk % _EVERY == 0 or first < _LEAST),)
 
 
 def ends_of(

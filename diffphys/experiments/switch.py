@@ -131,7 +131,8 @@ def switch(
         `guidance` `crossing_time` (with `_low` and `_high`), where `kept` passes the attribute `threshold`.
 
     Raises:
-        ValueError: for times, keys, counts, weights or grids that mean nothing, and for a chunk that does not fit.
+        ValueError: for times, keys, counts, weights or grids that mean nothing, and where not even one item fits the
+            memory.
 
     Reference:
         The identity is ours: time reversal of the forward process given its class. For guidance that is on for part
@@ -212,14 +213,13 @@ def _tables(experiment: _Switch, releases: np.ndarray, options: CloneOptions) ->
 
 
 @eqx.filter_jit
-def _measure(experiment: _Switch, tables: _Tables, root, first, chunk: int):
+def _measure(experiment: _Switch, tables: _Tables, root, halved, first, chunk: int):
     """What trajectories `first ... first + chunk - 1` keep of their class, at every release and guidance.
 
     Noise is addressed by (root, trajectory, release, step), the same for every guidance.
     """
     dtype, guided, free = experiment.dtype, experiment.guided, experiment.free
     variance = jnp.asarray(tables.end.variance, dtype)
-    halved = halved_chunk(first, chunk)
 
     def one(i):
         label_key, prior_key, led_key, free_key = jr.split(jr.fold_in(root, i), 4)
@@ -259,7 +259,7 @@ def _run(experiment: _Switch, times: np.ndarray, options: CloneOptions, key: PRN
     number = len(experiment.guidance)
     program = ChunkedProgram(
         _measure, (experiment, tables, key), items=options.clones, elements=experiment.dim * blocks * 3 * number,
-        chunk=runner.chunk_of("switch"),
+        chunk=runner.chunk_of("switch"), told=halved_chunk,
     )  # fmt: skip
 
     def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """Chunks: what is not finite is named, memory that is short halves them, and all processes have the same ones."""
 
 import tracemalloc
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -62,6 +63,10 @@ def test_memory_that_runs_out_halves_the_chunk_down_to_one_and_then_says_so():
     assert asked[:4] == [9, 5, 3, 2]
     for name in whole:
         np.testing.assert_array_equal(halved[name], whole[name])
+    # What there was no room for is not tried again.
+    asked.clear()
+    program(0)
+    assert max(asked) == 2
     most = 0
     with pytest.raises(MemoryError, match=r"A `chunk` of 1 needs more memory than there is, at item 9\."):
         program(1)
@@ -99,20 +104,68 @@ def numbers(scale, first, chunk):
 
 
 def program(**options):
-    return ChunkedProgram(numbers, (jnp.int32(3),), **{"items": 20, "elements": 1, "chunk": 8} | options)
+    settings: dict[str, Any] = {"items": 20, "elements": 1, "chunk": 8}
+    return ChunkedProgram(numbers, (jnp.int32(3),), **settings | options)
 
 
 def test_all_processes_halve_a_chunk_that_one_of_them_has_no_memory_for(monkeypatch):
-    made, answers = program(), iter([[True, False]] + 9 * [[True, True]])
+    made, answers, asked = program(), iter([[True, False]] + 9 * [[True, True]]), []
     monkeypatch.setattr(_chunks, "of_all_processes", lambda _: np.array(next(answers)))
+    made._program = lambda scale, first, chunk: asked.append(chunk) or numbers(scale, first, chunk)
     np.testing.assert_array_equal(made(1)["value"], 3 * np.arange(8, 16))
-    assert made.halvings == 1
+    assert asked == [8, 4, 4]
 
 
-def test_a_chunk_fits_the_process_with_the_least_memory(monkeypatch):
+def test_not_even_one_item_in_the_memory_of_one_process_is_refused(monkeypatch):
     monkeypatch.setattr(_chunks, "of_all_processes", lambda own: np.array([own, [own[0], 0.0]]))
-    with pytest.raises(ValueError, match=r"`chunk` of 8 needs .* MiB, and 0 MiB may be used"):
-        program()
+    for chunk in (8, None):
+        with pytest.raises(ValueError, match=r"`chunk` of 1 needs .* MiB, and 0 MiB may be used"):
+            program(chunk=chunk)
+
+
+def clones(**options):
+    target = dp.symmetric_mixture(np.ones(8, np.float32))
+    return dp.speciation(
+        target, OU, [0.8], key=jax.random.key(0), samples=None, clones=512, steps=4, progress=False, **options
+    )
+
+
+def assert_same(parts, whole):
+    assert parts.attrs["chunk_clones"] == whole.attrs["chunk_clones"]
+    # Also which of them are run on the halved grid.
+    assert parts.attrs["clones_halved"] == whole.attrs["clones_halved"]
+    for name in ("phi_clones", "phi_clones_stderr", "phi_clones_bias", "phi_clones_bias_stderr"):
+        np.testing.assert_allclose(parts[name], whole[name], atol=1e-6, err_msg=name)
+
+
+def test_clones_of_a_chunk_that_memory_has_halved_are_those_of_the_whole_chunk(monkeypatch):
+    whole, original = clones(chunk=64), ChunkedProgram._results
+
+    def starved(self, told, first, part):
+        return None if part > 20 else original(self, told, first, part)
+
+    monkeypatch.setattr(ChunkedProgram, "_results", starved)
+    assert_same(clones(chunk=64), whole)
+
+
+def test_a_run_goes_on_where_there_is_no_memory_for_the_chunk_of_its_journal(monkeypatch, tmp_path):
+    """As on fewer devices, each of which has more of the chunk."""
+    whole, original, asked = clones(chunk=128), ChunkedProgram._results, []
+
+    def recorded(self, told, first, part):
+        asked.append(part)
+        if first == 256 and part == 128:
+            raise KeyboardInterrupt
+        return original(self, told, first, part)
+
+    monkeypatch.setattr(ChunkedProgram, "_results", recorded)
+    with pytest.raises(KeyboardInterrupt):
+        clones(chunk=128, checkpoint=tmp_path)
+    need = ChunkedProgram._memory
+    monkeypatch.setattr(ChunkedProgram, "_memory", lambda self: (need(self)[0], 1.0 if self._most > 40 else np.inf))
+    asked.clear()
+    assert_same(clones(checkpoint=tmp_path), whole)
+    assert asked == 8 * [32]
 
 
 def test_a_run_takes_the_chunk_of_the_journal_that_it_goes_on_from(tmp_path):
