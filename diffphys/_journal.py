@@ -1,43 +1,41 @@
 """Long work in chunks that survives being killed.
 
 A chunk is a pure function of its number, so a run that is stopped at any moment and started again gives the
-same bits as one that was never stopped. What is on disk is always a whole generation: a new one is written
-beside the old one and takes its place by a rename.
+same bits as one that was never stopped. On disk each has a place of its own and a checksum: what was not written to
+its end, or was spoilt, is measured again. To keep a chunk costs the same however many there are.
 """
 
 import contextlib
-import io
 import json
 import os
 import pathlib
 import sys
 import warnings
-import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from ._chunk_file import Kept, head, header, parse, place, write
 from ._config import canonical, differences
 from ._devices import hides_bar, is_first_process, of_all_processes
-from ._files import discard, unwritable
+from ._files import claim, discard, unwritable
 
-_PREFIX = "quantity."  # `numpy.savez` takes an array called `file` for its own argument.
-_MANIFEST = "manifest"
 DIGEST = "inputs"
 """The entry of a configuration that holds a digest of what the others do not name."""
+
+SUFFIX = ".journal"
+"""The end of the name of the file of a journal."""
 
 
 class Journal:
     """The finished chunks of one run, on disk.
 
-    Every `record` leaves two whole generations, `path` and `<stem>.previous<suffix>`, so that a file
-    spoilt by the disk costs one chunk and not the run. Of several processes the first writes, and all read.
-
     Args:
-        path: the file of the journal, a `.npz`. Its folder is made if need be.
+        path: the file of the journal. Its folder is made if need be. Of several processes the first writes, and all
+            read.
         config: everything that the numbers depend on. A journal of another configuration is refused.
 
     Raises:
@@ -46,42 +44,58 @@ class Journal:
 
     def __init__(self, path: pathlib.Path, config: Mapping[str, Any]):
         self.path = path
-        self.previous, self._writing = _beside(path, "previous"), _beside(path, "writing")
         self._config = canonical(config)
-        self._sound = False  # Is `path` known to be a whole generation, worth keeping as the previous?
+        self._start = 0  # Of the first chunk in the file; none is there yet.
         if not is_first_process():
             return
+        probe = path.with_name(f"{path.stem}.probe")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writing.write_bytes(b"")
-            self._writing.unlink()
+            probe.touch()
+            probe.unlink()
         except OSError as error:
             raise unwritable(path.parent, error) from None
 
     @staticmethod
     def settings(path: pathlib.Path) -> dict[str, Any]:
-        """The configuration that the journal in a file is of; empty if no generation of it can be read."""
-        for file in (path, _beside(path, "previous")):
-            with contextlib.suppress(Exception):  # Missing or damaged: `restore` says so.
-                return _parse(file.read_bytes())[0]["config"]
+        """The configuration that the journal in a file is of; empty if it cannot be read."""
+        with contextlib.suppress(OSError, ValueError), path.open("rb") as file:  # Missing or damaged: `restore` says.
+            found = header(file)
+            return {} if found is None else found[0]
         return {}
 
-    def restore(self) -> dict[str, np.ndarray] | None:
-        """The results of the finished chunks, stacked on the leading axis; None if there are none.
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """While no other run keeps its chunks here; nothing is left of a journal without any.
 
         Raises:
-            ValueError: if the journal is of another configuration, every generation is unreadable, or other
-                processes do not see the same.
+            ValueError: if another one does.
+            OSError: if the file cannot be written.
         """
-        arrays, fault = None, None
+        if not is_first_process():
+            yield
+            return
+        with _claimed(self.path):
+            try:
+                yield
+            finally:
+                if not self.path.exists() or not self.path.stat().st_size:
+                    discard(self.path)
+
+    def restore(self) -> Kept | None:
+        """The finished chunks; None if there are none.
+
+        Raises:
+            ValueError: if the journal is of another configuration or unreadable, or other processes do not see the
+                same.
+        """
+        kept, fault, digest = None, None, 0
         try:
-            arrays = self._read()
+            kept, digest = self._read()
         except ValueError as error:
             fault = error
-        chunks, total = min((len(array) for array in (arrays or {}).values()), default=0), 0
-        for array in (arrays or {}).values():
-            total = zlib.crc32(np.ascontiguousarray(array).tobytes(), total)
-        seen = of_all_processes(np.array([chunks, total >> 1, fault is not None], np.int32))
+        chunks = 0 if kept is None else int(kept.sound.sum())
+        seen = of_all_processes(np.array([chunks, digest >> 1, fault is not None], np.int32))
         if fault is not None:
             raise fault
         if np.any(seen != seen[0]):
@@ -89,69 +103,62 @@ class Journal:
                 f"`Journal` needs a folder that all processes share. Got `{self.path.parent}`, in which they find "
                 f"{', '.join(map(str, seen[:, 0]))} finished chunks. Give a folder of a shared file system."
             )
-        return arrays
+        return kept
 
-    def _read(self) -> dict[str, np.ndarray] | None:
-        faults = []
-        for path in (self.path, self.previous):
-            try:
-                content = path.read_bytes()
-            except FileNotFoundError:
-                faults.append(f"`{path}` is missing")
-                continue
-            try:
-                manifest, arrays = _parse(content)
-            except Exception as error:  # A damaged archive raises nearly anything; its bytes are in memory.
-                faults.append(f"`{path}` is damaged ({error})")
-                continue
-            self._compare(manifest["config"])
-            self._sound = path == self.path
-            if faults:
-                warnings.warn(
-                    f"{faults[0]}: resuming from the generation before, `{path}`.",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
-            return arrays
-        if not (self.path.exists() or self.previous.exists()):
-            return None
-        raise ValueError(
-            f"`Journal` needs a readable file to resume. Got: {'; '.join(faults)}. "
-            "Delete what is left of them to begin again, or give another path."
-        )
+    def _read(self) -> tuple[Kept | None, int]:
+        """The finished chunks, and a digest of them."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return None, 0
+        try:
+            found = parse(content)
+        except ValueError as error:
+            raise ValueError(
+                f"`Journal` needs a readable file to resume. Got `{self.path}`, which is damaged ({error}). "
+                "Delete it to begin again, or give another path."
+            ) from None
+        if found is None:
+            return None, 0
+        config, self._start, kept = found
+        self._compare(config)
+        spoilt = int(np.sum(~kept.sound))
+        if spoilt:
+            warnings.warn(
+                f"`{self.path}` is damaged: {spoilt} of its {len(kept.sound)} chunks are measured again.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return kept, zlib.crc32(content[self._start :])
 
-    def record(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Puts these results on disk, whole or not at all.
-
-        Args:
-            arrays: every finished chunk, stacked on the leading axis.
+    def record(self, i: int, chunk: Mapping[str, np.ndarray]) -> None:
+        """Puts the results of chunk `i` on disk; all chunks have the same arrays, of the same shapes and types.
 
         Raises:
-            OSError: if the file cannot be written. The generations on disk are as they were then.
+            OSError: if they cannot be written. What is on disk is as it was then.
         """
         if not is_first_process():
             return
-        described = {name: [list(array.shape), str(array.dtype)] for name, array in arrays.items()}
-        manifest = json.dumps({"config": json.loads(self._config), "arrays": described})
-        members: dict[str, Any] = {_PREFIX + name: array for name, array in arrays.items()}
+        before = 0
         try:
-            with self._writing.open("wb") as file:
-                np.savez(file, **{_MANIFEST: np.array(manifest)}, **members)
-                file.flush()
-                os.fsync(file.fileno())
-            if self._sound:
-                os.replace(self.path, self.previous)
-            os.replace(self._writing, self.path)
-            self._sound = True
+            with self.path.open("r+b") if self._start else self.path.open("wb") as file:
+                before = file.seek(0, os.SEEK_END)
+                if not self._start:
+                    write(file, head(json.loads(self._config), chunk))
+                start = self._start or file.tell()
+                row = place(i, chunk)
+                file.seek(start + i * len(row))
+                write(file, row)
+            self._start = start
         except OSError as error:
             # On a full disk the part that was written is in the way of everything else.
-            discard(self._writing)
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, before)
             raise unwritable(self.path.parent, error) from None
 
     def remove(self) -> None:
         """Deletes the journal. Call it once the results are saved elsewhere."""
-        for path in (self.path, self.previous, self._writing):
-            path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
     def _compare(self, found: dict[str, Any]) -> None:
         """Refuses the journal of another run."""
@@ -199,37 +206,47 @@ def run_chunks(
     """
     if count < 1:
         raise ValueError(f"`count` needs at least one chunk. Got {count}. Ask for more samples.")
-    restored = journal.restore() if journal is not None else None
-    first = 0 if restored is None else min(count, *(len(array) for array in restored.values()))
-    results: dict[str, np.ndarray] = {}
-    for name, array in (restored or {}).items():
-        results[name] = np.empty((count, *array.shape[1:]), array.dtype)
-        results[name][:first] = array[:first]
-    bar = tqdm(
-        total=count * unit_scale,
-        initial=first * unit_scale,
-        desc=label or None,
-        unit=unit,
-        unit_scale=unit_scale > 1,
-        disable=hides_bar(progress),
-        file=sys.stderr,
-    )
-    with bar:
-        for i in range(first, count):
-            try:
-                _place(results, measure(i), i, count)
-                if journal is not None:
-                    journal.record({name: array[: i + 1] for name, array in results.items()})
-            except (KeyboardInterrupt, FloatingPointError, OSError) as stop:
-                if journal is not None:
-                    stop.add_note(f"The finished chunks are kept in `{journal.path}`: run again to resume.")
-                raise
-            bar.update(unit_scale)
+    with contextlib.nullcontext() if journal is None else journal.alone():
+        kept = journal.restore() if journal is not None else None
+        results, missing = _restored(kept, count)
+        bar = tqdm(
+            total=count * unit_scale,
+            initial=(count - len(missing)) * unit_scale,
+            desc=label or None,
+            unit=unit,
+            unit_scale=unit_scale > 1,
+            disable=hides_bar(progress),
+            file=sys.stderr,
+        )
+        with bar:
+            for done, i in enumerate(missing, count - len(missing)):
+                try:
+                    chunk = _place(results, measure(i), i, count)
+                    if journal is not None:
+                        journal.record(i, chunk)
+                except (KeyboardInterrupt, FloatingPointError, OSError, MemoryError) as stop:
+                    if journal is not None and done:
+                        stop.add_note(f"The finished chunks are kept in `{journal.path}`: run again to resume.")
+                    raise
+                bar.update(unit_scale)
     return results
 
 
-def _place(results: dict[str, np.ndarray], chunk: Mapping[str, Any], i: int, count: int) -> None:
-    """Writes one checked chunk into row `i` of the results, which the first chunk allocates."""
+def _restored(kept: Kept | None, count: int) -> tuple[dict[str, np.ndarray], list[int]]:
+    """Room for the results of all chunks, those that are known in their places, and the numbers of the others."""
+    if kept is None:
+        return {}, list(range(count))
+    known = np.zeros(count, bool)
+    known[: len(kept.sound)] = kept.sound[:count]
+    results = {}
+    for name, array in kept.arrays.items():
+        results[name] = np.empty((count, *array.shape[1:]), array.dtype)
+        results[name][known] = array[:count][known[: len(array)]]
+    return results, np.flatnonzero(~known).tolist()
+
+
+def _place(results: dict[str, np.ndarray], chunk: Mapping[str, Any], i: int, count: int) -> dict[str, np.ndarray]:
+    """Writes one checked chunk into row `i` of the results, which the first chunk allocates; and gives its arrays."""
     arrays = {name: np.asarray(value) for name, value in chunk.items()}
     for name, array in arrays.items():
         if array.dtype.kind not in "biufc":
@@ -248,22 +265,30 @@ def _place(results: dict[str, np.ndarray], chunk: Mapping[str, Any], i: int, cou
         raise ValueError(f"`measure` needs the same arrays from every chunk. Got {theirs} after {ours}.")
     for name, array in arrays.items():
         results[name][i] = array
+    return arrays
 
 
-def _beside(path: pathlib.Path, what: str) -> pathlib.Path:
-    return path.with_name(f"{path.stem}.{what}{path.suffix}")
+@contextlib.contextmanager
+def _claimed(path: pathlib.Path) -> Iterator[None]:
+    try:
+        file = path.open("ab")
+    except OSError as error:
+        raise unwritable(path.parent, error) from None
+    with file:
+        if not claim(file.fileno()):
+            raise ValueError(
+                f"`Journal` needs a file that no other run is writing. Got `{path}`, which one is. "
+                "Wait for its end, or give another folder."
+            )
+        yield
 
 
-def _parse(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The manifest and the arrays of one generation, every byte of it checked."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        spoilt = archive.testzip()
-    if spoilt is not None:
-        raise ValueError(f"checksum of {spoilt}")
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        manifest = json.loads(str(archive[_MANIFEST]))
-        arrays = {name: archive[_PREFIX + name] for name in manifest["arrays"]}
-    for name, (shape, dtype) in manifest["arrays"].items():
-        if [list(arrays[name].shape), str(arrays[name].dtype)] != [shape, dtype]:
-            raise ValueError(f"shape of {name}")
-    return manifest, arrays
+def check_unclaimed(folder: pathlib.Path) -> None:
+    """Refuses to go on where another run is writing a journal.
+
+    Raises:
+        ValueError: if one is.
+    """
+    for path in folder.glob(f"*{SUFFIX}"):
+        with _claimed(path):
+            pass

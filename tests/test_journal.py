@@ -9,25 +9,22 @@ import subprocess
 import sys
 import textwrap
 import time
-import warnings
 
 import numpy as np
 import pytest
 
-from diffphys import _journal
+from diffphys import _chunk_file, _journal
 from diffphys._config import canonical
-from diffphys._journal import Journal, run_chunks
+from diffphys._journal import Journal, check_unclaimed, run_chunks
 
 CONFIG = {"seed": 3, "times": [0.5, 1.0], "sampler": {"name": "euler", "steps": 10}}
 ROOT = pathlib.Path(__file__).parent.parent
 
 
 def measure(i):
-    generator = np.random.default_rng(i)
-    return {
-        "file": generator.normal(size=(4, 5)),
-        "count": np.int64(i),
-    }  # `file` is an argument of numpy.savez.
+    found = {"draw": np.random.default_rng(i).normal(size=(4, 5)), "count": np.int64(i), "odd": np.bool_(i % 2)}
+    # Their order is nobody's wish.
+    return found if i % 2 else dict(reversed(found.items()))
 
 
 def assert_same(got, wanted):
@@ -45,7 +42,7 @@ def wanted():
 @pytest.fixture
 def stopped(tmp_path):
     """A journal with four chunks of six done, and the calls that are made to finish it."""
-    path = tmp_path / "run.npz"
+    path = tmp_path / "run.journal"
     with pytest.raises(ZeroDivisionError):
         run_chunks(lambda i: measure(i) if i < 4 else 1 // 0, 6, journal=Journal(path, CONFIG))
     return path
@@ -61,7 +58,10 @@ def test_resumed_run_measures_only_what_is_missing(stopped, wanted):
     result, calls = finish(stopped)
     assert calls == [4, 5]
     assert_same(result, wanted)
-    assert_same(Journal(stopped, CONFIG).restore(), wanted)
+    kept = Journal(stopped, CONFIG).restore()
+    assert kept is not None
+    assert kept.sound.all()
+    assert_same(kept.arrays, wanted)
 
 
 def test_longer_run_continues_a_shorter_one(stopped, wanted):
@@ -80,10 +80,10 @@ SCRIPT = textwrap.dedent("""
 
 
 def test_run_killed_at_random_moments_resumes_to_the_same_bits(tmp_path):
-    moments, path = random.Random(0), tmp_path / "killed.npz"
+    moments, path = random.Random(0), tmp_path / "killed.journal"
 
     def written():
-        """When the journal was written; between two renames it is not there."""
+        """When the journal was written; before its first chunk it may not be there."""
         try:
             return path.stat().st_mtime_ns
         except FileNotFoundError:
@@ -100,93 +100,104 @@ def test_run_killed_at_random_moments_resumes_to_the_same_bits(tmp_path):
         time.sleep(moments.uniform(0.0, 0.06))
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # A kill between two renames is reported, and is no fault.
-            restored = Journal(path, {"seed": 0}).restore()
-        assert restored is not None
-        kept.append(len(restored["i"]))
+        # What a kill cuts off is no damage, and no word is said of it: warnings are errors here.
+        restored = Journal(path, {"seed": 0}).restore()
+        kept.append(0 if restored is None else int(restored.sound.sum()))
     assert killed >= 2
     assert all(after >= before for before, after in itertools.pairwise(kept))
     subprocess.run(command, env=environment, check=True, timeout=60)
     got = Journal(path, {"seed": 0}).restore()
     assert got is not None
+    assert got.sound.all()
     for i in range(60):
-        np.testing.assert_array_equal(got["x"][i], np.random.default_rng(i).normal(size=30_000))
-    np.testing.assert_array_equal(got["i"], np.arange(60))
+        np.testing.assert_array_equal(got.arrays["x"][i], np.random.default_rng(i).normal(size=30_000))
+    np.testing.assert_array_equal(got.arrays["i"], np.arange(60))
 
 
-@pytest.mark.parametrize("replace_to_fail", [0, 1])
-def test_run_stopped_inside_a_record_loses_one_chunk_at_most(stopped, wanted, monkeypatch, replace_to_fail):
-    replaces, real = itertools.count(), os.replace
+def test_what_a_run_writes_for_a_chunk_does_not_grow_with_their_number(tmp_path, monkeypatch):
+    path, written = tmp_path / "run.journal", []
+    monkeypatch.setattr(_journal, "write", lambda file, content: (written.append(len(content)), write(file, content)))
+    write = _chunk_file.write
+    run_chunks(lambda i: {"x": np.zeros(1000)}, 40, journal=Journal(path, CONFIG))
+    assert len(written) == 41
+    assert set(written[1:]) == {8004}
+    assert path.stat().st_size == sum(written)
 
-    def stop(source, target):
-        if next(replaces) == replace_to_fail:
-            raise KeyboardInterrupt
-        real(source, target)
 
-    monkeypatch.setattr(os, "replace", stop)
+def test_run_stopped_inside_a_record_loses_one_chunk_at_most(stopped, wanted, monkeypatch):
+    def stop(file, content):
+        file.write(content[: len(content) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_journal, "write", stop)
     with pytest.raises(KeyboardInterrupt):
         finish(stopped)
     monkeypatch.undo()
-    if replace_to_fail == 1:  # The old generation has moved aside, the new one has not yet come.
-        with pytest.warns(RuntimeWarning, match="missing: resuming from the generation before"):
-            result, calls = finish(stopped)
-    else:
-        result, calls = finish(stopped)
+    result, calls = finish(stopped)
     assert calls == [4, 5]
     assert_same(result, wanted)
 
 
-@pytest.mark.parametrize("part", [0.0, 0.3, 0.7, 0.999])
-def test_truncated_journal_falls_back_on_the_generation_before(stopped, wanted, part):
+@pytest.mark.parametrize("part", [0.0, 0.01, 0.1, 0.3, 0.7, 0.999])
+def test_truncated_journal_keeps_what_is_whole(stopped, wanted, part):
     content = stopped.read_bytes()
     stopped.write_bytes(content[: int(part * len(content))])
-    with pytest.warns(RuntimeWarning, match="damaged .* resuming from the generation before"):
-        result, calls = finish(stopped)
-    assert calls == [3, 4, 5]
+    found = _chunk_file.parse(stopped.read_bytes())
+    result, calls = finish(stopped)
+    assert calls == list(range(0 if found is None else len(found[2].sound), 6))
+    assert calls[0] < 4
     assert_same(result, wanted)
 
 
-def test_any_flipped_bit_is_harmless_or_noticed(stopped):
-    content, places = bytearray(stopped.read_bytes()), random.Random(1)
-    good = Journal(stopped, CONFIG).restore()
-    stopped.with_name("run.previous.npz").unlink()
-    noticed = 0
+def test_any_flipped_bit_costs_one_chunk_or_is_refused(stopped, wanted):
+    content, places, refused = bytearray(stopped.read_bytes()), random.Random(1), 0
+    found = _chunk_file.parse(bytes(content))
+    assert found is not None
+    settings = found[1]
     for _ in range(100):
         place, bit = places.randrange(len(content)), 1 << places.randrange(8)
         content[place] ^= bit
         stopped.write_bytes(content)
-        try:
-            assert_same(Journal(stopped, CONFIG).restore(), good)
-        except ValueError:
-            noticed += 1
+        if place < settings:
+            with pytest.raises(ValueError, match="damaged"):
+                finish(stopped)
+            refused += 1
+        else:
+            with pytest.warns(RuntimeWarning, match="1 of its 4 chunks are measured again"):
+                result, calls = finish(stopped)
+            assert len(calls) == 3
+            assert_same(result, wanted)
         content[place] ^= bit
-    assert noticed > 50
+    assert 0 < refused < 100
 
 
-def test_damaged_journal_never_replaces_a_good_generation(stopped, wanted, monkeypatch):
-    stopped.write_bytes(b"spoilt")
-    journal = Journal(stopped, CONFIG)
-    with pytest.warns(RuntimeWarning, match="damaged"):
-        kept = journal.restore()
-    journal.record(kept)
-    stopped.unlink()
-    with pytest.warns(RuntimeWarning, match="missing"):
-        assert_same(Journal(stopped, CONFIG).restore(), kept)
+def test_a_journal_that_cannot_be_read_is_refused(stopped):
+    for content in (20 * b"spoilt", stopped.read_bytes()[1:]):
+        stopped.write_bytes(content)
+        with pytest.raises(
+            ValueError, match=r"readable file.*run\.journal`, which is damaged.*Delete it to begin again"
+        ):
+            Journal(stopped, CONFIG).restore()
+        assert Journal.settings(stopped) == {}
 
 
-def test_two_damaged_generations_are_refused(stopped):
-    stopped.write_bytes(b"spoilt")
-    stopped.with_name("run.previous.npz").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"readable file.*run\.npz` is damaged.*previous\.npz` is damaged.*Delete"):
-        Journal(stopped, CONFIG).restore()
+def test_a_journal_that_another_run_is_writing_is_refused_until_it_ends(stopped, wanted):
+    """By a claim of the system, which ends with the process however that ends."""
+    before = stopped.read_bytes()
+    with Journal(stopped, CONFIG).alone():
+        with pytest.raises(ValueError, match=r"no other run is writing\. Got `.*run\.journal`.*another folder"):
+            finish(stopped)
+        with pytest.raises(ValueError, match="no other run is writing"):
+            check_unclaimed(stopped.parent)
+        assert stopped.read_bytes() == before
+    check_unclaimed(stopped.parent)
+    assert_same(finish(stopped)[0], wanted)
 
 
-def test_journal_without_its_arrays_is_refused(stopped):
-    stopped.with_name("run.previous.npz").unlink()
-    np.savez(stopped, x=np.zeros(3))
-    with pytest.raises(ValueError, match="damaged"):
-        Journal(stopped, CONFIG).restore()
+def test_nothing_is_left_of_a_run_without_a_chunk(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        run_chunks(lambda i: 1 // 0, 6, journal=Journal(tmp_path / "run.journal", CONFIG))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_journal_of_another_run_is_refused_with_the_differing_entries(stopped):
@@ -203,7 +214,7 @@ def test_journal_of_another_run_is_refused_with_the_differing_entries(stopped):
 def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OSError, match=r"needs a folder that can be written.*file"):
-        Journal(tmp_path / "file" / "run.npz", CONFIG)
+        Journal(tmp_path / "file" / "run.journal", CONFIG)
 
 
 def test_full_disk_leaves_the_generation_on_disk(stopped, monkeypatch):
@@ -225,22 +236,23 @@ def test_chunk_that_is_not_finite_is_named_and_not_kept(tmp_path, bad):
     def spoilt(i):
         return {"phi": np.array([1.0, bad if i == 2 else 2.0]), "n": 1}
 
-    journal = Journal(tmp_path / "run.npz", CONFIG)
+    journal = Journal(tmp_path / "run.journal", CONFIG)
     with pytest.raises(FloatingPointError, match="chunk 2 of 6: 1 of 2 values of `phi`"):
         run_chunks(spoilt, 6, journal=journal)
     kept = journal.restore()
     assert kept is not None
-    np.testing.assert_array_equal(kept["phi"], [[1.0, 2.0], [1.0, 2.0]])
+    np.testing.assert_array_equal(kept.arrays["phi"], [[1.0, 2.0], [1.0, 2.0]])
 
 
-def test_interrupted_run_says_where_it_stays(tmp_path):
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, MemoryError])
+def test_interrupted_run_says_where_it_stays(tmp_path, kind):
     def interrupted(i):
         if i == 3:
-            raise KeyboardInterrupt
+            raise kind
         return measure(i)
 
-    path = tmp_path / "run.npz"
-    with pytest.raises(KeyboardInterrupt) as stop:
+    path = tmp_path / "run.journal"
+    with pytest.raises(kind) as stop:
         run_chunks(interrupted, 6, journal=Journal(path, CONFIG))
     assert "run again to resume" in stop.value.__notes__[0]
     assert finish(path)[1] == [3, 4, 5]

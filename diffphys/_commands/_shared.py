@@ -10,6 +10,7 @@ import xarray as xr
 
 from .._devices import is_first_process, wait_for_all
 from .._files import replacing
+from .._journal import check_unclaimed
 from ..data import LabelledData, load
 from ..data._named import NAMES
 from ..results import save
@@ -36,8 +37,14 @@ def folder(out: pathlib.Path) -> pathlib.Path:
 
 
 def checkpoint(out: pathlib.Path, command: str, resume: bool) -> pathlib.Path:
-    """The folder of the journals; emptied unless the run goes on from them."""
+    """The folder of the journals; emptied unless the run goes on from them.
+
+    Raises:
+        ValueError: if another run is at work there.
+    """
     folder = out / f".{command}-checkpoint"
+    if is_first_process():
+        check_unclaimed(folder)
     if not resume:
         forget(folder)
         # No process reads a journal that is about to go.
