@@ -5,11 +5,6 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-try:
-    import fcntl
-except ImportError:  # Windows has none.
-    fcntl = None
-
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -37,19 +32,6 @@ def discard(path: pathlib.Path) -> None:
     """Removes what an unfinished write left, if it and its folder are there at all."""
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
-
-
-def claim(descriptor: int) -> bool:
-    """Whether no other has claimed this open file: the one who asks then has, until it is closed."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # A file system without claims: there nobody has one.
-        pass
-    return True
 
 
 def unwritable(folder: pathlib.Path, error: OSError) -> OSError:

@@ -1,41 +1,43 @@
 """Long work in chunks that survives being killed.
 
 A chunk is a pure function of its number, so a run that is stopped at any moment and started again gives the
-same bits as one that was never stopped. On disk each has a place of its own and a checksum: what was not written to
-its end, or was spoilt, is measured again. To keep a chunk costs the same however many there are.
+same bits as one that was never stopped. On disk each is a file of its own, there whole or not at all: what is
+missing or spoilt is measured again, and to keep a chunk costs the same however many there are.
 """
 
 import contextlib
+import io
 import json
-import os
 import pathlib
+import shutil
 import sys
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import filelock
 import numpy as np
 from tqdm import tqdm
 
-from ._chunk_file import Kept, head, header, parse, place, write
 from ._config import canonical, differences
 from ._devices import hides_bar, is_first_process, of_all_processes
-from ._files import claim, discard, unwritable
+from ._files import replacing, unwritable
 
 DIGEST = "inputs"
 """The entry of a configuration that holds a digest of what the others do not name."""
 
-SUFFIX = ".journal"
-"""The end of the name of the file of a journal."""
+_PREFIX = "quantity."  # `numpy.savez` takes an array called `file` for its own argument.
+_SETTINGS, _CHUNKS, _LOCK = "run.json", "[0-9]*.npz", ".lock"
+
+Arrays = dict[str, np.ndarray]
 
 
 class Journal:
     """The finished chunks of one run, on disk.
 
     Args:
-        path: the file of the journal. Its folder is made if need be. Of several processes the first writes, and all
-            read.
+        path: the folder of the journal, made if need be. Of several processes the first writes, and all read.
         config: everything that the numbers depend on. A journal of another configuration is refused.
 
     Raises:
@@ -45,23 +47,21 @@ class Journal:
     def __init__(self, path: pathlib.Path, config: Mapping[str, Any]):
         self.path = path
         self._config = canonical(config)
-        self._start = 0  # Of the first chunk in the file; none is there yet.
         if not is_first_process():
             return
-        probe = path.with_name(f"{path.stem}.probe")
+        probe = path / ".probe"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise unwritable(path.parent, error) from None
+            raise unwritable(path, error) from None
 
     @staticmethod
     def settings(path: pathlib.Path) -> dict[str, Any]:
-        """The configuration that the journal in a file is of; empty if it cannot be read."""
-        with contextlib.suppress(OSError, ValueError), path.open("rb") as file:  # Missing or damaged: `restore` says.
-            found = header(file)
-            return {} if found is None else found[0]
+        """The configuration that the journal in a folder is of; empty if it cannot be read."""
+        with contextlib.suppress(OSError, ValueError):  # Missing or damaged: `restore` says.
+            return json.loads((path / _SETTINGS).read_text())
         return {}
 
     @contextlib.contextmanager
@@ -70,7 +70,7 @@ class Journal:
 
         Raises:
             ValueError: if another one does.
-            OSError: if the file cannot be written.
+            OSError: if the folder cannot be written.
         """
         if not is_first_process():
             yield
@@ -79,86 +79,79 @@ class Journal:
             try:
                 yield
             finally:
-                if not self.path.exists() or not self.path.stat().st_size:
-                    discard(self.path)
+                if not any(self.path.glob(_CHUNKS)):
+                    self.remove()
 
-    def restore(self) -> Kept | None:
-        """The finished chunks; None if there are none.
+    def restore(self) -> dict[int, Arrays]:
+        """The finished chunks by their numbers.
 
         Raises:
             ValueError: if the journal is of another configuration or unreadable, or other processes do not see the
                 same.
         """
-        kept, fault, digest = None, None, 0
+        kept, fault, digest = {}, None, 0
         try:
-            kept, digest = self._read()
+            kept = self._read()
         except ValueError as error:
             fault = error
-        chunks = 0 if kept is None else int(kept.sound.sum())
-        seen = of_all_processes(np.array([chunks, digest >> 1, fault is not None], np.int32))
+        for i, chunk in kept.items():
+            for array in chunk.values():
+                digest = zlib.crc32(np.ascontiguousarray(array).tobytes(), digest + i)
+        seen = of_all_processes(np.array([len(kept), digest >> 1, fault is not None], np.int32))
         if fault is not None:
             raise fault
         if np.any(seen != seen[0]):
             raise ValueError(
-                f"`Journal` needs a folder that all processes share. Got `{self.path.parent}`, in which they find "
+                f"`Journal` needs a folder that all processes share. Got `{self.path}`, in which they find "
                 f"{', '.join(map(str, seen[:, 0]))} finished chunks. Give a folder of a shared file system."
             )
         return kept
 
-    def _read(self) -> tuple[Kept | None, int]:
-        """The finished chunks, and a digest of them."""
+    def _read(self) -> dict[int, Arrays]:
         try:
-            content = self.path.read_bytes()
+            text = (self.path / _SETTINGS).read_text()
+            found = json.loads(text)
         except FileNotFoundError:
-            return None, 0
-        try:
-            found = parse(content)
+            return {}
         except ValueError as error:
             raise ValueError(
-                f"`Journal` needs a readable file to resume. Got `{self.path}`, which is damaged ({error}). "
-                "Delete it to begin again, or give another path."
+                f"`Journal` needs a readable folder to resume. Got `{self.path}`, whose {_SETTINGS} is damaged "
+                f"({error}). Delete it to begin again, or give another path."
             ) from None
-        if found is None:
-            return None, 0
-        config, self._start, kept = found
-        self._compare(config)
-        spoilt = int(np.sum(~kept.sound))
+        self._compare(found)
+        kept, spoilt = {}, 0
+        for file in sorted(self.path.glob(_CHUNKS)):
+            try:
+                kept[int(file.stem)] = _load(file)
+            except Exception:  # A damaged archive raises nearly anything.
+                spoilt += 1
         if spoilt:
             warnings.warn(
-                f"`{self.path}` is damaged: {spoilt} of its {len(kept.sound)} chunks are measured again.",
+                f"`{self.path}` is damaged: {spoilt} of its {len(kept) + spoilt} chunks are measured again.",
                 RuntimeWarning,
                 stacklevel=3,
             )
-        return kept, zlib.crc32(content[self._start :])
+        return kept
 
     def record(self, i: int, chunk: Mapping[str, np.ndarray]) -> None:
-        """Puts the results of chunk `i` on disk; all chunks have the same arrays, of the same shapes and types.
+        """Puts the results of chunk `i` on disk, whole or not at all.
 
         Raises:
             OSError: if they cannot be written. What is on disk is as it was then.
         """
         if not is_first_process():
             return
-        before = 0
-        try:
-            with self.path.open("r+b") if self._start else self.path.open("wb") as file:
-                before = file.seek(0, os.SEEK_END)
-                if not self._start:
-                    write(file, head(json.loads(self._config), chunk))
-                start = self._start or file.tell()
-                row = place(i, chunk)
-                file.seek(start + i * len(row))
-                write(file, row)
-            self._start = start
-        except OSError as error:
-            # On a full disk the part that was written is in the way of everything else.
-            with contextlib.suppress(OSError):
-                os.truncate(self.path, before)
-            raise unwritable(self.path.parent, error) from None
+        settings = self.path / _SETTINGS
+        if not settings.exists():
+            with replacing(settings) as writing:
+                writing.write_text(self._config)
+        with replacing(self.path / f"{i:08}.npz") as writing:
+            members: dict[str, Any] = {_PREFIX + name: array for name, array in chunk.items()}
+            np.savez(writing, **members)
 
     def remove(self) -> None:
         """Deletes the journal. Call it once the results are saved elsewhere."""
-        self.path.unlink(missing_ok=True)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def _compare(self, found: dict[str, Any]) -> None:
         """Refuses the journal of another run."""
@@ -166,11 +159,18 @@ class Journal:
         # Where names tell, a digest has nothing to add.
         changes = [change for change in changes if change[0] != DIGEST] or changes
         if changes:
-            listed = "; ".join(f"{name}: {theirs} in the file, {ours} now" for name, theirs, ours in changes)
+            listed = "; ".join(f"{name}: {theirs} there, {ours} now" for name, theirs, ours in changes)
             raise ValueError(
-                f"`Journal` needs a file of the same run. Got `{self.path}` of another: {listed}. "
-                "Run with the settings of the file, give another path, or delete the file to begin again."
+                f"`Journal` needs the folder of the same run. Got `{self.path}` of another: {listed}. "
+                "Run with those settings, give another path, or delete the folder to begin again."
             )
+
+
+def _load(file: pathlib.Path) -> Arrays:
+    """The arrays of one chunk, every byte of them checked by the archive."""
+    # From memory: of a damaged file on disk NumPy leaves the handle open.
+    with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
+        return {name.removeprefix(_PREFIX): archive[name] for name in archive.files}
 
 
 def run_chunks(
@@ -207,11 +207,14 @@ def run_chunks(
     if count < 1:
         raise ValueError(f"`count` needs at least one chunk. Got {count}. Ask for more samples.")
     with contextlib.nullcontext() if journal is None else journal.alone():
-        kept = journal.restore() if journal is not None else None
-        results, missing = _restored(kept, count)
+        kept = {} if journal is None else {i: chunk for i, chunk in journal.restore().items() if i < count}
+        results: Arrays = {}
+        for i, chunk in kept.items():
+            _place(results, chunk, i, count)
+        missing = [i for i in range(count) if i not in kept]
         bar = tqdm(
             total=count * unit_scale,
-            initial=(count - len(missing)) * unit_scale,
+            initial=len(kept) * unit_scale,
             desc=label or None,
             unit=unit,
             unit_scale=unit_scale > 1,
@@ -219,7 +222,7 @@ def run_chunks(
             file=sys.stderr,
         )
         with bar:
-            for done, i in enumerate(missing, count - len(missing)):
+            for done, i in enumerate(missing, len(kept)):
                 try:
                     chunk = _place(results, measure(i), i, count)
                     if journal is not None:
@@ -232,20 +235,7 @@ def run_chunks(
     return results
 
 
-def _restored(kept: Kept | None, count: int) -> tuple[dict[str, np.ndarray], list[int]]:
-    """Room for the results of all chunks, those that are known in their places, and the numbers of the others."""
-    if kept is None:
-        return {}, list(range(count))
-    known = np.zeros(count, bool)
-    known[: len(kept.sound)] = kept.sound[:count]
-    results = {}
-    for name, array in kept.arrays.items():
-        results[name] = np.empty((count, *array.shape[1:]), array.dtype)
-        results[name][known] = array[:count][known[: len(array)]]
-    return results, np.flatnonzero(~known).tolist()
-
-
-def _place(results: dict[str, np.ndarray], chunk: Mapping[str, Any], i: int, count: int) -> dict[str, np.ndarray]:
+def _place(results: Arrays, chunk: Mapping[str, Any], i: int, count: int) -> Arrays:
     """Writes one checked chunk into row `i` of the results, which the first chunk allocates; and gives its arrays."""
     arrays = {name: np.asarray(value) for name, value in chunk.items()}
     for name, array in arrays.items():
@@ -270,16 +260,20 @@ def _place(results: dict[str, np.ndarray], chunk: Mapping[str, Any], i: int, cou
 
 @contextlib.contextmanager
 def _claimed(path: pathlib.Path) -> Iterator[None]:
-    try:
-        file = path.open("ab")
-    except OSError as error:
-        raise unwritable(path.parent, error) from None
-    with file:
-        if not claim(file.fileno()):
+    """Claimed by this run until its end, however that comes: the system forgets the locks of a process with it."""
+    lock = filelock.FileLock(path / _LOCK, timeout=0)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(lock)
+        except filelock.Timeout:
             raise ValueError(
-                f"`Journal` needs a file that no other run is writing. Got `{path}`, which one is. "
+                f"`Journal` needs a folder in which no other run is writing. Got `{path}`, in which one is. "
                 "Wait for its end, or give another folder."
-            )
+            ) from None
+        except NotImplementedError:  # A file system without locks: there nobody has one.
+            pass
+        except OSError as error:
+            raise unwritable(path, error) from None
         yield
 
 
@@ -289,6 +283,6 @@ def check_unclaimed(folder: pathlib.Path) -> None:
     Raises:
         ValueError: if one is.
     """
-    for path in folder.glob(f"*{SUFFIX}"):
-        with _claimed(path):
+    for file in folder.glob(f"*/{_LOCK}"):
+        with _claimed(file.parent):
             pass

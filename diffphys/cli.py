@@ -36,7 +36,7 @@ def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
         yield
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
-        if isinstance(error, OSError | MemoryError) and out is not None and any(out.glob(".*-checkpoint/*.journal")):
+        if isinstance(error, OSError | MemoryError) and out is not None and any(out.glob(".*-checkpoint/*/*.npz")):
             notes += f"\n{hint}"
         typer.echo(f"diffphys: {error}{notes}", err=True)
         _hosts.stop(2)

@@ -31,7 +31,7 @@ def start(out, cache):
 def written(out):
     """When a journal was last written: a change of it is a chunk."""
     times = [0]
-    for path in out.glob(".*-checkpoint/*.journal"):
+    for path in out.glob(".*-checkpoint/*/[0-9]*.npz"):
         with contextlib.suppress(FileNotFoundError):  # A journal without a chunk is taken away.
             times.append(path.stat().st_mtime_ns)
     return max(times)

@@ -14,7 +14,7 @@ import psutil
 from jaxtyping import Array
 
 from .._devices import of_all_processes, on_all_devices, to_host
-from .._journal import DIGEST, SUFFIX, Journal, run_chunks
+from .._journal import DIGEST, Journal, run_chunks
 from ._describe import described
 
 # The share of free memory that a chunk may use, and the elements that keep a chunk near the caches of a CPU.
@@ -169,7 +169,7 @@ class Runner(NamedTuple):
 
     def _file(self, name: str) -> pathlib.Path:
         assert self.checkpoint is not None, "there is a folder of journals"
-        return pathlib.Path(self.checkpoint) / f"{name}{SUFFIX}"
+        return pathlib.Path(self.checkpoint) / name
 
     def collect(
         self,

@@ -14,7 +14,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from .._devices import on_all_devices, over_items, to_host
-from .._journal import SUFFIX, Journal, run_chunks
+from .._journal import Journal, run_chunks
 from .._keys import check_key
 from .._types import Denoiser, PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
@@ -198,7 +198,7 @@ def _journal(checkpoint, tree: Any, samplers, grids, quality, **settings: Any) -
         "inputs": fingerprint(tree), "samplers": list(samplers), "quality": list(quality),
         "grids": {str(n): [ts.tolist() for ts in own] for n, own in grids.items()}, **settings,
     }  # fmt: skip
-    return Journal(pathlib.Path(checkpoint) / f"gaussian-start{SUFFIX}", config)
+    return Journal(pathlib.Path(checkpoint) / "gaussian-start", config)
 
 
 def _qualities(

@@ -154,7 +154,7 @@ def test_interrupted_run_resumes_to_the_same_bits(small, tmp_path, monkeypatch):
     assert len(called) == 8 + 6 - 9
     for name in whole.data_vars:
         np.testing.assert_array_equal(whole[name], resumed[name])
-    with pytest.raises(ValueError, match=r"`Journal` needs a file of the same run.*times: \[0.5, 0.8\] in the file"):
+    with pytest.raises(ValueError, match=r"`Journal` needs the folder of the same run.*times: \[0.5, 0.8\] there"):
         dp.collapse(small, OU, [0.5, 0.9], key=key(), checkpoint=tmp_path, **arguments)
 
 

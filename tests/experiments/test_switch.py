@@ -173,7 +173,7 @@ def test_an_interrupted_switch_resumes_to_the_same_bits(whole, tmp_path, monkeyp
     assert len(called) == 5 - 3
     for name in whole.data_vars:
         np.testing.assert_array_equal(whole[name], resumed[name])
-    with pytest.raises(ValueError, match=r"`Journal` needs a file of the same run.*inputs"):
+    with pytest.raises(ValueError, match=r"`Journal` needs the folder of the same run.*inputs"):
         small([0.6, 2.4], (1.0, 3.0), tmp_path)
 
 
