@@ -45,7 +45,7 @@ class ChunkedProgram:
 
     A chunk is shared out over all devices, and what is known of it, such as its number, is known of it as a whole: so
     a chunk of the same size gives the same results on any number of devices, but for rounding. Where there is no
-    memory for one that was asked for, or that a journal has, it is run in parts, which is known of none of them.
+    memory for a chunk it is run in parts, which is known of none of them.
 
     Args:
         program: an `equinox.filter_jit` function whose last two arguments are the first item (traced) and the
@@ -75,20 +75,22 @@ class ChunkedProgram:
         if chunk is not None and chunk < 1:
             raise ValueError(f"`chunk` needs a positive number. Got {chunk}.")
         self._program, self.arguments, self.items, self.start, self._told = program, arguments, items, start, told
-        # Those of a call: fewer than a chunk has where it is run in parts.
-        self._most = self.chunk = min(chunk or default_chunk(items, elements), items)
+        # The items of a call: fewer than a chunk has where it is run in parts.
+        self.part = self.chunk = min(chunk or default_chunk(items, elements), items)
         self._placed = arguments if jax.device_count() == 1 else on_all_devices(arguments)
-        while (memory := self._memory())[0] > memory[1]:
+        self.memory = memory = self._memory()
+        while memory[0] > memory[1]:
             need, free = memory
-            if self._most == 1:
+            if self.part == 1:
                 raise ValueError(
                     f"A `chunk` of 1 needs {need / 2**20:.3g} MiB, and {free / 2**20:.3g} MiB may be used. "
                     "Free memory, or use a larger machine."
                 )
             if chunk is None:
-                self._most = self.chunk = max(1, int(self.chunk * free / need))
+                self.part = self.chunk = max(1, int(self.chunk * free / need))
             else:
-                self._most = _half(self._most)
+                self.part = _half(self.part)
+            memory = self._memory()
 
     @property
     def chunks(self) -> int:
@@ -115,15 +117,15 @@ class ChunkedProgram:
 
     def lowered(self) -> Any:
         """The program of a call, not yet compiled."""
-        return self._program.lower(*self._placed, *self._told(0, self.chunk), np.int32(0), self._most)
+        return self._program.lower(*self._placed, *self._told(0, self.chunk), np.int32(0), self.part)
 
     def _call(self, told: tuple, first: int, count: int, part: int) -> dict[str, np.ndarray]:
-        if part <= self._most:
+        if part <= self.part:
             results = self._results(told, first, part)
             # All processes halve a part if one of them has no memory for it.
             if of_all_processes(results is not None).all():
                 return {name: value[:count] for name, value in to_host(results).items()}
-            self._most = _half(part)
+            self.part = _half(part)
         half = _half(part)
         parts = [self._call(told, first, min(count, half), half)]
         if count > half:
@@ -180,7 +182,17 @@ class Runner(NamedTuple):
         *,
         unit: str,
     ) -> dict[str, np.ndarray]:
-        """Reduces every chunk of a program, journalled under a name; stacked on a leading axis."""
+        """Reduces every chunk of a program, journalled under a name; stacked on a leading axis.
+
+        Raises:
+            ValueError: if the chunk asked for needs more memory than is free.
+        """
+        if self.chunk is not None and program.part < program.chunk:
+            need, free = (size / 2**20 for size in program.memory)
+            raise ValueError(
+                f"A `chunk` of {program.chunk} needs {need:.0f} MiB, and {free:.0f} MiB may be used. "
+                f"Ask for a `chunk` of at most {program.part}, or leave it out."
+            )
         journal = None
         if self.checkpoint is not None:
             # The compiled shape is part of what a run is: another one differs in the last bits.

@@ -116,7 +116,7 @@ def collapse(
         ends, the quantity of the paper; the lower `stop`, the less they differ.
 
     Raises:
-        ValueError: for times, keys, counts or grids that mean nothing, and where not even one item fits the memory.
+        ValueError: for times, keys, counts or grids that mean nothing, and for a chunk that does not fit.
 
     Reference:
         Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eq. 5.

@@ -107,7 +107,7 @@ def information(
         times; `collapse_time_linear`; `tail`.
 
     Raises:
-        ValueError: for points, times, counts or keys that mean nothing, and where not even one item fits the memory.
+        ValueError: for points, times, counts or keys that mean nothing, and for a chunk that does not fit.
 
     Reference:
         Guo, Shamai, Verdu, "Mutual information and minimum mean-square error in Gaussian channels" (2005), eq. 22;

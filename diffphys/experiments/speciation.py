@@ -115,8 +115,8 @@ def speciation(
         the agreement of hard labels, which is what experiments with a classifier report.
 
     Raises:
-        ValueError: for a target without labels, times, keys, counts or grids that mean nothing, and where not even
-            one item fits the memory.
+        ValueError: for a target without labels, times, keys, counts or grids that mean nothing, and for a chunk that
+            does not fit.
 
     Reference:
         Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eqs. 4 and 6.

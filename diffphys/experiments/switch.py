@@ -131,8 +131,7 @@ def switch(
         `guidance` `crossing_time` (with `_low` and `_high`), where `kept` passes the attribute `threshold`.
 
     Raises:
-        ValueError: for times, keys, counts, weights or grids that mean nothing, and where not even one item fits the
-            memory.
+        ValueError: for times, keys, counts, weights or grids that mean nothing, and for a chunk that does not fit.
 
     Reference:
         The identity is ours: time reversal of the forward process given its class. For guidance that is on for part

@@ -147,6 +147,13 @@ def test_clones_of_a_chunk_that_memory_has_halved_are_those_of_the_whole_chunk(m
     assert_same(clones(chunk=64), whole)
 
 
+def test_a_chunk_asked_for_that_memory_has_no_room_for_is_refused_with_one_that_fits(monkeypatch):
+    need = ChunkedProgram._memory
+    monkeypatch.setattr(ChunkedProgram, "_memory", lambda self: (need(self)[0], 1.0 if self.part > 40 else np.inf))
+    with pytest.raises(ValueError, match=r"`chunk` of 128 needs .* MiB.*Ask for a `chunk` of at most 32, or leave"):
+        clones(chunk=128)
+
+
 def test_a_run_goes_on_where_there_is_no_memory_for_the_chunk_of_its_journal(monkeypatch, tmp_path):
     """As on fewer devices, each of which has more of the chunk."""
     whole, original, asked = clones(chunk=128), ChunkedProgram._results, []
@@ -161,7 +168,7 @@ def test_a_run_goes_on_where_there_is_no_memory_for_the_chunk_of_its_journal(mon
     with pytest.raises(KeyboardInterrupt):
         clones(chunk=128, checkpoint=tmp_path)
     need = ChunkedProgram._memory
-    monkeypatch.setattr(ChunkedProgram, "_memory", lambda self: (need(self)[0], 1.0 if self._most > 40 else np.inf))
+    monkeypatch.setattr(ChunkedProgram, "_memory", lambda self: (need(self)[0], 1.0 if self.part > 40 else np.inf))
     asked.clear()
     assert_same(clones(checkpoint=tmp_path), whole)
     assert asked == 8 * [32]
