@@ -16,7 +16,6 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import filelock
 import numpy as np
 from tqdm import tqdm
 
@@ -261,6 +260,8 @@ def _place(results: Arrays, chunk: Mapping[str, Any], i: int, count: int) -> Arr
 @contextlib.contextmanager
 def _claimed(path: pathlib.Path) -> Iterator[None]:
     """Claimed by this run until its end, however that comes: the system forgets the locks of a process with it."""
+    import filelock  # Not quick to import, and most runs keep no journal.
+
     lock = filelock.FileLock(path / _LOCK, timeout=0)
     with contextlib.ExitStack() as held:
         try:
