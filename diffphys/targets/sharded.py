@@ -76,8 +76,7 @@ class ShardedEmpirical(AbstractDataSet):
         """Centres the data on the host, in float64, part by part, and places each part on its device.
 
         Args:
-            points: the data, of shape (n, d), float32 or float64; an array in a file, by `np.load(.., mmap_mode="r")`,
-                is read part by part.
+            points: the data, (n, d), float32 or float64; one in a file, `np.load(.., mmap_mode="r")`, is read in parts.
             labels: the class of each datum, integers 0, 1, .., none of them unused; one class by default.
             mesh: devices with an axis "data" to divide the data over; all devices in a row by default.
             parts: the number of parts, a multiple of the devices along that axis; by default one for each.
