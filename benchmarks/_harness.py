@@ -158,6 +158,20 @@ def ratio(one: Timing, other: Timing) -> float:
     return float(np.median(np.divide(one.seconds, other.seconds)))
 
 
+def calls(name: str, role: Role, function: Any, arguments: Callable[[int], tuple], **options: Any) -> Entrant:
+    """A program that is one call of a jitted function, of `arguments(repeat)`; and the memory of that function."""
+    return Entrant(
+        name, role, lambda i: function(*arguments(i)), memory=lambda: extra_bytes(function, *arguments(0)), **options
+    )
+
+
+def extra_bytes(function: Any, *arguments: Any) -> float:
+    """The bytes that a jitted function needs beside arguments and results; nan where the compiler does not say."""
+    compiled = function.lower(*arguments).compile()
+    analysis = getattr(compiled, "compiled", compiled).memory_analysis()
+    return float("nan") if analysis is None else float(analysis.temp_size_in_bytes)
+
+
 def peer(package: str, name: str, make: Callable[[Any], Callable[[int], Any]], **options: Any) -> Entrant:
     """A program of another package, `make(package)`; one that says so where the package is not installed."""
     if importlib.util.find_spec(package) is None:

@@ -86,7 +86,8 @@ def _plain(report: Report) -> dict[str, Any]:
             {
                 "program": timing.name, "role": timing.role, "first_call_seconds": timing.first,
                 "seconds": list(timing.seconds), "median": _number(timing.median), "spread": _number(timing.spread),
-                "extrapolated_by": timing.scale, "note": timing.note, "memory_bytes": timing.memory,
+                "extrapolated_by": timing.scale, "note": timing.note,
+                "memory_bytes": None if timing.memory is None else _number(timing.memory),
                 "compile_seconds": timing.compilation, "of_limit": _number(race.reached(timing)),
                 "ours_over_this": {own.name: _number(ratio(own, timing)) for own in race.ours},
             }

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 
 
 def check_key(key: Any) -> None:
@@ -13,3 +14,17 @@ def check_key(key: Any) -> None:
         raise ValueError(f"`key` needs a typed key. Got {found}. Make one with `jax.random.key(seed)`.")
     if key.shape:
         raise ValueError(f"`key` needs one key. Got shape {key.shape}. Map over many with `jax.vmap`.")
+
+
+def check_root(key: Any) -> None:
+    """Refuses what cannot be the root of addressed noise: also keys that draw other numbers in another batch.
+
+    Of a batch of keys of `rbg`, JAX draws by the first: the noise of a sample would hang on its chunk and its device.
+    """
+    check_key(key)
+    kind = str(jr.key_impl(key))
+    if "rbg" in kind:
+        raise ValueError(
+            f"`key` needs a kind whose numbers are the same in every batch. Got {kind}. "
+            'Do make it with `jax.random.key(seed, impl="threefry2x32")`.'
+        )

@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 import diffphys as dp
 from benchmarks.__main__ import app
 from benchmarks._figure import figure
-from benchmarks._harness import Entrant, Goal, Race, Report, Timing, peer, race, ratio
+from benchmarks._harness import Entrant, Goal, Race, Report, Timing, calls, peer, race, ratio
 from benchmarks._report import read, record, table
 from benchmarks.cases import CASES
 from benchmarks.cases._clone_peers import Problem, diffrax_solver, plain_scan, step
@@ -29,6 +30,7 @@ from benchmarks.cases._variance_programs import (
     of_gaussian,
 )
 from benchmarks.cases._variance_theory import TwoClassVariances
+from benchmarks.cases.clone_steps import _entrants
 from benchmarks.cases.curie_weiss import decoupling_nodes, plain_trapezoid
 from benchmarks.cases.empirical_score import textbook
 from benchmarks.cases.excess_entropy import raw_log_density, weights_entropy
@@ -116,6 +118,23 @@ def test_memory_is_asked_after_the_first_call():
     found = race("here", [entrant], 1)
     assert found["it"].memory == 2 * 2**20
     assert "2 MiB" in table(Report([found], []), goals=True)
+
+
+def test_a_call_of_a_jitted_function_tells_the_bytes_between_its_arguments_and_its_results():
+    def through_a_square(x):
+        square = jnp.exp(x[:, None] + x[None])
+        return square @ (square @ x)
+
+    for function in (jax.jit(through_a_square), eqx.filter_jit(through_a_square)):
+        entrant = calls("it", "ours", function, lambda i: (jnp.full(256, i, np.float32),))
+        found = race("here", [entrant], 1)
+        assert 256**2 * 4 <= found["it"].memory < 3 * 256**2 * 4
+
+
+def test_every_program_of_ours_that_steps_clones_tells_its_memory():
+    assert [
+        entrant.name for entrant in _entrants(Problem(8, 32, 2)) if entrant.role != "peer" and not entrant.memory
+    ] == []
 
 
 def test_a_record_is_drawn_with_every_peer_and_every_sweep():

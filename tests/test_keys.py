@@ -7,7 +7,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from diffphys._keys import check_key
+from diffphys._keys import check_key, check_root
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,14 @@ def test_a_batch_of_keys_is_refused_but_for_a_map_over_them():
     with pytest.raises(ValueError, match=re.escape("`key` needs one key. Got shape (3,). Map over many with")):
         check_key(keys)
     assert jax.vmap(lambda key: (check_key(key), jr.bits(key))[1])(keys).shape == (3,)
+
+
+@pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])
+def test_a_root_whose_numbers_hang_on_their_batch_is_refused(kind):
+    """The reason first: of such keys, the same one draws other numbers beside others."""
+    keys = jax.vmap(jr.fold_in, (None, 0))(jr.key(0, impl=kind), np.arange(4))
+    draw = jax.vmap(lambda key: jr.bits(key, (2,)))
+    assert not np.array_equal(draw(jr.clone(keys))[2:], draw(keys[2:]))
+    with pytest.raises(ValueError, match=f"same in every batch. Got .*{kind}.*threefry2x32"):
+        check_root(jr.key(0, impl=kind))
+    check_root(jr.key(0, impl="threefry2x32"))

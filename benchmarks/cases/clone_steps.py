@@ -16,7 +16,7 @@ from diffphys.experiments._clones import _EVERY, Source, clone_tables, halved_ch
 from diffphys.experiments._readouts import LabelAgreement
 from diffphys.samplers.base import noise_of, place, run
 
-from .._harness import Entrant, Goal, Race, Report, peer, race, ratio
+from .._harness import Entrant, Goal, Race, Report, Role, calls, extra_bytes, peer, race, ratio
 from ._clone_peers import Problem, diffrax_solver, drift_only, fill_normals, fill_words, plain_scan, torch_loop
 
 _PLAIN, _CLONES, _TORCH = "plain lax.scan", "clones of speciation", "PyTorch loop"
@@ -60,25 +60,30 @@ def _entrants(problem: Problem) -> list[Entrant]:
     ours = {_EXACT: _sampler(problem, dp.ReverseSDE), "Bridge": _sampler(problem, dp.Bridge)}
     virtual = diffrax_solver(problem, "VirtualBrownianTree")
     return [
-        *(Entrant(name, "ours", _program(_engine(problem, own), starts)) for name, own in ours.items()),
-        Entrant(_SIGNS, "ours", _program(_engine(problem, ours[_EXACT], dp.rademacher), starts)),
-        Entrant(_PUBLIC, "ours", _program(_public(problem), starts), note=f"{_COMPONENTS} components"),
+        *(_steps(name, "ours", _engine(problem, own), starts) for name, own in ours.items()),
+        _steps(_SIGNS, "ours", _engine(problem, ours[_EXACT], dp.rademacher), starts),
+        _steps(_PUBLIC, "ours", _public(problem), starts, f"{_COMPONENTS} components"),
         _clones(problem, ours["Bridge"]),
-        Entrant(_PLAIN, "peer", _program(plain_scan(problem), starts), note="jax.random.normal"),
+        _steps(_PLAIN, "peer", plain_scan(problem), starts, "jax.random.normal"),
         peer("diffrax", "diffrax UnsafeBrownianPath",
              lambda package: _program(diffrax_solver(problem, "UnsafeBrownianPath")(package), starts)),
         peer("diffrax", "diffrax VirtualBrownianTree",
              lambda package: _program(virtual(package), starts[: problem.batch // _PART]),
              scale=problem.batch / (problem.batch // _PART)),
         peer("torch", _TORCH, lambda package: torch_loop(package, problem)),
-        Entrant(_DRIFT, "part", _program(drift_only(problem), starts)),
-        Entrant(_NORMALS, "part", _program(fill_normals(problem), starts), note="box_muller"),
-        Entrant("words alone", "limit", _program(fill_words(problem), starts), note="one a number"),
+        _steps(_DRIFT, "part", drift_only(problem), starts),
+        _steps(_NORMALS, "part", fill_normals(problem), starts, "box_muller"),
+        _steps("words alone", "limit", fill_words(problem), starts, "one a number"),
     ]  # fmt: skip
 
 
-def _program(step: Callable[[Any, Any], Any], starts: Any) -> Callable[[int], Any]:
+def _steps(name: str, role: Role, step: Callable[[Any, Any], Any], starts: Any, note: str = "") -> Entrant:
     """One call of `step(key, starts)` a repeat, each with its own noise."""
+    return calls(name, role, eqx.filter_jit(step), lambda i: (jr.key(i + 2), starts), note=note)
+
+
+def _program(step: Callable[[Any, Any], Any], starts: Any) -> Callable[[int], Any]:
+    """The same for one that is made of a package that may not be there."""
     compiled = eqx.filter_jit(step)
     return lambda i: compiled(jr.key(i + 2), starts)
 
@@ -134,4 +139,5 @@ def _clones(problem: Problem, sampler: Any) -> Entrant:
 
     share = problem.batch / (2 * pairs * _EVERY)
     note = f"{_EVERY} chunks of {pairs} pairs, times {share:.2g}; one of them on the halved grid too"
-    return Entrant(_CLONES, "ours", walk, share, note)
+    one = (*arguments, jr.key(1), *always, *halved_chunk(0, pairs), np.int32(0), pairs)
+    return Entrant(_CLONES, "ours", walk, share, note, lambda: extra_bytes(measure_clones, *one))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 import diffphys as dp
 
-from .._harness import Entrant, Goal, Report, race
+from .._harness import Entrant, Goal, Report, calls, race
 
 _BETA = 1.5
 # Of the nodes of the plain integral, only one in so many is summed; its time is multiplied by their number.
@@ -29,8 +29,7 @@ def measure(quick: bool, repeats: int) -> Report:
     nodes = decoupling_nodes(dim)[:: 1 if quick else _THINNED]
     share = batch * len(decoupling_nodes(dim)) / len(nodes)
     entrants = [
-        Entrant("CurieWeiss.posterior_mean", "ours", lambda _: _score(target, ys, variance),
-                note=_extra(target, ys, variance)),
+        calls("CurieWeiss.posterior_mean", "ours", _score, lambda _: (target, ys, variance)),
         Entrant("plain trapezoid", "peer", lambda _: plain_trapezoid(ys[0], variance, nodes), scale=share,
                 note=f"one sample, {len(nodes)} nodes of {len(decoupling_nodes(dim))}"),
     ]  # fmt: skip
@@ -42,14 +41,6 @@ def measure(quick: bool, repeats: int) -> Report:
 @eqx.filter_jit
 def _score(target, ys, variance):
     return jax.vmap(target.posterior_mean, (0, None))(ys, variance)
-
-
-def _extra(target, ys, variance):
-    def note(_) -> str:
-        analysis = _score.lower(target, ys, variance).compile().compiled.memory_analysis()
-        return "" if analysis is None else f"{analysis.temp_size_in_bytes / 2**20:.0f} MiB extra"
-
-    return note
 
 
 def decoupling_nodes(dim: int) -> np.ndarray:

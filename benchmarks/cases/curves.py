@@ -9,7 +9,7 @@ import numpy as np
 
 import diffphys as dp
 
-from .._harness import Entrant, Race, Report, race
+from .._harness import Entrant, Race, Report, calls, race
 from ._clone_peers import Problem, fill_normals
 from .empirical_score import products, score
 
@@ -41,8 +41,8 @@ def _steps(dim: int, batch: int, steps: int, repeats: int) -> Race:
     walk = jax.jit(jax.vmap(lambda key, z: dp.simulate(sampler, key, problem.grid, z)))
     fill: Callable[..., Any] = jax.jit(fill_normals(problem))
     entrants = [
-        Entrant("simulate", "ours", lambda i: walk(jr.split(jr.key(i + 2), batch), starts)),
-        Entrant("normals alone", "part", lambda i: fill(jr.key(i + 2), starts)),
+        calls("simulate", "ours", walk, lambda i: (jr.split(jr.key(i + 2), batch), starts)),
+        calls("normals alone", "part", fill, lambda i: (jr.key(i + 2), starts)),
     ]
     return race(f"steps, d = {dim}", entrants, repeats, work=float(dim * batch * steps), unit="elements")
 
@@ -55,8 +55,8 @@ def _score(count: int, dim: int, batch: int, repeats: int) -> Race:
     weights = jr.normal(weight_key, (len(ys), count), np.float32)
     target, variance = dp.Empirical(points), np.float32(1.0)
     entrants = [
-        Entrant("Empirical.posterior_mean", "ours", lambda _: score(target, ys, variance)),
-        Entrant("two products", "limit", lambda _: products(points, ys, weights)),
+        calls("Empirical.posterior_mean", "ours", score, lambda _: (target, ys, variance)),
+        calls("two products", "limit", products, lambda _: (points, ys, weights)),
     ]
     work = 4.0 * len(ys) * count * dim
     return race(f"score, n = {count}, d = {dim}", entrants, repeats, work=work, unit="flop")

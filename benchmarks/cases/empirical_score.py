@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 import diffphys as dp
 
-from .._harness import Entrant, Goal, Race, Report, race, ratio
+from .._harness import Entrant, Goal, Race, Report, calls, race, ratio
 from .._real_data import mnist
 
 _OURS = "Empirical.posterior_mean"
@@ -68,8 +68,8 @@ def _at(time: float, data: dp.Empirical, pruned: dp.PrunedPosteriorMean, clean, 
     short = jnp.mean(_certified(pruned, ys, variance).error > pruned.tolerance)
     note = f"{100 * float(short):.1f} % of observations need all data; the batch falls back if one does"
     entrants = [
-        Entrant("PrunedPosteriorMean", "ours", lambda _: _denoised(pruned, ys, variance), note=note),
-        Entrant(_OURS, "ours", lambda _: _denoised(data.posterior_mean, ys, variance)),
+        calls("PrunedPosteriorMean", "ours", _denoised, lambda _: (pruned, ys, variance), note=note),
+        calls(_OURS, "ours", _denoised, lambda _: (data.posterior_mean, ys, variance)),
     ]
     return race(f"MNIST, n = {data.num_points}, batch {len(ys)}, t = {time:g}", entrants, repeats)
 
@@ -104,15 +104,7 @@ def products(points, ys, weights):
 
 def _entrants(target, points, weights, ys, variance) -> list[Entrant]:
     return [
-        Entrant(_OURS, "ours", lambda _: score(target, ys, variance),
-                memory=lambda: _extra_bytes(score.lower(target, ys, variance).compile().compiled)),
-        Entrant("textbook softmax", "peer", lambda _: textbook(points, ys, variance),
-                memory=lambda: _extra_bytes(textbook.lower(points, ys, variance).compile())),
-        Entrant("two products", "limit", lambda _: products(points, ys, weights), note="Y A' and W A"),
-    ]  # fmt: skip
-
-
-def _extra_bytes(compiled) -> float:
-    """Memory beside arguments and results; nan where the compiler does not say."""
-    analysis = compiled.memory_analysis()
-    return float("nan") if analysis is None else float(analysis.temp_size_in_bytes)
+        calls(_OURS, "ours", score, lambda _: (target, ys, variance)),
+        calls("textbook softmax", "peer", textbook, lambda _: (points, ys, variance)),
+        calls("two products", "limit", products, lambda _: (points, ys, weights), note="Y A' and W A"),
+    ]

@@ -25,7 +25,7 @@ import diffphys as dp
 from diffphys.experiments._accuracy import PILOT
 from diffphys.experiments._theory import channel_variances
 
-from .._harness import Entrant, Goal, Race, Report, race, ratio
+from .._harness import Entrant, Goal, Race, Report, calls, race, ratio
 
 TIMES = np.linspace(8, 0.552, 20)
 # The standard error to reach, of f_e / alpha at every time.
@@ -62,12 +62,13 @@ def _dimension(n: int, dim: int, samples: int, repeats: int) -> Race:
         """How many samples at a time are needed, over how many there are."""
         return float(_needed(values).sum() / values.size)
 
+    needed: dict[str, Any] = {"scale": to_error, "note": _counted}
     entrants = [
         Entrant(_COLLAPSE, "ours", collapse, note=_reached),
-        Entrant(_WEIGHTS, "ours", lambda _: weights_entropy(data, clean, noise, channel), to_error, _counted),
-        Entrant(_THEIRS, "peer", lambda _: raw_log_density(points, clean, noise, channel), to_error, _counted),
-        Entrant("product of samples and data", "limit", lambda _: _products(points, clean, noise, channel),
-                note=f"{samples} samples at {len(TIMES)} times"),
+        calls(_WEIGHTS, "ours", weights_entropy, lambda _: (data, clean, noise, channel), **needed),
+        calls(_THEIRS, "peer", raw_log_density, lambda _: (points, clean, noise, channel), **needed),
+        calls("product of samples and data", "limit", _products, lambda _: (points, clean, noise, channel),
+              note=f"{samples} samples at {len(TIMES)} times"),
     ]  # fmt: skip
     return race(f"n = {n}, d = {dim}", entrants, repeats)
 

@@ -10,7 +10,7 @@ import diffphys as dp
 from diffphys.clocks import uniform_grid
 from diffphys.samplers.base import noise_of, place, run
 
-from .._harness import Entrant, Goal, Race, Report, Timing, race, ratio
+from .._harness import Goal, Race, Report, Timing, calls, race, ratio
 
 _INCREMENTS = {
     "box_muller": dp.box_muller,
@@ -53,10 +53,10 @@ def _speeds(dim: int, states: int, repeats: int) -> Race:
     rows = place(sampler.plan(uniform_grid(2.0, 0.1, steps)), np.float32)
     zs = jr.normal(jr.key(0), (states, dim), np.float32)
     entrants = [
-        Entrant(name, "ours", lambda i, draw=draw: _euler(sampler, rows, zs, jr.key(i + 2), draw))
+        calls(name, "ours", _euler, lambda i, draw=draw: (sampler, rows, zs, jr.key(i + 2), draw))
         for name, draw in _INCREMENTS.items()
     ]
-    limit = Entrant("no noise", "limit", lambda i: _euler(sampler, rows, zs, jr.key(i + 2), _zeros))
+    limit = calls("no noise", "limit", _euler, lambda i: (sampler, rows, zs, jr.key(i + 2), _zeros))
     return race(f"d = {dim}, {states} states", [*entrants, limit], repeats, work=float(dim * states * steps), unit="el")
 
 

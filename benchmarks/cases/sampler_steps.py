@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 import diffphys as dp
 from diffphys.samplers.base import noise_of, place, run
 
-from .._harness import Entrant, Goal, Race, Report, race, ratio
+from .._harness import Goal, Race, Report, calls, race, ratio
 
 
 class TwoLayers(eqx.Module):
@@ -56,8 +56,8 @@ def _race(name: str, sampler: Any, dim: int, batch: int, steps: int, repeats: in
     shape = (batch, *np.shape(sampler.process.kernel(1.0).mean), dim)
     rows, zs = place(sampler.plan(ts), np.float32), jr.normal(jr.key(1), shape, np.float32)
     entrants = [
-        Entrant(name, "ours", lambda i: _steps(sampler, rows, zs, jr.key(i + 2))),
-        Entrant("its evaluations and noise", "limit", lambda i: _parts(sampler, steps, zs, jr.key(i + 2))),
+        calls(name, "ours", _steps, lambda i: (sampler, rows, zs, jr.key(i + 2))),
+        calls("its evaluations and noise", "limit", _parts, lambda i: (sampler, steps, zs, jr.key(i + 2))),
     ]
     note = f"d = {dim}, batch {batch}, {sampler.evaluations} evaluations and {sampler.draws} noises a step"
     return race(note, entrants, repeats, work=float(batch * steps), unit="steps")

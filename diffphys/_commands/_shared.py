@@ -81,7 +81,7 @@ def root_key(seed: int) -> Any:
     """
     if not 0 <= seed < 2**32:
         raise ValueError(f"--seed needs a whole number from 0 to {2**32 - 1}. Got {seed}.")
-    return jax.random.key(seed)
+    return jax.random.key(seed, impl="threefry2x32")
 
 
 def load_data(options: dict[str, Any]) -> LabelledData:

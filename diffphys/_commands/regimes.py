@@ -122,9 +122,8 @@ def _target(command: str, options: dict[str, Any]) -> tuple[AbstractLabelledTarg
             return law, law, {"data": words}
         if options["size"] < 2:
             raise ValueError(f"--size needs at least 2 data. Got {options['size']}.")
-        points, labels = jax.vmap(law.sample_labelled)(
-            jax.random.split(jax.random.key(options["seed"] + 1), options["size"])
-        )
+        data_key = jax.random.key(options["seed"] + 1, impl="threefry2x32")
+        points, labels = jax.vmap(law.sample_labelled)(jax.random.split(data_key, options["size"]))
         return Empirical(points, np.asarray(labels)), law, {"data": f"{options['size']} data of {words}"}
     if options.get("reduce"):
         raise ValueError("--reduce needs --target: the classes of data depend on every coordinate. Got data.")

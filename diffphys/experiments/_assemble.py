@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from .._box_muller import box_muller
 from .._config import canonical
-from .._keys import check_key
+from .._keys import check_root
 from .._types import PRNGKey
 from ..clocks import clocks, log_snr_grid
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
@@ -34,6 +34,9 @@ Variables = dict[str, tuple]
 
 CRITERIA = ("mean_log_ratio_zero", "phi_c_half", "excess_entropy_half", "gaussian")
 """The collapse times by name: E[L] = 0, phi_C = 1/2, f_e / alpha = 1/2, and the theory of Gaussian data."""
+
+# Items are numbered by 32 bits, those of the padding of the last chunk too.
+_MOST = 2**30
 
 QUANTILES = (0.1, 0.5, 0.9)
 """Of the times at which L of single data points crosses 0."""
@@ -58,9 +61,11 @@ def check_times(times: Any) -> Float[np.ndarray, " times"]:
 
 
 def check_count(name: str, value: int | None, least: int) -> None:
-    """Refuses a count that is too small to mean anything."""
+    """Refuses a count that is too small to mean anything, or too large to number what it counts by 32 bits."""
     if value is not None and (not isinstance(value, int | np.integer) or value < least):
         raise ValueError(f"`{name}` needs a whole number, at least {least}. Got {value!r}.")
+    if value is not None and value > _MOST:
+        raise ValueError(f"`{name}` needs at most {_MOST}. Got {value}. Do take fewer, or several keys.")
 
 
 def time_coordinates(process: AbstractProcess, times: np.ndarray) -> Variables:
@@ -209,6 +214,6 @@ def seed_of(key: PRNGKey) -> list[int]:
 
 def split_key(key: PRNGKey) -> tuple[PRNGKey, PRNGKey]:
     """Independent keys for the forward samples and for the clones."""
-    check_key(key)
+    check_root(key)
     forward_key, clone_key = jax.random.split(key)
     return forward_key, clone_key

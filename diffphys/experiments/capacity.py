@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, Int
 
-from .._keys import check_key
+from .._keys import check_root
 from .._types import PRNGKey
 from ..results import dataset
 from ..thermo import hebbian_weights, hopfield_update, retrieve, retrieve_classical
@@ -55,7 +55,7 @@ def retrieval_curve(
         Amit, Gutfreund, Sompolinsky, "Storing infinite numbers of patterns in a spin-glass model of neural networks"
         (1985), for the classical capacity; Ramsauer et al., "Hopfield networks is all you need" (2020).
     """
-    check_key(key)
+    check_root(key)
     check_count("dim", dim, 2)
     check_count("trials", trials, 2)
     counts = np.round(np.asarray(loads, np.float64) * dim).astype(int)

@@ -16,6 +16,7 @@ from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import place
 from ..targets import AbstractLabelledTarget
 from ._assemble import check_count, seed_of, split_key
+from ._chunks import refuse_not_finite
 from ._describe import describe_process
 from .late_start import _walk
 
@@ -104,6 +105,7 @@ def critical_steps(
 
     Raises:
         ValueError: for times, steps or keys that mean nothing, or a window that reaches `start` or `stop`.
+        FloatingPointError: if a trajectory does not end at a finite state, with its number.
 
     Reference:
         Ambrogioni, "The statistical thermodynamics of generative diffusion models" (2023), for the conjecture.
@@ -126,7 +128,9 @@ def critical_steps(
     def measured(ts: Float[np.ndarray, " knots"]) -> np.ndarray:
         """Posteriors of the labels at the ends of all trajectories of a grid."""
         rows = place(own.plan(ts), dtype)
-        return np.asarray(_walk(own, target, rows, begin, end, jr.clone(keys)), np.float64)
+        posteriors = np.asarray(_walk(own, target, rows, begin, end, jr.clone(keys)), np.float64)
+        refuse_not_finite({"label_weight": posteriors}, 0, f"on the grid of {ts.size - 1} steps", "trajectory")
+        return posteriors
 
     levels = np.log([float(process.kernel(t).variance) for t in (start, stop)])
     uniform = np.exp(np.linspace(levels[0], levels[1], steps + 1))

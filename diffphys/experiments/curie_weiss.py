@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from .. import thermo
-from .._keys import check_key
+from .._keys import check_root
 from .._types import PRNGKey
 from ..processes import OrnsteinUhlenbeck
 from ..results import dataset
@@ -76,7 +76,7 @@ def curie_weiss(
     Reference:
         Biroli and Mezard, "Generative diffusion in very large dimensions" (2023).
     """
-    check_key(key)
+    check_root(key)
     # What is used late is refused early.
     for name, value, least in (
         ("number", number, 3), ("samples", samples, 32), ("clones", clones, 2), ("few_steps", few_steps, 3),

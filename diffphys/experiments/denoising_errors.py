@@ -11,7 +11,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from .._devices import over_items
-from .._keys import check_key
+from .._keys import check_root
 from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..targets import is_divided
@@ -59,7 +59,7 @@ def denoising_errors(
         ValueError: for points, times or keys that mean nothing.
     """
     times = check_times(times)
-    check_key(key)
+    check_root(key)
     samples = np.asarray(points)
     if samples.ndim != 2 or len(samples) < 2 or samples.dtype.kind != "f":
         raise ValueError(

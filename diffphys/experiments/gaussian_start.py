@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from .._devices import on_all_devices, over_items, to_host
 from .._journal import Journal, run_chunks
-from .._keys import check_key
+from .._keys import check_root
 from .._types import Denoiser, PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess, Kernel
@@ -115,7 +115,7 @@ def gaussian_start(
         the kernel makes of no data, which tends to that.
     """
     times = check_times(times)
-    check_key(key)
+    check_root(key)
     for name, value, least in (("samples", samples, 2), ("repeats", repeats, 2), ("chunk", chunk, 1)):
         check_count(name, value, least)
     is_own = denoise is None and isinstance(data, AbstractTarget)

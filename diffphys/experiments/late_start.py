@@ -18,6 +18,7 @@ from ..samplers import AbstractSampler
 from ..samplers.base import noise_of, place, run
 from ..targets import AbstractLabelledTarget, is_divided
 from ._assemble import check_count, check_times, experiment_dataset, sampler_for, split_key
+from ._chunks import refuse_not_finite
 
 
 def late_start(
@@ -62,6 +63,7 @@ def late_start(
 
     Raises:
         ValueError: for times, counts or keys that mean nothing, or `stop` not below all times.
+        FloatingPointError: if a trajectory does not end at a finite state, with its number.
 
     Reference:
         Biroli and Mezard, "Generative diffusion in very large dimensions" (2023), for the magnet; Raya and Ambrogioni,
@@ -77,6 +79,7 @@ def late_start(
     starts = [jax.tree.map(lambda leaf, i=i: leaf[i], kernels) for i in range(len(times))]
     placed = on_all_devices((target, kernels, jr.split(prior_key, samples)))
     found = to_host(_prior_posteriors(*placed)).astype(np.float64)
+    refuse_not_finite({"label_weight": found}, 0, "all at once", "sample")
     true = np.asarray(target.label_weights, np.float64)
     dims = ("t", "label")
     mean = found.mean(0)
@@ -98,6 +101,8 @@ def late_start(
         known = on_all_devices((sampler, target))
         walks = [_walk(*known, *on_all_devices((plans[i], starts[i], end, keys[i]))) for i in range(len(times))]
         ends = np.stack([to_host(posteriors).astype(np.float64) for posteriors in walks])
+        for time, found in zip(times, ends, strict=True):
+            refuse_not_finite({"label_weight_sampler": found}, 0, f"from t = {time:g}", "trajectory")
         variables["label_weight_sampler"] = (dims, ends.mean(1))
         variables["label_weight_sampler_stderr"] = (dims, ends.std(1, ddof=1) / np.sqrt(trajectories))
         attrs |= {"trajectories": trajectories, "sampler": type(sampler).__name__, "steps": steps, "stop": stop}

@@ -11,11 +11,12 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from .._devices import on_all_devices, over_rows, to_host
-from .._keys import check_key
+from .._keys import check_root
 from .._types import Denoiser, PRNGKey
 from ..results import dataset
 from ..targets import AbstractTarget, is_divided
 from ._assemble import Variables, check_count, seed_of
+from ._chunks import refuse_not_finite
 from ._statistics import mean_and_stderr
 
 # From the data up, by the number of edges: two of them leave a regime II between.
@@ -66,8 +67,9 @@ def path_divergence(
     Raises:
         ValueError: unless 0 < low < high, for edges that are not between them, for more than two, or for a raw key or
             too few samples.
+        FloatingPointError: if a denoiser is not finite, with the sample where it is not.
     """
-    check_key(key)
+    check_root(key)
     check_count("nodes", nodes, 2)
     check_count("samples", samples, 2)
     if not 0 < low < high < np.inf:
@@ -75,6 +77,7 @@ def path_divergence(
     levels, weights = _quadrature(np.array([low, *_checked_edges(edges, low, high), high]), nodes)
     placed = on_all_devices((target, denoise, jr.split(key, samples), jnp.asarray(levels)))
     gaps = to_host(_gaps(*placed)).astype(np.float64)
+    refuse_not_finite({"gap": gaps}, 0, "all at once", "sample")
     parts = 0.5 * gaps @ (weights / levels[:, None])
     mean, stderr = mean_and_stderr(gaps)
     total, error = mean_and_stderr(parts.sum(1))

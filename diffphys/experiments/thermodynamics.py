@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from .. import thermo
-from .._keys import check_key
+from .._keys import check_root
 from .._types import Data, Denoiser, PRNGKey
 from ..results import dataset
 from ..targets import AbstractTarget
@@ -65,7 +65,7 @@ def thermodynamics(
     Reference:
         Ambrogioni, "The statistical thermodynamics of generative diffusion models" (2023).
     """
-    check_key(key)
+    check_root(key)
     if jnp.result_type(float) != jnp.float64:
         raise ValueError("`thermodynamics` needs float64. Got float32. Do switch on `jax_enable_x64` first.")
     denoise, origin = target.posterior_mean, jnp.zeros(target.dim, float)

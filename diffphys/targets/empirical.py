@@ -20,8 +20,8 @@ class Empirical(AbstractDataSet):
     r"""The empirical measure $p_0 = \frac1n \sum_\mu \delta(a - a_\mu)$: the law of a perfect memoriser.
 
     Given $y$, the datum $\mu$ has the posterior weight $w_\mu \propto \exp(-|y - a_\mu|^2 / 2v)$. The sums
-    over data are streamed in blocks: a batch of `m` observations takes memory `m (block + d)`, and no more
-    time than its matrix products. The label is the class of the datum.
+    over data are streamed in blocks: a batch of `m` observations takes memory `m (block + d)`, and in hundreds of
+    dimensions hardly more time than its matrix products. The label is the class of the datum.
 
     Data are centred, and at small `v` the weights of the 16 nearest data come from direct differences, so
     that float32 gives their logarithms to 0.01 nats on images down to noise of 0.05 of their range.

@@ -82,6 +82,11 @@ class PrunedPosteriorMean(eqx.Module):
         Raises:
             ValueError: if an argument is out of its range.
         """
+        if not isinstance(data, Empirical):
+            raise ValueError(
+                "`PrunedPosteriorMean` needs a data set on one device, `Empirical(points)`. "
+                f"Got `{type(data).__name__}`. Do use its own `posterior_mean`."
+            )
         dim, length = data.dim, data.cloud.half_norms.shape[1]
         rank = -(-dim // 3) if rank is None else rank
         if not 1 <= rank <= dim:

@@ -36,12 +36,10 @@ class ShardedEmpirical(AbstractDataSet):
     $$ Z = \sum_s Z_s, \qquad w_\mu = \frac{Z_s}{Z}\, w_{\mu|s}, $$
 
     so that each device streams over its own part, and only sums the size of an observation travel, and labels. Datum
-    $\mu$ is in
-    part $\mu$ modulo their number: parts differ by at most one datum. All is as in `Empirical` up to rounding, and for
-    a given number of parts does not depend on how many devices share them but for rounding of their matrix products.
+    $\mu$ is in part $\mu$ modulo their number: parts differ by at most one datum. All is as in `Empirical` up to
+    rounding, and hangs on how many devices share the parts by the rounding of their matrix products alone.
 
-    The arrays are placed, and `jax.jit` does the rest: pass the data set to the compiled function as an argument, do
-    not close over it.
+    The arrays are placed, and `jax.jit` does the rest: pass the data set as an argument, do not close over it.
 
     Attributes:
         blocks: the data, centred, in blocks; their second axis is the part.
@@ -78,8 +76,7 @@ class ShardedEmpirical(AbstractDataSet):
         """Centres the data on the host, in float64, part by part, and places each part on its device.
 
         Args:
-            points: the data, of shape (n, d), float32 or float64; an array in a file, by `np.load(.., mmap_mode="r")`,
-                is read part by part.
+            points: the data, (n, d), float32 or float64; one in a file, `np.load(.., mmap_mode="r")`, is read in parts.
             labels: the class of each datum, integers 0, 1, .., none of them unused; one class by default.
             mesh: devices with an axis "data" to divide the data over; all devices in a row by default.
             parts: the number of parts, a multiple of the devices along that axis; by default one for each.
@@ -169,6 +166,7 @@ class ShardedEmpirical(AbstractDataSet):
             local, mesh=self.mesh, in_specs=(_SPEC, _SPEC, split, alike, alike, _SPEC), out_specs=split,
             axis_names={AXIS}, check_vma=False,
         )  # fmt: skip
+        _refuse_share(jax.sharding.get_abstract_mesh())
         parts = jnp.arange(self.num_parts, dtype=jnp.int32)
         return mapped(self.blocks, self.half_norms, parts, self.radius, same, divided)
 
@@ -280,6 +278,15 @@ def _checked_mesh(mesh: Mesh | None) -> Mesh:
             f"Do make it by `jax.make_mesh((8,), ({AXIS!r},), axis_types=(jax.sharding.AxisType.Auto,))`."
         )
     return mesh
+
+
+def _refuse_share(context: Any) -> None:
+    """Refuses to be asked within a device's own share of other work, where the devices of all data are out of reach."""
+    if AxisType.Manual in context.axis_types and AXIS not in context.axis_names:
+        raise ValueError(
+            "`ShardedEmpirical` needs to be seen by what shares out work. Got asked within a share, as in a denoiser "
+            "that closes over it. Do pass its method, `data.posterior_mean`, or an `equinox.Module` that holds it."
+        )
 
 
 def _checked_parts(parts: int | None, devices: int, count: int) -> int:

@@ -1,6 +1,7 @@
 """Steps near the critical time: grids that hold what they say, and weights that get better by them."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -64,3 +65,16 @@ def test_windows_that_mean_nothing_are_refused():
         dp.critical_steps(dp.symmetric_mixture(np.ones(2)), OU, 1.0, key=jax.random.key(0), start=5.0, stop=0.6)
     with pytest.raises(ValueError, match=r"`inside` needs from 1 to 10 of the 12 steps. Got 11"):
         windowed_grid(OU, 5.0, 1.0, 2.0, 0.1, 12, 11)
+
+
+def test_a_trajectory_that_is_not_finite_is_named():
+    target = dp.symmetric_mixture(np.full(2, 1.5))
+
+    def sampler(process, denoise):
+        return dp.ReverseSDE(process, lambda y, v: jnp.where(y[0] > 3.0, jnp.nan, denoise(y, v)))
+
+    with jax.debug_nans(False), pytest.raises(FloatingPointError, match=r"`label_weight` of trajectory \d+ is not"):
+        dp.critical_steps(
+            target, dp.OrnsteinUhlenbeck(), 1.0, key=jax.random.key(0), start=3.0, stop=0.1, steps=4, inside=[1],
+            width=0.2, trajectories=64, sampler=sampler,
+        )  # fmt: skip

@@ -1,6 +1,7 @@
 """Late starts: the identity against trajectories, its limits, and a closed form."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -49,3 +50,10 @@ def test_what_means_nothing_is_refused():
         dp.late_start(target, OU, [1.0], key=jax.random.key(0), trajectories=4, stop=2.0)
     with pytest.raises(ValueError, match="`samples` needs a whole number, at least 2"):
         dp.late_start(target, OU, [1.0], key=jax.random.key(0), samples=1)
+
+
+def test_a_trajectory_that_is_not_finite_is_named():
+    target = dp.symmetric_mixture(np.full(2, 1.5))
+    sampler = dp.ReverseSDE(OU, lambda y, v: jnp.where(y[0] > 3.0, jnp.nan, target.posterior_mean(y, v)))
+    with jax.debug_nans(False), pytest.raises(FloatingPointError, match=r"`label_weight_sampler` of trajectory \d+ is"):
+        dp.late_start(target, OU, [1.0], key=jax.random.key(0), samples=8, trajectories=64, sampler=sampler, steps=4)

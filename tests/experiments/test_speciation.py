@@ -254,6 +254,7 @@ def test_results_carry_every_clock_and_their_settings(tmp_path):
         ({"samples": 64.0}, "`samples` needs a whole number, at least 32. Got 64.0"),
         ({"samples": 5}, "`samples` needs a whole number, at least 32"),
         ({"clones": 1}, "`clones` needs a whole number, at least 2"),
+        ({"clones": 2**31}, "`clones` needs at most 1073741824. Got 2147483648"),
         ({"clones": 10, "branches": 1}, "`branches` needs"),
         ({"clones": 10, "steps": 7}, "`steps` needs an even number"),
         ({"clones": 10, "stop": 2.0}, "`stop` needs a time above 0 and below"),
@@ -279,12 +280,19 @@ def test_theory_alone_knows_the_threshold_of_two_classes():
     assert ds.attrs["threshold"] == pytest.approx(0.8368, abs=5e-5)
 
 
-def test_a_chunk_beyond_the_memory_is_refused_before_the_run(monkeypatch):
+def test_a_chunk_beyond_the_memory_is_run_in_parts_and_one_that_is_chosen_is_smaller(monkeypatch):
+    def run(**options):
+        return dp.speciation(two_gaussians(256), OU, [1.0, 2.0], key=jax.random.key(KEY), samples=4096, **options)
+
+    whole = run(chunk=4096)
     monkeypatch.setattr("diffphys.experiments._chunks.free_bytes", lambda: 3 * 2**20)
-    with pytest.raises(ValueError, match=r"A `chunk` of 4096 needs .* MiB.*Ask for a `chunk` of at most \d+"):
-        dp.speciation(two_gaussians(256), OU, [1.0, 2.0], key=jax.random.key(KEY), samples=4096, chunk=4096)
-    ds = dp.speciation(two_gaussians(256), OU, [1.0, 2.0], key=jax.random.key(KEY), samples=4096)
-    assert ds.attrs["chunk_forward"] < 1024
+    parts = run(chunk=4096)
+    assert whole.attrs["chunk_forward"] == parts.attrs["chunk_forward"] == 4096
+    np.testing.assert_allclose(parts.phi, whole.phi, atol=1e-6)
+    assert run().attrs["chunk_forward"] < 1024
+    monkeypatch.setattr("diffphys.experiments._chunks.free_bytes", lambda: 1000)
+    with pytest.raises(ValueError, match=r"A `chunk` of 1 needs .* MiB.*Free memory, or use a larger machine"):
+        run()
 
 
 def test_a_target_whose_covariance_is_not_known_is_measured_by_its_draws():

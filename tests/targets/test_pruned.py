@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from diffphys.targets import Empirical, PrunedPosteriorMean
+from diffphys.targets import Empirical, PrunedPosteriorMean, ShardedEmpirical
 
 RNG = np.random.default_rng(31)
 # A spectrum as of images, 1/i, so that the leading directions say much of the distances.
@@ -136,6 +136,11 @@ def test_derivatives_are_those_of_the_whole_data_set(variance):
 def test_pruning_refuses_what_means_nothing(options, message):
     with pytest.raises(ValueError, match=message):
         PrunedPosteriorMean(PRUNED["images", "float64"].data, **{"candidates": 32} | options)
+
+
+def test_other_targets_are_refused(unchecked):
+    with pytest.raises(ValueError, match=r"data set on one device, `Empirical\(points\)`. Got `ShardedEmpirical`"):
+        PrunedPosteriorMean(ShardedEmpirical(np.eye(40)))  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("ask", [lambda pruned: pruned, lambda pruned: pruned.certificate], ids=["mean", "certificate"])

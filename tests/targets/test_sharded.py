@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from jax.sharding import AxisType
+from jax.sharding import AxisType, PartitionSpec
 
 from diffphys.targets import Empirical, ShardedEmpirical
 
@@ -138,6 +138,14 @@ def test_a_subset_smaller_than_the_parts_is_whole():
     subset = pair(np.float64)[1].subset(np.array([3, 1, 2]))
     assert isinstance(subset, Empirical)
     np.testing.assert_allclose(subset.points, POINTS[[3, 1, 2]], rtol=1e-14)
+
+
+def test_a_denoiser_that_hides_the_data_from_those_who_share_out_work_is_refused():
+    data, mesh = pair(np.float64)[1], jax.make_mesh((1,), ("samples",), axis_types=(AxisType.Auto,))
+    spec = PartitionSpec("samples")
+    ask = jax.shard_map(jax.vmap(lambda y: data.posterior_mean(y, 0.5)), mesh=mesh, in_specs=spec, out_specs=spec)
+    with pytest.raises(ValueError, match=r"asked within a share.*Do pass its method, `data.posterior_mean`"):
+        ask(YS)
 
 
 def test_several_processes_are_refused(monkeypatch):
