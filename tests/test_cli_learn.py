@@ -59,7 +59,7 @@ def gaussian(tmp_path_factory):
 def test_train_leaves_a_model_its_history_samples_and_a_table_of_errors(digits):
     out, result = digits
     assert result.exit_code == 0, result.output
-    names = {"model.json", "data.npz", "history.nc", "loss.png", "samples.png", "errors.nc", "checkpoints"}
+    names = {"model.json", "mean.npz", "history.nc", "loss.png", "samples.png", "errors.nc", "checkpoints"}
     assert names <= {path.name for path in out.iterdir()}
     assert "digits: 30 data trained on, 10 held out; d = 64" in result.output
     ds = dp.results.load(out / "errors.nc")
@@ -146,7 +146,7 @@ def test_data_kept_out_are_as_many_of_each_class_and_known_by_the_seed():
     np.testing.assert_array_equal(kept, _models.kept_out(labels, 3, seed=5))
     assert (kept != _models.kept_out(labels, 3, seed=6)).any()
     assert not _models.kept_out(labels, 0, seed=5).any()
-    with pytest.raises(ValueError, match="--held-out needs a number below that of the smallest class, 4"):
+    with pytest.raises(ValueError, match="--held-out needs a number from 0, below that of the smallest class, 4"):
         _models.kept_out(labels, 4, seed=5)
 
 
@@ -160,6 +160,18 @@ def test_samples_have_the_law_and_the_units_of_the_data(gaussian, tmp_path):
     assert np.all(np.abs(made.mean(0) - points.mean(0)) < error)
     np.testing.assert_allclose(made.std(0), points.std(0), rtol=4 / 4000**0.5 + 0.02)  # 2 % for the length of steps
     assert (tmp_path / "samples.png").stat().st_size > 5000
+
+
+def test_samples_of_data_that_are_not_centred_have_their_mean_when_the_library_trained(tmp_path):
+    points = np.random.default_rng(0).normal(size=(500, 2)) * [3.0, 0.5] + [100.0, 200.0]
+    with jax.numpy_dtype_promotion("standard"), jax.debug_nans(False):
+        dp.learn.train(points, dp.learn.MLPConfig(8, 1), dp.learn.TrainingConfig(1, 8), checkpoint=tmp_path / "model")
+    result = run("sample", "--model", tmp_path / "model", "--number", 1000, "--steps", 12, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    made = np.load(tmp_path / "samples.npz")["points"]
+    assert np.all(np.abs(made.mean(0) - points.mean(0)) < 4 * points.std(0) / 1000**0.5)
+    result = run("regimes", "--model", tmp_path / "model", "--out", tmp_path)
+    assert "Train by `diffphys train`, or give a denoiser FILE.py:NAME with --data" in result.stderr
 
 
 def test_guidance_goes_from_all_data_to_the_class_and_a_step_is_kept(digits, tmp_path):
@@ -217,7 +229,9 @@ def test_a_sample_that_is_not_finite_is_refused_by_its_number():
 def test_a_denoiser_in_a_file_is_sampled(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "beside.py").write_text("def shrink(y, v):\n    return y / (1 + v)\n")
-    (tmp_path / "mine.py").write_text("from beside import shrink\n\nshort = lambda y, v: y[1:]\n")
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\nfrom beside import shrink\n\nshort = lambda y, v: y[1:]\nhost = lambda y, v: np.sin(y)\n"
+    )
     result = run("sample", "--model", f"{tmp_path / 'mine.py'}:shrink", "--dim", 3, "--number", 500, "--out", tmp_path)
     assert result.exit_code == 0, result.output
     assert np.load(tmp_path / "samples.npz")["points"].std() == pytest.approx(1, abs=0.05)
@@ -226,6 +240,8 @@ def test_a_denoiser_in_a_file_is_sampled(tmp_path, monkeypatch):
         (["mine.py:shrink", "--dim", "3", "--data", "digits"], "Give --data or --dim, not both"),
         (["mine.py:other", "--dim", "3"], "called 'other'"),
         (["mine.py:short", "--dim", "3"], "needs a denoiser of 3 numbers"),
+        (["mine.py:host", "--dim", "3"], "needs a denoiser that computes in jax"),
+        (["mine.py:shrink", "--dim", "0"], "--dim needs at least 1"),
         (["mine.py", "--dim", "3"], "needs the name of a denoiser in the file"),
         (["none.py:shrink", "--dim", "3"], "needs an existing file"),
         (["mine.py:shrink", "--dim", "3", "--step", "best"], "--step needs a model in a folder"),
@@ -293,12 +309,24 @@ def test_a_unet_learns_digits_better_than_a_linear_denoiser(tmp_path):
 
 def test_a_folder_of_another_model_is_refused_and_left_as_it_is(gaussian, tmp_path):
     out, _, job = gaussian
-    before = (out / "model" / "data.npz").read_bytes()
+    before = (out / "model" / "mean.npz").read_bytes()
     np.savez(tmp_path / "other.npz", points=np.random.default_rng(1).normal(size=(20, 2)))
     result = run("train", "--data", tmp_path / "other.npz", *job[3:], "--resume")
     assert result.exit_code == 2
     assert "data.name: points.npz there, other.npz now" in result.stderr
-    assert (out / "model" / "data.npz").read_bytes() == before
+    assert (out / "model" / "mean.npz").read_bytes() == before
+
+
+def test_an_interrupt_leaves_the_mean_of_another_model_as_it_is(gaussian, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    out, _, job = gaussian
+    before = (out / "model" / "mean.npz").read_bytes()
+    np.savez(tmp_path / "other.npz", points=np.random.default_rng(1).normal(size=(20, 2)))
+    monkeypatch.setattr(dp.learn.GaussianPreconditioning, "fit", interrupted)
+    assert run("train", "--data", tmp_path / "other.npz", *job[3:]).exit_code == 130
+    assert (out / "model" / "mean.npz").read_bytes() == before
 
 
 def test_a_checkpoint_of_another_architecture_is_named(gaussian, tmp_path):
@@ -310,15 +338,15 @@ def test_a_checkpoint_of_another_architecture_is_named(gaussian, tmp_path):
     assert result.exit_code == 2
     # The hidden layer has 8 units in the checkpoint and 12 in the description.
     assert re.search(r"another architecture: .* of shapes that only one has, .*\(8,\).*\(12,\)", result.stderr)
-    (model / "data.npz").unlink()
+    (model / "mean.npz").unlink()
     (model / "model.json").write_text((gaussian[0] / "model" / "model.json").read_text())
-    assert "without a sound data.npz" in run("sample", "--model", model, "--out", tmp_path).stderr
+    assert "without a sound mean.npz" in run("sample", "--model", model, "--out", tmp_path).stderr
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--held-out", "500"], "--held-out needs a number below"),
+        (["--held-out", "500"], "--held-out needs a number from 0, below"),
         (["--conditional"], "--conditional needs labelled data"),
         (["--attention", "7"], "--attention needs a U-Net"),
         (["--network", "unet"], "`UNet` needs images"),
@@ -347,7 +375,9 @@ def test_train_refuses_what_means_nothing(gaussian, tmp_path, options, message):
         (["--step", "first"], "--step needs last, best or a number"),
         (["--data", "digits"], "--data is for a model in a file"),
         (["--pad", "9"], "--pad needs data"),
-        (["--steps", "0"], "`ts` needs at least two times, one step"),
+        (["--step", "\N{SUPERSCRIPT TWO}"], "--step needs last, best or a number"),
+        (["--label", "1", "--guidance", "nan"], "`ClassifierFreeGuidance` needs a finite `weight`"),
+        (["--steps", "0"], "--steps needs at least 1"),
     ],
 )
 def test_sample_refuses_what_means_nothing(digits, tmp_path, options, message):

@@ -6,6 +6,7 @@ import pathlib
 import sys
 from typing import Any, NamedTuple, cast
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,7 @@ from ..data._named import NAMES
 from ._shared import load_data, refuse_data_options
 
 # In the folder of a model: what was subtracted from its data.
-_MEAN = "data.npz"
+_MEAN = "mean.npz"
 # Noise variances that a model is trained and sampled between: the highest in units of the largest eigenvalue of the
 # covariance, the lowest in those of the mean one.
 _HIGHEST, _LOWEST = 400.0, 1e-3
@@ -107,7 +108,10 @@ def data_of(model: Model) -> tuple[LabelledData, np.ndarray]:
         OSError: if it is gone.
     """
     if model.data is None:
-        raise ValueError(f"--model needs to know its data. Got {model.words}, which does not. Give --data.")
+        raise ValueError(
+            f"--model needs to know its data. Got {model.words}, which does not. Train by `diffphys train`, or give a "
+            "denoiser FILE.py:NAME with --data."
+        )
     settings = dict(model.data["settings"])
     expected = settings.pop("sha256")
     loaded = load(settings.pop("source"), **settings)
@@ -127,7 +131,9 @@ def kept_out(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
     """
     counts = np.bincount(labels)
     if not 0 <= number < counts.min():
-        raise ValueError(f"--held-out needs a number below that of the smallest class, {counts.min()}. Got {number}.")
+        raise ValueError(
+            f"--held-out needs a number from 0, below that of the smallest class, {counts.min()}. Got {number}."
+        )
     generator = np.random.Generator(np.random.Philox(key=[seed, 1]))
     chosen = np.zeros(len(labels), bool)
     for k in range(len(counts)):
@@ -138,24 +144,25 @@ def kept_out(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
 def _from_folder(text: str, step: str) -> Model:
     from ..learn import load as load_trained
 
-    if step not in ("last", "best") and not step.isdigit():
+    if step not in ("last", "best") and not step.isdecimal():
         raise ValueError(f"--step needs last, best or a number. Got {step!r}.")
-    trained = load_trained(text, int(step) if step.isdigit() else step)
+    trained = load_trained(text, int(step) if step.isdecimal() else step)
     data = trained.description.get("data")
     shape = tuple(trained.description["shape"] if data is None else data["shape"])
-    mean = np.zeros(math.prod(shape))
-    if data is not None:
+    denoiser, gaussian = trained.denoiser, trained.denoiser.preconditioning
+    if data is None:
+        # Data of the library need not be centred; their denoiser knows y by its difference from their mean alone.
+        mean = np.asarray(gaussian.mean, np.float64)
+        denoiser = eqx.tree_at(lambda tree: tree.preconditioning.mean, denoiser, jnp.zeros_like(gaussian.mean))
+    else:
         try:
             with np.load(pathlib.Path(text) / _MEAN, allow_pickle=False) as file:
                 mean = file["mean"]
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(f"--model needs a whole model. Got {text} without a sound {_MEAN}: {error}.") from None
-    gaussian = trained.denoiser.preconditioning
-    largest = float(gaussian.scale)
-    # At such noise the linear denoiser is the mean of the data, and its error their variance.
-    variances = noise_range(largest, float(gaussian.linear_error(1e9 * largest)))
+    variances = noise_range(float(gaussian.scale), float(gaussian.variance))
     words = f"{text}, {trained.description['network']['kind'].removesuffix('Config')} after {trained.step} steps"
-    return Model(trained.denoiser, shape, mean, variances, data, words)
+    return Model(denoiser, shape, mean, variances, data, words)
 
 
 def noise_range(largest: float, average: float) -> tuple[float, float]:
@@ -168,6 +175,8 @@ def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]
         raise ValueError(f"--model needs an existing file. Got {file}. Check the path.")
     if options["data"] is None and options["dim"] is None:
         raise ValueError(f"--model {text} needs --data or --dim, which tell the shape of a sample. Got neither.")
+    if options["dim"] is not None and options["dim"] < 1:
+        raise ValueError(f"--dim needs at least 1. Got {options['dim']}.")
     spec: Any = importlib.util.spec_from_file_location(file.stem, file)
     module = importlib.util.module_from_spec(spec)
     # What lies beside the file can be imported, as when it is run.
@@ -187,7 +196,14 @@ def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]
         spectrum = thermo.covariance_spectrum(loaded.points)
         variances = noise_range(float(spectrum[0]), float(spectrum.sum()) / math.prod(shape))
     dim = math.prod(shape)
-    found = jax.eval_shape(denoise, jax.ShapeDtypeStruct((dim,), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32))
+    asked = jax.ShapeDtypeStruct((dim,), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32)
+    try:
+        found = jax.eval_shape(denoise, *asked)
+    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
+        raise ValueError(
+            f"--model needs a denoiser that computes in jax. Got {text}, which asks for numbers while jax traces. "
+            "Wrap NumPy or torch in jax.pure_callback."
+        ) from error
     if getattr(found, "shape", None) != (dim,):
         raise ValueError(f"--model needs a denoiser of {dim} numbers. Got one that returns {found} in {text}.")
     return Model(cast(Denoiser, denoise), shape, mean, variances, data, text)

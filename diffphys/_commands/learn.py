@@ -9,11 +9,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from .. import experiments, plots
-from .._devices import is_first_process, wait_for_all
+from .._devices import is_first_process
 from .._files import replacing
 from ..clocks import time_of_variance
 from ..data import LabelledData
 from ..learn import ClassifierFreeGuidance, MLPConfig, TrainedModel, TrainingConfig, UNetConfig, train
+from ..learn.checkpoints import DESCRIPTION
 from ._models import Model, describe_data, kept_out, open_model, save_mean
 from ._sampling import generate
 from ._shared import draw, folder, keep, load_data, root_key, whole_numbers
@@ -37,19 +38,14 @@ def run_train(**options: Any) -> None:
         save_every=options["save_every"], seed=options["seed"],
     )  # fmt: skip
     milestones = [] if options["milestones"] is None else whole_numbers("--milestones", options["milestones"])
-    try:
-        trained = train(
-            loaded.points[~held], network, training, shape=shape,
-            labels=loaded.labels[~held] if options["conditional"] else None, checkpoint=out, resume=options["resume"],
-            milestones=milestones, description={"data": describe_data(loaded, options["held_out"], options["seed"])},
-            # With the first state: by then the folder is known to be that of no other model.
-            on_save=lambda *_: save_mean(loaded, out),
-        )  # fmt: skip
-    except KeyboardInterrupt:
+    # Before the model is there: a killed run leaves none without its mean, and that of another is left as it is.
+    if not (out / DESCRIPTION).exists():
         save_mean(loaded, out)
-        raise
-    # No process opens a model whose mean is not there yet.
-    wait_for_all()
+    trained = train(
+        loaded.points[~held], network, training, shape=shape,
+        labels=loaded.labels[~held] if options["conditional"] else None, checkpoint=out, resume=options["resume"],
+        milestones=milestones, description={"data": describe_data(loaded, options["held_out"], options["seed"])},
+    )  # fmt: skip
     # At every noise level the objective is relative to the best linear denoiser.
     history = trained.history.assign_attrs(linear_loss=1.0)
     keep(history, out / "history.nc")
@@ -69,8 +65,9 @@ def run_train(**options: Any) -> None:
 def run_sample(**options: Any) -> None:
     """Runs `sample`: leaves samples in the units of the data and a picture of them."""
     key, out = root_key(options["seed"]), folder(options["out"])
-    if options["number"] < 1:
-        raise ValueError(f"--number needs at least 1. Got {options['number']}.")
+    for name in ("number", "steps"):
+        if options[name] < 1:
+            raise ValueError(f"--{name} needs at least 1. Got {options[name]}.")
     model = open_model(options["model"], options, options["step"])
     denoise, label = _given(model, options)
     made = generate(

@@ -16,7 +16,7 @@ from .._devices import is_first_process, wait_for_all
 from .._files import replacing
 
 # What the folder of a model holds.
-_DESCRIPTION, _GAUSSIAN, _STEPS = "model.json", "preconditioning.npz", "checkpoints"
+DESCRIPTION, _GAUSSIAN, _STEPS = "model.json", "preconditioning.npz", "checkpoints"
 # The parts of a state.
 _ITEMS = ("model", "rest")
 
@@ -52,7 +52,7 @@ class Checkpoints:
         if is_first_process():
             self.folder.mkdir(parents=True, exist_ok=True)
         plain = json.loads(canonical(description))
-        file = self.folder / _DESCRIPTION
+        file = self.folder / DESCRIPTION
         if file.exists():
             _refuse_another(self.folder, json.loads(file.read_text()), plain)
             if not resume and _steps_in(self.folder):
@@ -98,13 +98,13 @@ def describe(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
     """
     place = pathlib.Path(folder)
     try:
-        description = json.loads((place / _DESCRIPTION).read_text())
+        description = json.loads((place / DESCRIPTION).read_text())
         with np.load(place / _GAUSSIAN, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise ValueError(
             f"`folder` needs a model, as `diffphys train` and `learn.train` leave one. Got `{folder}`, without "
-            f"{_DESCRIPTION} or {_GAUSSIAN}. Check the path."
+            f"{DESCRIPTION} or {_GAUSSIAN}. Check the path."
         ) from None
     except (ValueError, OSError) as error:
         raise ValueError(f"`folder` needs a whole model. Got `{folder}`, which is damaged: {error}.") from None
@@ -155,7 +155,7 @@ def _restore(manager: Any, folder: pathlib.Path, like: Any, step: int | None) ->
         theirs, ours = (sorted(tuple(leaf.shape) for leaf in jax.tree.leaves(tree)) for tree in (found[name], item))
         if theirs != ours:
             raise ValueError(
-                f"`checkpoint` needs states of the network that `{folder / _DESCRIPTION}` describes. Got those of "
+                f"`checkpoint` needs states of the network that `{folder / DESCRIPTION}` describes. Got those of "
                 f"another architecture: {len(theirs)} arrays there, {len(ours)} here; of shapes that only one has, "
                 f"{sorted(set(theirs) ^ set(ours))[:6]}."
             )

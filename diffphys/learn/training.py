@@ -108,8 +108,8 @@ def train(
     model = _untrained(network, gaussian, shape, training.seed)
     if objective is None:
         scale = float(gaussian.scale)
-        mean = float(gaussian.linear_error(1e9 * scale))
-        objective = DenoisingScoreMatching(LogUniformLevels(1e-3 * mean, 400 * scale), gaussian.relative_weight)
+        levels = LogUniformLevels(1e-3 * float(gaussian.variance), 400 * scale)
+        objective = DenoisingScoreMatching(levels, gaussian.relative_weight)
     optimizer = _adam(training) if optimizer is None else optimizer
     everything = _described(network, training, shape, objective, samples, labels, description or {})
     kept = None
