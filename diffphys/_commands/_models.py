@@ -171,12 +171,13 @@ def noise_range(largest: float, average: float) -> tuple[float, float]:
 
 
 def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]) -> Model:
+    numbers: Any = options["dim"]
     if not file.is_file():
         raise ValueError(f"--model needs an existing file. Got {file}. Check the path.")
-    if options["data"] is None and options["dim"] is None:
+    if options["data"] is None and numbers is None:
         raise ValueError(f"--model {text} needs --data or --dim, which tell the shape of a sample. Got neither.")
-    if options["dim"] is not None and options["dim"] < 1:
-        raise ValueError(f"--dim needs at least 1. Got {options['dim']}.")
+    if numbers is not None and numbers < 1:
+        raise ValueError(f"--dim needs at least 1. Got {numbers}.")
     spec: Any = importlib.util.spec_from_file_location(file.stem, file)
     module = importlib.util.module_from_spec(spec)
     # What lies beside the file can be imported, as when it is run.
@@ -187,9 +188,9 @@ def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]
         raise ValueError(f"--model needs a denoiser, a function of (y, v), called {name!r} in {file}. Got {denoise!r}.")
     if options["data"] is None:
         refuse_data_options(options, "--dim")
-        shape, mean, data, variances = (options["dim"],), np.zeros(options["dim"]), None, noise_range(1.0, 1.0)
+        shape, mean, data, variances = (numbers,), np.zeros(numbers), None, noise_range(1.0, 1.0)
     else:
-        if options["dim"] is not None:
+        if numbers is not None:
             raise ValueError("Give --data or --dim, not both.")
         loaded = load_data(options)
         shape, mean, data = loaded.shape, loaded.mean, describe_data(loaded, 0, 0)
