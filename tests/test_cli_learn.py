@@ -252,6 +252,31 @@ def test_a_denoiser_in_a_file_is_sampled(tmp_path, monkeypatch):
         assert message in result.stderr
 
 
+ADAPTED = """
+import equinox as eqx
+from diffphys.learn import ExplodingSchedule, NoiseOutput, from_network
+
+def network(x, u):
+    return x * (u / (1 + u**2))[:, None]
+
+def of(low, high):
+    return eqx.filter_jit(from_network(network, NoiseOutput(), ExplodingSchedule(ends=(low, high)), (3,)))
+
+known, beyond = of(0.2, 10.0), of(30.0, 100.0)
+"""
+
+
+def test_an_adapted_network_is_asked_at_the_noise_that_it_knows(tmp_path):
+    (tmp_path / "adapted.py").write_text(ADAPTED)
+    job = ["--dim", 3, "--number", 300, "--steps", 12, "--out", tmp_path]
+    result = run("sample", "--model", f"{tmp_path / 'adapted.py'}:known", *job)
+    assert result.exit_code == 0, result.output
+    assert np.load(tmp_path / "samples.npz")["points"].std() == pytest.approx(1, abs=4 / 1800**0.5 + 0.02)
+    result = run("sample", "--model", f"{tmp_path / 'adapted.py'}:beyond", *job)
+    assert result.exit_code == 2
+    assert "--model needs a network that knows noise variances in 0.001 to 400. Got one of 900" in result.stderr
+
+
 def test_the_data_of_a_denoiser_in_a_file_tell_its_shape(tmp_path):
     (tmp_path / "mine.py").write_text("def zero(y, v):\n    return 0 * y\n")
     job = ["--data", "digits", "--classes", "0", "--number", 2, "--steps", 2, "--out", tmp_path]

@@ -1,6 +1,7 @@
 """Models that a command is given: a folder that `train` left, or a denoiser in a Python file."""
 
 import importlib.util
+import inspect
 import math
 import pathlib
 import sys
@@ -171,13 +172,10 @@ def noise_range(largest: float, average: float) -> tuple[float, float]:
 
 
 def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]) -> Model:
-    numbers: Any = options["dim"]
     if not file.is_file():
         raise ValueError(f"--model needs an existing file. Got {file}. Check the path.")
-    if options["data"] is None and numbers is None:
+    if options["data"] is None and options["dim"] is None:
         raise ValueError(f"--model {text} needs --data or --dim, which tell the shape of a sample. Got neither.")
-    if numbers is not None and numbers < 1:
-        raise ValueError(f"--dim needs at least 1. Got {numbers}.")
     spec: Any = importlib.util.spec_from_file_location(file.stem, file)
     module = importlib.util.module_from_spec(spec)
     # What lies beside the file can be imported, as when it is run.
@@ -188,9 +186,11 @@ def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]
         raise ValueError(f"--model needs a denoiser, a function of (y, v), called {name!r} in {file}. Got {denoise!r}.")
     if options["data"] is None:
         refuse_data_options(options, "--dim")
-        shape, mean, data, variances = (numbers,), np.zeros(numbers), None, noise_range(1.0, 1.0)
+        if options["dim"] < 1:
+            raise ValueError(f"--dim needs at least 1. Got {options['dim']}.")
+        shape, mean, data, variances = (options["dim"],), np.zeros(options["dim"]), None, noise_range(1.0, 1.0)
     else:
-        if numbers is not None:
+        if options["dim"] is not None:
             raise ValueError("Give --data or --dim, not both.")
         loaded = load_data(options)
         shape, mean, data = loaded.shape, loaded.mean, describe_data(loaded, 0, 0)
@@ -207,4 +207,20 @@ def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]
         ) from error
     if getattr(found, "shape", None) != (dim,):
         raise ValueError(f"--model needs a denoiser of {dim} numbers. Got one that returns {found} in {text}.")
-    return Model(cast(Denoiser, denoise), shape, mean, variances, data, text)
+    return Model(cast(Denoiser, denoise), shape, mean, _known_noise(denoise, variances, text), data, text)
+
+
+def _known_noise(denoise: Any, wanted: tuple[float, float], text: str) -> tuple[float, float]:
+    """The part of a range of noise variances that a denoiser knows: an adapted network refuses what is outside."""
+    from ..learn import AdaptedDenoiser
+
+    # A compiled function wraps what it compiles.
+    network = inspect.unwrap(denoise)
+    known = network.variances if isinstance(network, AdaptedDenoiser) else wanted
+    low, high = max(wanted[0], known[0]), min(wanted[1], known[1])
+    if low >= high:
+        raise ValueError(
+            f"--model needs a network that knows noise variances in {wanted[0]:.3g} to {wanted[1]:.3g}. Got one of "
+            f"{known[0]:.3g} to {known[1]:.3g} in {text}. Check its `schedule` and `scale`."
+        )
+    return low, high
