@@ -1,5 +1,6 @@
 """The commands of learned scores: train a network on data, and draw samples of a model."""
 
+import logging
 from typing import Any
 
 import jax
@@ -27,6 +28,9 @@ _PICTURES, _SAMPLER, _STEPS, _DRAWN = 64, "dpm-solver-multistep", 20, 256
 
 def run_train(**options: Any) -> None:
     """Runs `train`: leaves a model, the history of its loss, samples and the table of its errors."""
+    # What orbax logs from its threads, hundreds of lines, the error that stops the run says in one.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     key, out = root_key(options["seed"]), folder(options["out"])
     loaded = load_data(options)
     if options["conditional"] and loaded.classes == ("all",):

@@ -84,19 +84,29 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, step: int, items: Mapping[str, Any], loss: float) -> None:
-        """Writes the parts of a state in the background, unless that step is there."""
+        """Writes the parts of a state in the background, unless that step is there.
+
+        Raises:
+            OSError: if this one, or the one before it, cannot be written.
+        """
         if step not in self._manager.all_steps():
             parts = {name: ocp.args.StandardSave(item) for name, item in items.items()}
-            self._manager.save(step, args=ocp.args.Composite(**parts), metrics={"loss": loss}, force=True)
+            with _unwritten(self.folder):
+                self._manager.save(step, args=ocp.args.Composite(**parts), metrics={"loss": loss}, force=True)
 
     def restore(self, like: Mapping[str, Any]) -> Any:
         """The parts of the latest state, with the types, shapes and places of `like`."""
         return _restore(self._manager, self.folder, like, self.last)
 
     def close(self) -> None:
-        """Waits until all states are written."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits until all states are written.
+
+        Raises:
+            OSError: if the last one cannot be.
+        """
+        with _unwritten(self.folder):
+            self._manager.wait_until_finished()
+            self._manager.close()
 
 
 def describe(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -185,6 +195,19 @@ def _restore(manager: Any, folder: pathlib.Path, like: Any, step: int | None) ->
     parts = {name: ocp.args.StandardRestore(item) for name, item in wanted.items()}
     with _damaged(folder / _STEPS / str(step)):
         return manager.restore(step, args=ocp.args.Composite(**parts))
+
+
+@contextlib.contextmanager
+def _unwritten(folder: pathlib.Path) -> Iterator[None]:
+    """What orbax says of a state that it cannot write, a full disk for one, from threads of its own."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        reason = str(error).splitlines()[0].split(": ")[-1]
+        raise OSError(
+            f"`checkpoint` needs a folder that can be written. Got `{folder}`: {reason}. States that it has are whole: "
+            "make room, and resume."
+        ) from error
 
 
 @contextlib.contextmanager

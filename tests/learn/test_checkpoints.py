@@ -7,6 +7,7 @@ import shutil
 import jax
 import numpy as np
 import optax
+import orbax.checkpoint
 import pytest
 
 from diffphys.learn import DenoisingScoreMatching, LogNormalLevels, MLPConfig, TrainingConfig, load, train
@@ -93,6 +94,22 @@ def test_a_damaged_state_is_named_with_its_place(spoil, model):
     for use in (load, functools.partial(run, resume=True)):
         with pytest.raises(ValueError, match=r"needs whole states. Got a damaged one in `.*checkpoints"):
             use(model)
+
+
+def test_a_state_that_cannot_be_written_stops_the_run_and_leaves_those_before_it(tmp_path, monkeypatch):
+    save = orbax.checkpoint.CheckpointManager.save
+
+    def full(self, step, **options):
+        if step == 3:
+            raise ValueError("RESOURCE_EXHAUSTED: Error writing local file: No space left on device\nand more")
+        return save(self, step, **options)
+
+    monkeypatch.setattr(orbax.checkpoint.CheckpointManager, "save", full)
+    with pytest.raises(OSError, match=r"a folder that can be written. Got .*: No space left on device. States that"):
+        run(tmp_path)
+    monkeypatch.undo()
+    assert load(tmp_path).step == 2
+    assert run(tmp_path, resume=True).step == 4
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
