@@ -164,12 +164,17 @@ def test_samples_have_the_law_and_the_units_of_the_data(gaussian, tmp_path):
 
 def test_samples_of_data_that_are_not_centred_have_their_mean_when_the_library_trained(tmp_path):
     points = np.random.default_rng(0).normal(size=(500, 2)) * [3.0, 0.5] + [100.0, 200.0]
+    size, labels = dp.learn.MLPConfig(8, 1, num_labels=2), np.arange(500) % 2
     with jax.numpy_dtype_promotion("standard"), jax.debug_nans(False):
-        dp.learn.train(points, dp.learn.MLPConfig(8, 1), dp.learn.TrainingConfig(1, 8), checkpoint=tmp_path / "model")
+        dp.learn.train(points, size, dp.learn.TrainingConfig(1, 8), labels=labels, checkpoint=tmp_path / "model")
     result = run("sample", "--model", tmp_path / "model", "--number", 1000, "--steps", 12, "--out", tmp_path)
     assert result.exit_code == 0, result.output
     made = np.load(tmp_path / "samples.npz")["points"]
     assert np.all(np.abs(made.mean(0) - points.mean(0)) < 4 * points.std(0) / 1000**0.5)
+    job = ["--number", 2, "--steps", 2, "--out", tmp_path]
+    assert run("sample", "--model", tmp_path / "model", "--label", 1, *job).exit_code == 0
+    result = run("sample", "--model", tmp_path / "model", "--label", 2, *job)
+    assert "--label needs one of 0, 1. Got 2" in result.stderr
     result = run("regimes", "--model", tmp_path / "model", "--out", tmp_path)
     assert "Train by `diffphys train`, or give a denoiser FILE.py:NAME with --data" in result.stderr
 

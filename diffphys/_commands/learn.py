@@ -124,9 +124,11 @@ def _given(model: Model, options: dict[str, Any]) -> tuple[Any, int | None]:
     denoise: Any = model.denoiser
     if not getattr(denoise, "num_labels", 0):
         raise ValueError(f"--label needs a model trained with --conditional. Got {text} with {model.words}.")
-    if text not in model.classes:
-        raise ValueError(f"--label needs one of {', '.join(model.classes)}. Got {text}.")
-    label = model.classes.index(text)
+    # A model that the library trained knows its classes by their numbers alone.
+    names = model.classes or tuple(map(str, range(denoise.num_labels)))
+    if text not in names:
+        raise ValueError(f"--label needs one of {', '.join(names)}. Got {text}.")
+    label = names.index(text)
     # An array: as a Python number each label would be a program of its own.
     chosen = denoise.given(jax.numpy.asarray(label, jax.numpy.int32))
     return chosen if weight is None else ClassifierFreeGuidance(denoise, chosen, weight), label
