@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from .._files import replacing
 
 # What the folder of a model holds.
 DESCRIPTION, _GAUSSIAN, _STEPS = "model.json", "preconditioning.npz", "checkpoints"
+# How tensorstore, which writes the arrays, names an error of the operating system, now and in earlier releases.
+_OF_A_FILE = re.compile(r"os_error_code|OS error|No space left")
 # The parts of a state.
 _ITEMS = ("model", "rest")
 
@@ -203,6 +206,9 @@ def _unwritten(folder: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
+        # A process that was lost is a ValueError too, for the loop to tell.
+        if not (isinstance(error, OSError) or _OF_A_FILE.search(str(error))):
+            raise
         reason = str(error).splitlines()[0].split(": ")[-1]
         raise OSError(
             f"`checkpoint` needs a folder that can be written. Got `{folder}`: {reason}. States that it has are whole: "

@@ -22,7 +22,7 @@ from .._devices import on_all_devices
 from ..results import dataset
 from ._loop import Loop, State
 from .checkpoints import Checkpoints, describe, restore
-from .configs import MLPConfig, TrainingConfig, UNetConfig
+from .configs import MLPConfig, TrainingConfig, UNetConfig, is_whole
 from .denoiser import NetworkDenoiser
 from .levels import LogUniformLevels
 from .networks import MLP, UNet
@@ -100,12 +100,7 @@ def train(
         FloatingPointError: if the loss or the weights are not finite; nothing is saved then.
     """
     samples = _checked(points, shape, labels, network)
-    if training.batch % jax.device_count():
-        raise ValueError(
-            f"`batch` needs a multiple of the {jax.device_count()} devices. Got {training.batch}. Round it."
-        )
-    if not all(1 <= step <= training.steps and step == int(step) for step in milestones):
-        raise ValueError(f"`milestones` needs steps from 1 to {training.steps}. Got {list(milestones)}.")
+    _check_plan(training, milestones)
     if resume and checkpoint is None:
         raise ValueError("`resume` needs the `checkpoint` of a model. Got none. Give its folder.")
     shape = samples.shape[1:] if shape is None else tuple(int(side) for side in shape)
@@ -212,6 +207,16 @@ def _history(losses: np.ndarray, training: TrainingConfig, steps: int) -> xr.Dat
         {"step": ("step", np.arange(steps))},
         experiment="training", seed=training.seed, parameters=dataclasses.asdict(training),
     )  # fmt: skip
+
+
+def _check_plan(training: TrainingConfig, milestones: Sequence[int]) -> None:
+    """Refuses a batch that the devices cannot share, and milestones that are no steps."""
+    if training.batch % jax.device_count():
+        raise ValueError(
+            f"`batch` needs a multiple of the {jax.device_count()} devices. Got {training.batch}. Round it."
+        )
+    if not all(is_whole(step, 1, training.steps + 1) for step in milestones):
+        raise ValueError(f"`milestones` needs steps from 1 to {training.steps}. Got {list(milestones)}.")
 
 
 def _checked(points: Any, shape: Any, labels: Any, network: Any) -> np.ndarray:
