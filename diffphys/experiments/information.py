@@ -15,24 +15,22 @@ import jax.random as jr
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
-from scipy.interpolate import PchipInterpolator
 
-from .. import thermo
 from .._devices import over_items
-from .._root import root
 from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess
 from ..targets import is_divided
 from ._assemble import Variables, check_count, check_times, experiment_dataset, runner_for, split_key
 from ._chunks import ChunkedProgram, Runner
 from ._normal_law import NormalLaw, Points, normal_law
+from ._population import population_collapse
 from ._statistics import mean_and_stderr
 from ._theory import channel_variances
 
 # Where the tail of the difference to the linear denoiser is cut, in units of the largest eigenvalue.
 _REACH = 30.0
-# The widest panel of the quadrature, in log v; points whose closed forms are taken at once; a 95 % interval.
-_WIDEST, _ROWS, _SIGMAS = 1.0, 4096, 1.96
+# The widest panel of the quadrature, in log v; points whose closed forms are taken at once.
+_WIDEST, _ROWS = 1.0, 4096
 
 
 class _Levels(NamedTuple):
@@ -77,10 +75,12 @@ def information(
     time: for a linear denoiser the spectral one, for a better one below it. On the points of a data set itself
     its exact denoiser finds $\log n - d f_e$.
 
-    Only the difference from the linear denoiser of the points, on the same noise, is measured; the linear error, and
-    its integral to infinity, are added in closed form. So a linear denoiser has no Monte-Carlo error at all. The
-    difference is integrated by Gauss and Legendre in log v, up to 30 times the largest eigenvalue: what it is at this
-    level, times half the inverse of the level, is given as `tail`, the size of what is left out.
+    Only the difference from the best linear denoiser of the `training` points, on the same noise, is measured; its
+    error on `data`, and the integral of that to infinity, are added in closed form. So it has no Monte-Carlo error at
+    all. Without `training` it is that of `data` itself, whose bound is no fair one unless there are far more points
+    than dimensions: what it knows of them it has by heart. The difference is integrated by Gauss and Legendre in
+    log v, up to 30 times the largest eigenvalue: what it is at this level, times half the inverse of the level, is
+    given as `tail`, the size of what is left out.
 
     Args:
         denoise: the denoiser, `(y, v) -> estimate`.
@@ -90,7 +90,7 @@ def information(
         key: a typed key.
         count: the number n of training data in log n, 2 or more.
         training: points that it has seen: the errors on these are measured with the same noises, as many of them as
-            there are in `data`, drawn without repetition as far as they go.
+            there are in `data`, drawn without repetition as far as they go. The linear denoiser is that of all of them.
         draws: noises a point, 2 or more, the same at all levels.
         nodes: Gauss-Legendre nodes between neighbouring times, or within a unit of log v where these are further apart.
         chunk: points a compiled call.
@@ -99,11 +99,12 @@ def information(
 
     Returns:
         A dataset on `t`: `information` in nats and `excess_entropy`, $1 - I / \log n = f / \alpha$, with `_stderr`,
-        that of the noise at fixed points, and `_stderr_data`, that of the points; `information_linear` in closed form.
-        On `variance`, the nodes, with `node_time`: `mse` and `integrand`, the information a unit of log v, with the
-        stderr of both. With `training` the same under `_training`; `generalisation_gap` on `variance`, the difference
-        of the integrands, and on `t` its integral `generalisation_gap_integral`, whose stderr holds both errors.
-        Attributes: `collapse_time` with its 95 % interval `_low` and `_high`, nan where f does not cross 0 within the
+        that of the noise at fixed points, and `_stderr_data`, that of the points; `information_linear`, that by the
+        linear denoiser, in closed form. On `variance`, the nodes, with `node_time`: `mse` and `integrand`, the
+        information a unit of log v, with the stderr of both. With `training` the same under `_training`;
+        `generalisation_gap` on `variance`, the difference of the integrands, and on `t` its integral
+        `generalisation_gap_integral`, whose stderr holds both errors. Attributes: `collapse_time` with its 95 %
+        interval `_low` and `_high`, nan where f does not cross 0 within the
         times; `collapse_time_linear`; `tail`.
 
     Raises:
@@ -121,15 +122,17 @@ def information(
     if seen is not None and seen.shape[1] != points.shape[1]:
         raise ValueError(f"`training` needs points of dimension {points.shape[1]}. Got {seen.shape[1]}.")
     noise_key, choice_key = split_key(key)
-    law, variances = normal_law(points), channel_variances(process, times)
+    law, variances = normal_law(points if seen is None else seen), channel_variances(process, times)
     if not len(law.eigenvalues):
-        raise ValueError("`data` needs points that differ. Got one point many times. Pass the points of a population.")
+        name = "data" if seen is None else "training"
+        raise ValueError(f"`{name}` needs points that differ. Got one point many times. Pass those of a population.")
     levels = _quadrature(variances, _REACH * float(law.eigenvalues[0]), nodes)
     runner = runner_for(process, times, key, chunk, checkpoint, progress, denoise=denoise, draws=draws)
     measure = partial(_measure, variances=variances, key=noise_key, draws=draws, runner=runner)
     found = measure("information", denoise, points, law, levels)
     variables = _curves(found, levels, count, "")
-    variables["information_linear"] = ("t", thermo.log_capacity(variances, law.eigenvalues))
+    linear = law.mean_integrals(points)
+    variables["information_linear"] = ("t", linear(variances))
     if seen is not None:
         rows = np.resize(np.asarray(jr.permutation(choice_key, len(seen))), len(points))
         known = measure("information-training", denoise, seen[rows], law, levels)
@@ -141,7 +144,13 @@ def information(
         "draws": draws,
         "nodes": nodes,
     }
-    attrs |= _collapse(process, found, law, levels, variances, count)
+    top = levels.variances[-1:]
+    excess = abs(float(np.mean(found.squares[:, -1:] - law.errors(points, top))))
+    attrs["tail"] = 0.5 * excess / float(top[0])
+    rate = 0.5 * found.squares.mean(0) / levels.variances
+    attrs |= population_collapse(
+        process, variances, mean_and_stderr(found.informations), (levels.variances, rate), linear, count
+    )
     parameters = {"denoise": denoise, "data": points, "training": seen}
     ds = experiment_dataset("information", process, times, variables, attrs, key, **parameters)
     node_times = [process.time_of_variance(float(v)) for v in levels.variances]
@@ -264,33 +273,3 @@ def _gap(found: _Errors, known: _Errors, levels: _Levels) -> Variables:
         "generalisation_gap": ("variance", gap), "generalisation_gap_stderr": ("variance", stderr),
         "generalisation_gap_integral": ("t", integral), "generalisation_gap_integral_stderr": ("t", error),
     }  # fmt: skip
-
-
-def _collapse(
-    process: AbstractProcess,
-    found: _Errors,
-    law: NormalLaw,
-    levels: _Levels,
-    variances: np.ndarray,
-    count: int,
-) -> dict[str, float]:
-    """Where the information is log n: interpolated is only the difference from the linear denoiser."""
-    mean, error = mean_and_stderr(found.informations)
-    spectral = process.time_of_variance(float(thermo.collapse_variance(count, law.eigenvalues)))
-    mse = found.squares.mean(0)
-    linear = float(np.sum(law.eigenvalues / (1 + law.eigenvalues / levels.variances[-1])))
-    attrs = {"collapse_time_linear": spectral, "tail": float(0.5 * abs(mse[-1] - linear) / levels.variances[-1])}
-    order = np.argsort(variances)
-    knots, gaps = np.log(variances[order]), np.log(count) - mean[order]
-    ends = dict.fromkeys(("collapse_time", "collapse_time_low", "collapse_time_high"), np.nan)
-    if gaps[0] >= 0 or gaps[-1] <= 0:
-        return attrs | ends
-    difference = PchipInterpolator(knots, mean[order] - thermo.log_capacity(variances[order], law.eigenvalues))
-    at = root(
-        lambda u: float(np.log(count) - thermo.log_capacity(np.exp(u), law.eigenvalues) - difference(u)),
-        knots[0], knots[-1],
-    )  # fmt: skip
-    slope = np.interp(at, np.log(levels.variances), 0.5 * mse / levels.variances)
-    reach = _SIGMAS * np.interp(at, knots, error[order]) / slope
-    values = np.exp(at + reach * np.array([0, -1, 1]))
-    return attrs | {name: process.time_of_variance(float(v)) for name, v in zip(ends, values, strict=True)}
