@@ -111,9 +111,23 @@ def _collapse_time_words(ds: xr.Dataset) -> list[str]:
 
 
 def regimes_words(ds: xr.Dataset) -> list[str]:
-    """The summary of both."""
+    """The summary of both; of a model its own numbers come after those of the exact score of its data."""
     last = [f"{'regimes':18} {ds.attrs['regimes']}"] if "regimes" in ds.attrs else []
-    return speciation_words(ds) + collapse_words(ds)[1:] + last
+    every = speciation_words(ds) + collapse_words(ds)[1:]
+    if "verdict_model" not in ds.attrs:
+        return every + last
+    own = _clone_words(ds, "phi") + _clone_words(ds, "phi_c")
+    first, *others = [line for line in every if line not in own]
+    verdict = f"{'verdict':18} {ds.attrs['verdict_model']}"
+    return [
+        first,
+        "The data, by their exact score, for reference:",
+        *others,
+        "The model, by its clones:",
+        *own,
+        verdict,
+        *last,
+    ]
 
 
 def _clone_words(ds: xr.Dataset, name: str) -> list[str]:
@@ -156,14 +170,13 @@ def _clone_times(ds: xr.Dataset, name: str, kind: str) -> list[str]:
     lines = []
     for suffix in ("", "_hard"):
         curve, event = f"{name}{suffix}_{kind}", "phi_c_half" if name == "phi_c" else "crossing"
-        words = f"{curve} crosses 1/2"
+        words = f"{curve} crosses 1/2" + (", by the nearest datum" if suffix else ", by the weights of the data")
         if name == "phi":
             words = f"{curve} crosses {ds.attrs[f'threshold{suffix}_{kind}']:.4f}"
             if suffix and ds.attrs["labelled_by"] == "classifier":
                 words += ", by the classifier"
         key = f"{event}_time{suffix}_{kind}"
-        if np.isfinite(ds.attrs[key]):
-            lines.append(named_time(ds.attrs, key, whose, words, f"{event}_{{}}{suffix}_{kind}"))
+        lines.append(named_time(ds.attrs, key, whose, words, f"{event}_{{}}{suffix}_{kind}"))
     return lines
 
 

@@ -14,6 +14,7 @@ _NAMES = {
     "separation": "half the distance of the class means in units of the noise and of the classes",
     "label_weight": "share of each class among the ends",
     "phi_c": "datum agreement, E sum_mu w_mu^2",
+    "copied": "share of ends that are copies, three times nearer to one datum than to any other",
     "excess_entropy": "excess entropy over alpha, E H(w) / log n",
     "own_weight": "posterior weight of the datum that a sample came from",
     "log_ratio": "E[L], L = log(Z_rest / Z_own)",

@@ -34,7 +34,7 @@ from ._assemble import (
 )  # fmt: skip
 from ._collapse_times import times_by_name
 from ._forward import ForwardRun, half_sample_errors, measure_forward
-from ._last_change import last_change_attributes, last_change_times
+from ._last_change import check_last_changes, last_changes
 from ._readouts import ExpectedDatumAgreement, datum_agreement
 from ._statistics import Moments
 from ._theory import channel_variances, spectrum_of, two_classes, within_spectrum
@@ -117,7 +117,9 @@ def collapse(
 
         For a learned score give the `sampler` and `trunk_from`. Then `phi_c_clones` weighs the data by their posterior
         at the ends as they are, at `stop`, and `phi_c_hard_clones` is the agreement of the data nearest to the denoised
-        ends, the quantity of the paper; the lower `stop`, the less they differ.
+        ends, the quantity of the paper; the lower `stop`, the less they differ. Both tend to 1 at small times, where
+        clones hardly part, of a model too that copies nothing: `copied_clones` is the share of the ends that are three
+        times nearer to one datum than to any other, and the attribute `copied_share_clones` its mean over the times.
 
     Raises:
         ValueError: for times, keys, counts or grids that mean nothing, and for a chunk that does not fit.
@@ -129,6 +131,7 @@ def collapse(
         raise ValueError(f"`collapse` needs a data set, `Empirical(points)`. Got `{type(data).__name__}`.")
     times = check_times(times)
     check_count("samples", samples, 32)
+    check_last_changes(times, trajectories, trunk_from)
     accuracy = None
     if stderr is not None:
         if not 0 < stderr < np.inf:
@@ -174,13 +177,11 @@ def collapse(
         )  # fmt: skip
         variables, attrs = variables | simulated, attrs | settings
     if trajectories is not None:
-        check_count("trajectories", trajectories, 2)
-        last = last_change_times(
-            data, sampler, float(times.max()), float(times.min()), key=jax.random.fold_in(clone_key, 1),
-            trajectories=trajectories, steps=steps, grid=grid, runner=runner, trunk_from=trunk_from,
+        last, results = last_changes(
+            data, sampler, times, key=jax.random.fold_in(clone_key, 1), trajectories=trajectories, steps=steps,
+            grid=grid, runner=runner, trunk_from=trunk_from,
         )  # fmt: skip
-        variables["last_change_time"] = ("trajectory", last, {"long_name": "last change of the nearest datum"})
-        attrs |= last_change_attributes(process, last)
+        variables, attrs = variables | last, attrs | results
     return experiment_dataset("collapse", process, times, variables, attrs, key, **parameters)
 
 

@@ -24,7 +24,7 @@ from ._assemble import Variables, check_count, check_times, experiment_dataset, 
 from ._chunks import ChunkedProgram, Runner
 from ._normal_law import NormalLaw, Points, normal_law
 from ._population import population_collapse
-from ._statistics import mean_and_stderr
+from ._statistics import crossing, mean_and_stderr
 from ._theory import channel_variances
 
 # Where the tail of the difference to the linear denoiser is cut, in units of the largest eigenvalue.
@@ -104,8 +104,8 @@ def information(
         information a unit of log v, with the stderr of both. With `training` the same under `_training`;
         `generalisation_gap` on `variance`, the difference of the integrands, and on `t` its integral
         `generalisation_gap_integral`, whose stderr holds both errors. Attributes: `collapse_time` with its 95 %
-        interval `_low` and `_high`, nan where f does not cross 0 within the
-        times; `collapse_time_linear`; `tail`.
+        interval `_low` and `_high`, nan where f does not cross 0 within the times; `collapse_time_linear`;
+        `excess_entropy_half_time`, where $f / \alpha$ is one half; `tail`.
 
     Raises:
         ValueError: for points, times, counts or keys that mean nothing, and for a chunk that does not fit.
@@ -133,21 +133,19 @@ def information(
     variables = _curves(found, levels, count, "")
     linear = law.mean_integrals(points)
     variables["information_linear"] = ("t", linear(variances))
+    attrs: dict[str, Any] = {
+        "count": count, "points": len(points), "d": points.shape[1], "draws": draws, "nodes": nodes
+    }  # fmt: skip
     if seen is not None:
         rows = np.resize(np.asarray(jr.permutation(choice_key, len(seen))), len(points))
         known = measure("information-training", denoise, seen[rows], law, levels)
         variables |= _curves(known, levels, count, "_training") | _gap(found, known, levels)
-    attrs: dict[str, Any] = {
-        "count": count,
-        "points": len(points),
-        "d": points.shape[1],
-        "draws": draws,
-        "nodes": nodes,
-    }
+        attrs["excess_entropy_half_time_training"] = _half_time(times, known, count)
     top = levels.variances[-1:]
     excess = abs(float(np.mean(found.squares[:, -1:] - law.errors(points, top))))
     attrs["tail"] = 0.5 * excess / float(top[0])
     rate = 0.5 * found.squares.mean(0) / levels.variances
+    attrs["excess_entropy_half_time"] = _half_time(times, found, count)
     attrs |= population_collapse(
         process, variances, mean_and_stderr(found.informations), (levels.variances, rate), linear, count
     )
@@ -245,6 +243,11 @@ def _measure(
         informations=np.concatenate([law.integrals(block, variances) for block in blocks]) + mean @ levels.weights,
         noise=np.sqrt(spread.sum(0) / draws) / count,
     )
+
+
+def _half_time(times: np.ndarray, found: _Errors, count: int) -> float:
+    """Where the excess entropy over alpha is one half."""
+    return crossing(times, 1 - found.informations.mean(0) / np.log(count), 0.5, rising=True)
 
 
 def _curves(found: _Errors, levels: _Levels, count: int, suffix: str) -> Variables:

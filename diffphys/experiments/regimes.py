@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -28,8 +29,10 @@ from ._assemble import (
     split_key,
 )  # fmt: skip
 from ._forward import half_sample_errors, measure_forward
+from ._last_change import check_last_changes, last_changes
 from ._readouts import Classifier, DatumAgreement, LabelAgreement, datum_agreement, label_reading
 from ._theory import channel_variances
+from ._verdicts import model_verdict
 from .collapse import collapse_curves, collapse_theory, excess_entropy_errors
 from .speciation import speciation_curves, speciation_theory
 
@@ -75,6 +78,7 @@ def regimes(
     grid: Callable[[float, float, int], np.ndarray] = log_snr_grid,
     trunk_from: float | None = None,
     classify: Classifier | None = None,
+    trajectories: int | None = None,
     datasets: int | None = None,
     chunk: int | None = None,
     checkpoint: str | pathlib.Path | None = None,
@@ -84,13 +88,18 @@ def regimes(
     """Everything that `speciation` and `collapse` return for a data set, from one set of samples and of clones.
 
     Arguments, errors and variables are theirs; `clones_stderr` is an error of phi. The attribute `regimes` says in
-    words which regimes there are: the second, between collapse and speciation, exists only if labels are decided by
-    speciation, and before collapse.
+    words which regimes there are, `has_regime_two` whether there is the second: between collapse and speciation, it
+    exists only if labels are decided by speciation, and before collapse. `t_C` is where E[L] = 0.
+
+    Clones of a given score have regimes of their own, and these three attributes are theirs: `t_C` is then where half
+    of them end at one datum, the one nearest to the denoised end, if more than half of the ends are copies at all; and
+    `verdict_model` says whether they speciate. `verdict` stays that of the exact score of the data.
     """
     if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`regimes` needs a data set, `Empirical(points, labels)`. Got `{type(data).__name__}`.")
     times = check_times(times)
     check_count("samples", samples, 32)
+    check_last_changes(times, trajectories, trunk_from)
     if classify is not None and clones is None and clones_stderr is None:
         raise ValueError("`classify` labels the ends of clones. Got no `clones`. Do ask for some.")
     options = CloneOptions.asked(
@@ -102,6 +111,8 @@ def regimes(
     sampler = sampler_for(sampler, process, data)
     if options is not None:
         parameters["clones"] = {"sampler": sampler, "classify": classify, **options._asdict()}
+    if trajectories is not None:
+        parameters["trajectories"] = {"number": trajectories, "sampler": sampler, "steps": steps, "grid": grid}
     variances = channel_variances(process, times)
     variables, attrs = speciation_theory(data, process, times)
     theory, more = collapse_theory(data, process, times, law)
@@ -120,7 +131,7 @@ def regimes(
             key=forward_key, samples=samples, datasets=datasets,
         )  # fmt: skip
         variables |= excess_entropy_errors(data, errors)
-        attrs |= _regimes_in_words(attrs, float(variables["collapse_time"][1][0, 0]))
+        attrs |= _regimes_in_words(attrs["spectral_time"], attrs["verdict"], float(variables["collapse_time"][1][0, 0]))
     if tell is not None:
         tell(experiment_dataset("regimes", process, times, variables, attrs, key, **parameters))
     if options is not None:
@@ -135,12 +146,20 @@ def regimes(
         )  # fmt: skip
         settings["labelled_by"] = "posterior" if classify is None else "classifier"
         variables, attrs = variables | simulated, attrs | settings
+        if attrs["score"] == "given":
+            attrs |= model_verdict(variables, attrs, times)
+            attrs |= _regimes_in_words(attrs["spectral_time"], attrs["verdict_model"], attrs["t_C"])
+    if trajectories is not None:
+        last, results = last_changes(
+            data, sampler, times, key=jax.random.fold_in(clone_key, 1), trajectories=trajectories, steps=steps,
+            grid=grid, runner=runner, trunk_from=trunk_from,
+        )  # fmt: skip
+        variables, attrs = variables | last, attrs | results
     return experiment_dataset("regimes", process, times, variables, attrs, key, **parameters)
 
 
-def _regimes_in_words(attrs: dict[str, Any], t_c: float) -> dict[str, Any]:
+def _regimes_in_words(t_s: float, verdict: str, t_c: float) -> dict[str, Any]:
     """Which of the three regimes exist."""
-    t_s, verdict = attrs["spectral_time"], attrs["verdict"]
     two, third = False, "III below t_C" if np.isfinite(t_c) else "no collapse within these times"
     if not np.isfinite(t_s):
         words = "none: no speciation by the spectral criterion (Lambda <= T)"
