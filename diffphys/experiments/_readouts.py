@@ -119,7 +119,8 @@ class DatumAgreement(eqx.Module):
         summary = self.target.weights_summary(a, sharp, nearest, with_mean=True)
         assert summary.mean is not None, "it was asked for"
         assert summary.log_rest_over_own is not None, "so was it"
-        return -2 * sharp * summary.log_rest_over_own > (_COPY**-2 - 1) * jnp.sum((a - summary.mean) ** 2)
+        apart = -2 * sharp * summary.log_rest_over_own
+        return jnp.greater(apart, (_COPY**-2 - 1) * jnp.sum((a - summary.mean) ** 2))
 
 
 class ExpectedDatumAgreement(eqx.Module):
