@@ -76,12 +76,7 @@ def collapse_words(ds: xr.Dataset) -> list[str]:
         lines += _collapse_time_words(ds)
     else:
         lines.append(named_time(a, "collapse_time_theory", "t_C, theory", a["theory"]))
-    if "last_change_time" in ds:
-        low, median, high = np.quantile(ds.last_change_time, [0.1, 0.5, 0.9])
-        words = (
-            f"of the nearest datum, median of {ds.sizes['trajectory']} trajectories; 10-90 % {low:.3f} to {high:.3f}"
-        )
-        lines.append(time_words("last change", median, float(ds.last_change_time_sigma_v.median()), words))
+    lines += _last_change_words(ds)
     lines.append(
         f"{'width':18} d_eff = {a['effective_dimension']:.3g}, 2 / sqrt(d_eff) = {a['width_log_v']:.2g} in log v"
     )
@@ -116,18 +111,24 @@ def regimes_words(ds: xr.Dataset) -> list[str]:
     every = speciation_words(ds) + collapse_words(ds)[1:]
     if "verdict_model" not in ds.attrs:
         return every + last
-    own = _clone_words(ds, "phi") + _clone_words(ds, "phi_c")
+    own = _clone_words(ds, "phi") + _clone_words(ds, "phi_c") + _last_change_words(ds)
     first, *others = [line for line in every if line not in own]
-    verdict = f"{'verdict':18} {ds.attrs['verdict_model']}"
+    kind = "clones" if "phi_clones" in ds else "sampler"
+    share, error = (100 * ds.attrs[f"copied_share_{kind}{end}"] for end in ("", "_stderr"))
+    copies = f"{share:.1f} +- {error:.1f} % of the ends are three times nearer to one datum than to any other"
     return [
-        first,
-        "The data, by their exact score, for reference:",
-        *others,
-        "The model, by its clones:",
-        *own,
-        verdict,
-        *last,
-    ]
+        first, "The data, by their exact score, for reference:", *others, "The model, by its clones:", *own,
+        f"{'copies':18} {copies}", f"{'verdict':18} {ds.attrs['verdict_model']}", *last,
+    ]  # fmt: skip
+
+
+def _last_change_words(ds: xr.Dataset) -> list[str]:
+    """When the nearest datum changed for the last time, if that was timed."""
+    if "last_change_time" not in ds:
+        return []
+    low, median, high = np.quantile(ds.last_change_time, [0.1, 0.5, 0.9])
+    words = f"of the nearest datum, median of {ds.sizes['trajectory']} trajectories; 10-90 % {low:.3f} to {high:.3f}"
+    return [time_words("last change", median, float(ds.last_change_time_sigma_v.median()), words)]
 
 
 def _clone_words(ds: xr.Dataset, name: str) -> list[str]:

@@ -144,7 +144,7 @@ def _finish(axes: Axes, ds: xr.Dataset, title: str, ylabel: str) -> None:
 
 def _legend(axes: Axes, ds: xr.Dataset, **usual: Any) -> None:
     """A legend where there is room; that of a model has longer names, and goes below the axes."""
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2, "fontsize": 7}
+    below = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.2), "fontsize": 7}
     axes.legend(**(below if _of_a_model(ds) else usual))
 
 
@@ -185,7 +185,7 @@ def _draw_collapse(axes: Axes, ds: xr.Dataset) -> None:
 def speciation(ds: xr.Dataset) -> Figure:
     """The class agreement phi(t) of a run, with its critical times."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
+        figure, axes = plt.subplots(figsize=(4.8, 4.2 if _of_a_model(ds) else 3.2), layout="constrained")
         _draw_speciation(axes, ds)
         _mark_speciation(axes, ds)
         _mark_crossing(axes, ds)
@@ -196,7 +196,7 @@ def speciation(ds: xr.Dataset) -> Figure:
 def collapse(ds: xr.Dataset) -> Figure:
     """The excess entropy and the datum agreement of a run, with its collapse times."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
+        figure, axes = plt.subplots(figsize=(4.8, 4.2 if _of_a_model(ds) else 3.2), layout="constrained")
         _draw_collapse(axes, ds)
         _mark_collapse(axes, ds)
         mark(axes, ds.attrs["collapse_time_theory"], "theory", GREY, ":", height=1.07)
@@ -207,7 +207,7 @@ def collapse(ds: xr.Dataset) -> Figure:
 def regimes(ds: xr.Dataset) -> Figure:
     """Both transitions side by side, the three regimes shaded where they exist."""
     with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, 2, figsize=(9.2, 4.4 if _of_a_model(ds) else 3.4), sharex=True)
+        figure, panels = plt.subplots(1, 2, figsize=(9.2, 4.8 if _of_a_model(ds) else 3.4), sharex=True)
         _draw_speciation(panels[0], ds)
         _draw_collapse(panels[1], ds)
         for axes in panels:
