@@ -24,6 +24,7 @@ from ..samplers.base import noise_of, place, run
 from ..targets import AbstractTarget, Gaussian, is_divided
 from ._assemble import Variables, check_count, check_times, experiment_dataset, seed_of
 from ._bifurcation import bifurcation
+from ._checks import check_denoiser_of, checked_points
 from ._chunks import fingerprint
 from ._normal_law import NormalLaw, Points, normal_law
 from ._start_theory import MakeSampler, critical_attributes, generated_distances, start_divergences
@@ -107,7 +108,7 @@ def gaussian_start(
 
     Raises:
         ValueError: for times, counts or keys that mean nothing, `stop` not below all times, points without a denoiser,
-            or fewer steps than a multistep sampler needs.
+            a denoiser of other data, or fewer steps than a multistep sampler needs.
 
     Reference:
         Raya and Ambrogioni, "Spontaneous symmetry breaking in generative diffusion models" (2023), section 4. There
@@ -122,6 +123,10 @@ def gaussian_start(
     denoise = data.posterior_mean if isinstance(data, AbstractTarget) and denoise is None else denoise
     if denoise is None:
         raise ValueError("`gaussian_start` needs a `denoise` for points. Got None. Pass one, or a target.")
+    data = data if isinstance(data, AbstractTarget) else checked_points("data", data)
+    check_denoiser_of(data, denoise)
+    if not samplers or not steps:
+        raise ValueError(f"`gaussian_start` needs a sampler and a number of `steps`. Got {[*samplers]} and {steps}.")
     stop = 0.5 * float(times.min()) if stop is None else stop
     if not 0 < stop < times.min():
         raise ValueError(f"`stop` needs a time above 0 and below all `times`, {times.min()}. Got {stop}.")

@@ -21,6 +21,7 @@ from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess
 from ..targets import is_divided
 from ._assemble import Variables, check_count, check_times, experiment_dataset, runner_for, split_key
+from ._checks import check_denoiser_of, checked_points
 from ._chunks import ChunkedProgram, Runner
 from ._normal_law import NormalLaw, Points, normal_law
 from ._population import population_collapse
@@ -108,19 +109,21 @@ def information(
         `excess_entropy_half_time`, where $f / \alpha$ is one half; `tail`.
 
     Raises:
-        ValueError: for points, times, counts or keys that mean nothing, and for a chunk that does not fit.
+        ValueError: for points, times, counts or keys that mean nothing, for a denoiser of other
+            data, and for a chunk that does not fit.
 
     Reference:
         Guo, Shamai, Verdu, "Mutual information and minimum mean-square error in Gaussian channels" (2005), eq. 22;
         Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eq. 5, for the collapse.
         The estimator is ours.
     """
-    times, points = check_times(times), _checked("data", data)
+    times, points = check_times(times), checked_points("data", data)
     for name, value, least in (("count", count, 2), ("draws", draws, 2), ("nodes", nodes, 1)):
         check_count(name, value, least)
-    seen = None if training is None else _checked("training", training)
+    seen = None if training is None else checked_points("training", training)
     if seen is not None and seen.shape[1] != points.shape[1]:
         raise ValueError(f"`training` needs points of dimension {points.shape[1]}. Got {seen.shape[1]}.")
+    check_denoiser_of(points, denoise)
     noise_key, choice_key = split_key(key)
     law, variances = normal_law(points if seen is None else seen), channel_variances(process, times)
     if not len(law.eigenvalues):
@@ -153,16 +156,6 @@ def information(
     ds = experiment_dataset("information", process, times, variables, attrs, key, **parameters)
     node_times = [process.time_of_variance(float(v)) for v in levels.variances]
     return ds.assign_coords(variance=levels.variances, node_time=("variance", node_times))
-
-
-def _checked(name: str, points: Points) -> np.ndarray:
-    points = np.asarray(points)
-    if points.ndim != 2 or len(points) < 2 or points.dtype.kind != "f" or not np.isfinite(points).all():
-        raise ValueError(
-            f"`{name}` needs two finite points or more, floating-point numbers of shape (n, d). "
-            f"Got {points.dtype} of shape {points.shape}. Flatten and scale images first."
-        )
-    return points
 
 
 def _quadrature(variances: np.ndarray, high: float, nodes: int) -> _Levels:

@@ -32,6 +32,7 @@ from ._assemble import (
     runner_for,
     split_key,
 )  # fmt: skip
+from ._checks import check_denoiser_of
 from ._chunks import ChunkedProgram, Runner
 from ._clones import ends_of, halved_chunk, halved_plans
 from ._conditional import Conditional, Guided, checked_guidance, exact_conditional, towards
@@ -131,7 +132,8 @@ def switch(
         `guidance` `crossing_time` (with `_low` and `_high`), where `kept` passes the attribute `threshold`.
 
     Raises:
-        ValueError: for times, keys, counts, weights or grids that mean nothing, and for a chunk that does not fit.
+        ValueError: for times, keys, counts, weights or grids that mean nothing, for denoisers of other data, and for a
+            chunk that does not fit.
 
     Reference:
         The identity is ours: time reversal of the forward process given its class. For guidance that is on for part
@@ -150,9 +152,10 @@ def switch(
     dtype = jax.eval_shape(target.sample, jr.key(0)).dtype
     denoise = target.posterior_mean if denoise is None else denoise
     class_weights = np.asarray(target.label_weights, np.float64)
-    guided = Guided(
-        exact_conditional(target) if conditional is None else conditional, denoise, jnp.int32(0), jnp.ones((), dtype)
-    )
+    given = exact_conditional(target) if conditional is None else conditional
+    check_denoiser_of(target, denoise)
+    check_denoiser_of(target, lambda y, v: given(y, v, jnp.int32(0)), "conditional")
+    guided = Guided(given, denoise, jnp.int32(0), jnp.ones((), dtype))
     experiment = _Switch(
         sampler(process, guided), sampler(process, denoise), label_reading(target, denoise, classify),
         jnp.asarray(np.log(class_weights), dtype), jnp.asarray(weights, dtype), target.dim, np.dtype(dtype), increments,
