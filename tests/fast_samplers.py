@@ -43,6 +43,7 @@ SAMPLERS = {
     "exponential": ExponentialSDE,
     "exponential half": kind(ExponentialSDE, 0.5),
     "exponential noise": kind(ExponentialSDE, prediction="noise"),
+    "exponential score": kind(ExponentialSDE, prediction="score"),
     "edm": EDM,
     "edm churn": kind(EDM, 5.0),
     "dpm2": DPMSolver2,

@@ -54,7 +54,7 @@ def compare(
         results.append((problem, scores))
         written[name] = _plain(problem, scores, goals) | {"phase_space": verdict}
         if report is not None:
-            report.write_text(json.dumps(_record(written, quick), indent=1, allow_nan=False) + "\n")
+            report.write_text(json.dumps(_record(written, quick), allow_nan=False) + "\n")
     if folder is not None and results:
         for path in _figure.save(_figure.figure(results, budgets), folder):
             echo(f"\n{path}")

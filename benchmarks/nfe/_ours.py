@@ -70,6 +70,7 @@ OVERDAMPED: dict[str, Build] = {
     **{f"AnnealedLangevin, {n} a level": _of(dp.AnnealedLangevin, substeps=n, step_size=1.0) for n in (1, 3)},
     "ExponentialSDE, tau 1/2": _of(dp.ExponentialSDE, noise_level=0.5),
     "ExponentialSDE, noise": _of(dp.ExponentialSDE, prediction="noise"),
+    "ExponentialSDE, score": _of(dp.ExponentialSDE, prediction="score"),
     "EDM": _of(dp.EDM),
     "EDM, churn": _of(dp.EDM, churn=30.0, noise_range=(0.01, 1.0), noise_factor=1.007),
     "DPMSolver2": _of(dp.DPMSolver2),

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from .._box_muller import box_muller
 from .._config import canonical
 from .._keys import check_key
-from .._types import PRNGKey, Scalar
+from .._types import PRNGKey
 from ..clocks import clocks, log_snr_grid
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..results import dataset
@@ -21,15 +21,12 @@ from ..samplers._checks import check_denoiser
 from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
 from ..thermo.row_sums import DataRows, blocks_of
-from ._accuracy import PILOT, Accuracy
+from ._accuracy import PILOT
 from ._chunks import Runner
-from ._clone_runs import run_clones
-from ._clones import Readout, Source, clone_tables
-from ._crossings import datum_crossings, label_crossings
 from ._describe import describe_process, described
 from ._long_names import with_long_names
 from ._noise_levels import with_noise_levels
-from ._readouts import has_exact_score
+from ._readouts import Classifier
 from ._statistics import Moments
 from ._theory import channel_variances, temperature_of
 
@@ -95,14 +92,18 @@ class CloneOptions(NamedTuple):
     grid: Callable[[float, float, int], np.ndarray] = log_snr_grid
     trunk_from: float | None = None
     increments: Increments = box_muller
+    classify: Classifier | None = None
     stderr: float | None = None
 
     @classmethod
     def asked(cls, times: np.ndarray, clones: int | None, stderr: float | None, *others: Any) -> "CloneOptions | None":
         """Those of an experiment that was asked for clones or for an error of theirs, which a pilot then begins."""
-        if clones is None and stderr is None:
-            return None
-        return cls(PILOT if clones is None else clones, *others, stderr=stderr).checked(times)
+        options = cls(PILOT if clones is None else clones, *others, stderr=stderr)
+        if clones is not None or stderr is not None:
+            return options.checked(times)
+        if options.classify is not None:
+            raise ValueError("`classify` labels the ends of clones. Got no `clones`. Do ask for some.")
+        return None
 
     def checked(self, times: np.ndarray) -> "CloneOptions":
         """With `times` and `stop` filled in; refuses what cannot be run."""
@@ -158,91 +159,6 @@ def sampler_for(sampler: AbstractSampler | None, process: AbstractProcess, targe
     state = jax.ShapeDtypeStruct((*np.shape(process.start()[0]), *point.shape), point.dtype)
     check_denoiser(sampler.denoise, state, process)
     return sampler
-
-
-def clone_variables(
-    sampler: AbstractSampler,
-    readout: Readout,
-    target: AbstractTarget,
-    times: np.ndarray,
-    options: CloneOptions,
-    *,
-    key: PRNGKey,
-    dim: int,
-    dtype: Any,
-    runner: Runner,
-    name: str,
-    quantity: str,
-    expected: Callable[[Array, Scalar], dict[str, Array]] | None = None,
-) -> tuple[Variables, dict[str, Any]]:
-    """The curves of the clone experiment with their discretisation bias, and the attributes of the run.
-
-    `quantity` is that of an error asked for; `expected` what clones of a forward sample say on average by the score of
-    the target, which is asked only where they move by it.
-    """
-    assert options.stop is not None, "options are checked"
-    branch_times = np.sort(options.times)[::-1]
-    tables = clone_tables(
-        sampler, branch_times, stop=options.stop, steps=options.steps, grid=options.grid,
-        trunk_from=options.trunk_from,
-    )  # fmt: skip
-    exact = has_exact_score(sampler, target)
-    known = exact and sampler.is_time_reversal and options.trunk_from is None
-    source = Source(
-        target if options.trunk_from is None else None, dim, options.branches, np.dtype(dtype), options.increments,
-        expected if known else None,
-    )  # fmt: skip
-    result = run_clones(
-        source, sampler, readout, tables, key=key, trajectories=options.clones, runner=runner, name=name,
-        times=branch_times,
-        settings={
-            "sampler": sampler, "steps": options.steps, "stop": options.stop, "branches": options.branches,
-            "grid": options.grid, "trunk_from": options.trunk_from, "increments": options.increments,
-        },
-        accuracy=None if options.stderr is None else Accuracy(quantity, options.stderr, 1.0, "clones_stderr"),
-    )  # fmt: skip
-    # Other samplers keep the marginals and have another agreement: it is named so.
-    kind = "clones" if sampler.is_time_reversal else "sampler"
-    places = np.array([int(np.flatnonzero(times == t)[0]) for t in branch_times])
-
-    def spread(values: np.ndarray) -> np.ndarray:
-        """On all times, nan where no clones were run."""
-        full = np.full(len(times), np.nan)
-        full[places] = values
-        return full
-
-    variables: Variables = {}
-    for quantity, moments in result.moments.items():
-        bias, error = result.bias[quantity].pooled()
-        mean, stderr = moments.pooled()
-        variables |= {
-            f"{quantity}_{kind}": ("t", spread(mean)),
-            f"{quantity}_{kind}_stderr": ("t", spread(stderr)),
-            f"{quantity}_{kind}_bias": ("t", spread(bias), {"long_name": "on this grid, minus on every second knot"}),
-            f"{quantity}_{kind}_bias_stderr": ("t", spread(error)),
-        }
-    for quantity, moments in result.excess.items():
-        excess, error = moments.pooled()
-        words = "over the posterior of the points that the clones left"
-        variables |= {
-            f"{quantity}_{kind}_excess": ("t", spread(excess), {"long_name": words}),
-            f"{quantity}_{kind}_excess_stderr": ("t", spread(error)),
-        }
-    variables["clones_run"] = ("t", spread(result.trajectories), {"long_name": "cloned trajectories"})
-    attrs: dict[str, Any] = {}
-    if "phi" in result.moments:
-        attrs |= label_crossings(result, branch_times, kind)
-    if "phi_c" in result.moments:
-        attrs |= datum_crossings(result, branch_times, kind)
-    return variables, attrs | {
-        "sampler": type(sampler).__name__, "is_time_reversal": int(sampler.is_time_reversal),
-        "score": "exact" if exact else "given",
-        "increments": options.increments.__name__,
-        "clones": int(result.trajectories.max()), "clones_halved": result.halved, "branches": options.branches,
-        "steps": options.steps, "stop": options.stop,
-        "start": "forward samples" if options.trunk_from is None else f"a trunk from t = {options.trunk_from}",
-        "dtype": str(np.dtype(dtype)), "chunk_clones": result.chunk, "denoiser_evaluations": result.evaluations,
-    }  # fmt: skip
 
 
 def experiment_dataset(

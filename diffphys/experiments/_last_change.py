@@ -11,14 +11,13 @@ import numpy as np
 from jaxtyping import Float
 
 from .._devices import over_items
-from .._types import PRNGKey
 from ..clocks import check_grid
 from ..processes import AbstractProcess, Kernel, OrnsteinUhlenbeck
-from ..samplers import AbstractSampler
 from ..samplers.base import noise_of, place
-from ..targets import AbstractDataSet, is_divided
+from ..targets import is_divided
+from ._asked import Asked
 from ._assemble import check_count
-from ._chunks import ChunkedProgram, Runner
+from ._chunks import ChunkedProgram
 from ._theory import channel_variances, temperature_of
 
 # Of the journal and the bar.
@@ -73,15 +72,11 @@ def check_last_changes(times: Times, trajectories: int | None, trunk_from: float
 
 
 def last_changes(
-    data: AbstractDataSet,
-    sampler: AbstractSampler,
-    times: Times,
-    *,
-    key: PRNGKey,
+    asked: Asked,
     trajectories: int,
+    *,
     steps: int,
     grid: Callable[[float, float, int], np.ndarray],
-    runner: Runner,
     trunk_from: float | None,
 ) -> tuple[dict[str, tuple], dict[str, Any]]:
     r"""The first time, going down the grid, after the last change of the nearest datum; the start if it never changes.
@@ -90,8 +85,9 @@ def last_changes(
     Trajectories start from forward samples at the greatest of the times, or from the prior at `trunk_from`, and end at
     the least.
     """
+    data, sampler, times, runner = asked.target, asked.sampler, asked.times, asked.runner
     ts = check_grid(grid(float(times.max()) if trunk_from is None else trunk_from, float(times.min()), steps))
-    kernels = sampler.process.table(ts)
+    kernels, key = sampler.process.table(ts), jr.fold_in(asked.clone_key, 1)
     program = ChunkedProgram(
         _last_change, (data, sampler, sampler.plan(ts), kernels, trunk_from is not None, key), items=trajectories,
         elements=2 * data.dim, chunk=runner.chunk_of(_NAME),

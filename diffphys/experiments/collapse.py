@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 
@@ -17,23 +16,18 @@ from ..samplers import AbstractSampler
 from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractTarget
 from ._accuracy import PILOT, Accuracy
+from ._asked import Asked
 from ._assemble import (
     QUANTILES,
     CloneOptions,
     Variables,
-    check_count,
     check_times,
-    clone_variables,
     curve,
-    experiment_dataset,
     forward_attributes,
     load_attributes,
-    runner_for,
-    sampler_for,
-    split_key,
 )  # fmt: skip
 from ._collapse_times import times_by_name
-from ._forward import ForwardRun, half_sample_errors, measure_forward
+from ._forward import ForwardRun
 from ._last_change import check_last_changes, last_changes
 from ._readouts import ExpectedDatumAgreement, datum_agreement
 from ._statistics import Moments
@@ -130,7 +124,6 @@ def collapse(
     if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`collapse` needs a data set, `Empirical(points)`. Got `{type(data).__name__}`.")
     times = check_times(times)
-    check_count("samples", samples, 32)
     check_last_changes(times, trajectories, trunk_from)
     accuracy = None
     if stderr is not None:
@@ -141,48 +134,27 @@ def collapse(
     options = CloneOptions.asked(
         times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments
     )
-    forward_key, clone_key = split_key(key)
-    runner = runner_for(process, times, key, chunk, checkpoint, progress, target=data)
-    sampler = sampler_for(sampler, process, data)
-    parameters: dict[str, Any] = {"target": data, "law": law, "samples": samples, "stderr": stderr}
-    parameters["datasets"] = datasets
-    if options is not None:
-        parameters["clones"] = {"sampler": sampler, **options._asdict()}
+    asked = Asked.checked(
+        "collapse", data, process, times, key, options, sampler=sampler, samples=samples, accuracy=accuracy,
+        datasets=datasets, chunk=chunk, checkpoint=checkpoint, progress=progress, tell=tell, law=law, stderr=stderr,
+    )  # fmt: skip
+    walks: dict[str, Any] = {"steps": steps, "grid": grid, "trunk_from": trunk_from}
     if trajectories is not None:
-        parameters["trajectories"] = {"number": trajectories, "sampler": sampler, "steps": steps, "grid": grid}
-    variances = channel_variances(process, times)
+        asked.parameters["trajectories"] = {"number": trajectories, "sampler": asked.sampler, **walks}
     variables, attrs = collapse_theory(data, process, times, law)
     if samples is not None:
-        measured = measure_forward(
-            data, variances, times, key=forward_key, samples=samples, runner=runner, accuracy=accuracy, labels=False,
-            name="collapse-forward",
-        )  # fmt: skip
-        curves, results = collapse_curves(data, process, times, measured, law)
-        variables |= curves | excess_entropy_errors(
-            data,
-            half_sample_errors(
-                data, variances, times, ("entropy", "phi_c"), key=forward_key, samples=samples, datasets=datasets,
-                accuracy=accuracy, with_labels=False,
-            ),
-        )  # fmt: skip
+        curves, results = collapse_curves(data, process, times, asked.forward(labels=False), law)
+        errors = asked.data_errors("entropy", "phi_c", labels=False)
+        variables |= curves | excess_entropy_errors(data, errors)
         attrs |= results
-    if tell is not None:
-        tell(experiment_dataset("collapse", process, times, variables, attrs, key, **parameters))
+    asked.report(variables, attrs)
     if options is not None:
-        simulated, settings = clone_variables(
-            sampler, datum_agreement(data, sampler), data, times,
-            options,
-            key=clone_key, dim=data.dim, dtype=data.offset.dtype, runner=runner, name="collapse-clones",
-            quantity="phi_c", expected=ExpectedDatumAgreement(data),
-        )  # fmt: skip
-        variables, attrs = variables | simulated, attrs | settings
+        curves, results = asked.clones(datum_agreement(data, asked.sampler), "phi_c", ExpectedDatumAgreement(data))
+        variables, attrs = variables | curves, attrs | results
     if trajectories is not None:
-        last, results = last_changes(
-            data, sampler, times, key=jax.random.fold_in(clone_key, 1), trajectories=trajectories, steps=steps,
-            grid=grid, runner=runner, trunk_from=trunk_from,
-        )  # fmt: skip
+        last, results = last_changes(asked, trajectories, **walks)
         variables, attrs = variables | last, attrs | results
-    return experiment_dataset("collapse", process, times, variables, attrs, key, **parameters)
+    return asked.dataset(variables, attrs)
 
 
 def excess_entropy_errors(data: AbstractDataSet, errors: Variables) -> Variables:

@@ -133,37 +133,40 @@ def critical_steps(
     uniform = np.array([start, *(process.time_of_variance(float(v)) for v in uniform[1:-1]), stop])
     grids = [windowed_grid(process, start, low, high, stop, steps, n) for n in chosen]
     found = [measured(ts) for ts in (*grids, uniform)]
-    weights = np.stack([posteriors.mean(0) for posteriors in found])
-    spread = np.stack([posteriors.std(0, ddof=1) for posteriors in found]) / np.sqrt(trajectories)
     true = np.asarray(target.label_weights, np.float64)
-    deficit = 0.5 * np.abs(weights - true).sum(1)
-    diversity = -xlogy(weights, weights).sum(1)
-    deficit_stderr = _spread(found, 0.5 * np.sign(weights - true))
-    # The derivative of the entropy, up to a constant: posteriors sum to 1.
-    diversity_stderr = _spread(found, -np.log(np.maximum(weights, np.finfo(float).tiny)))
-    variables = {
-        "label_weight": (("inside", "label"), weights[:-1]),
-        "label_weight_stderr": (("inside", "label"), spread[:-1]),
-        "deficit": ("inside", deficit[:-1]), "deficit_stderr": ("inside", deficit_stderr[:-1]),
-        "diversity": ("inside", diversity[:-1]), "diversity_stderr": ("inside", diversity_stderr[:-1]),
-        "indecision": ("inside", np.array([-xlogy(p, p).sum(1).mean() for p in found[:-1]])),
-        "grid": (("inside", "knot"), np.stack(grids)),
-    }  # fmt: skip
-    parameters = describe_process(process) | {
-        "critical_time": critical_time,
-        "width": width,
-        "start": start,
-        "stop": stop,
+    read = _read(found, true)
+    variables: dict[str, tuple] = {
+        name: (("inside", "label") if values.ndim > 1 else "inside", values[:-1]) for name, values in read.items()
     }
+    variables["grid"] = (("inside", "knot"), np.stack(grids))
+    window = {"critical_time": critical_time, "width": width, "start": start, "stop": stop}
     coords = {"inside": chosen, "label": np.arange(len(true))}
+    parameters = describe_process(process) | window
     ds = dataset(variables, coords, experiment="critical-steps", seed=seed_of(key), parameters=parameters)
+    uniformly = {
+        f"{name}_uniform{end}": float(read[f"{name}{end}"][-1])
+        for name in ("deficit", "diversity") for end in ("", "_stderr")
+    }  # fmt: skip
     return ds.assign_attrs(
         steps=steps, trajectories=trajectories, sampler=type(own).__name__, target=type(target).__name__,
         critical_time=critical_time, width=width, diversity_true=float(-xlogy(true, true).sum()),
-        deficit_uniform=float(deficit[-1]), deficit_uniform_stderr=float(deficit_stderr[-1]),
-        diversity_uniform=float(diversity[-1]), diversity_uniform_stderr=float(diversity_stderr[-1]),
-        inside_uniform=int(np.sum((uniform[1:] < high) & (uniform[1:] >= low))),
+        inside_uniform=int(np.sum((uniform[1:] < high) & (uniform[1:] >= low))), **uniformly,
     )  # fmt: skip
+
+
+def _read(found: Sequence[np.ndarray], true: Float[np.ndarray, " labels"]) -> dict[str, np.ndarray]:
+    """What the posteriors at the ends of the trajectories say, a row a grid."""
+    weights = np.stack([posteriors.mean(0) for posteriors in found])
+    return {
+        "label_weight": weights,
+        "label_weight_stderr": np.stack([p.std(0, ddof=1) / np.sqrt(len(p)) for p in found]),
+        "deficit": 0.5 * np.abs(weights - true).sum(1),
+        "deficit_stderr": _spread(found, 0.5 * np.sign(weights - true)),
+        "diversity": -xlogy(weights, weights).sum(1),
+        # The derivative of the entropy, up to a constant: posteriors sum to 1.
+        "diversity_stderr": _spread(found, -np.log(np.maximum(weights, np.finfo(float).tiny))),
+        "indecision": np.array([-xlogy(p, p).sum(1).mean() for p in found]),
+    }
 
 
 def _spread(found: Sequence[np.ndarray], slopes: np.ndarray) -> np.ndarray:

@@ -103,27 +103,13 @@ def curie_weiss(
     data = weights_from_data(beta, field, key=data_key, dims=data_dims, ratios=ratios, draws=draws)
     kappa, mu = np.array([0.1, 0.5, 1.0, 2.0, 4.0]), np.linspace(-8.0, 8.0, 161)
     potential = thermo.magnetisation_potential(mu, kappa[:, None], beta, field, temperature)
-    parts = (phi, late, near.rename({name: f"critical_{name}" for name in near.data_vars}), data)
-    variables: dict[str, tuple] = {
-        str(name): (part[name].dims, part[name].values, part[name].attrs) for part in parts for name in part.data_vars
-    }
+    variables, coords = _together(phi, late, near.rename({name: f"critical_{name}" for name in near.data_vars}), data)
     variables["potential"] = (("kappa", "mu"), potential)
-    coords: dict[str, Any] = {
-        str(name): (part[name].dims, part[name].values, part[name].attrs) for part in parts for name in part.coords
-    }
     coords |= {"kappa": kappa, "mu": mu}
     parameters = {
-        "dim": dim,
-        "beta": beta,
-        "field": field,
-        "temperature": temperature,
-        "samples": samples,
-        "clones": clones,
-        "steps": steps,
-        "few_steps": few_steps,
-        "trajectories": trajectories,
-        "draws": draws,
-    }
+        "dim": dim, "beta": beta, "field": field, "temperature": temperature, "samples": samples, "clones": clones,
+        "steps": steps, "few_steps": few_steps, "trajectories": trajectories, "draws": draws,
+    }  # fmt: skip
     ds = dataset(variables, coords, experiment="curie-weiss", seed=seed_of(key), parameters=parameters)
     kept = ("threshold", "crossing_time", "crossing_low", "crossing_high", "verdict", "spectral_time", "floor")
     ds = ds.assign_attrs({name: phi.attrs[name] for name in kept})
@@ -136,3 +122,12 @@ def curie_weiss(
         up_weight=float(magnet.label_weights[0]), up_weight_limit=float(thermo.state_weight(beta, field)), N=dim,
         clones=clones, beta=beta, field=field, temperature=temperature,
     )  # fmt: skip
+
+
+def _together(*parts: xr.Dataset) -> tuple[dict[str, tuple], dict[str, Any]]:
+    """The variables and the coordinates of all parts."""
+    variables, coords = (
+        {str(name): (array.dims, array.values, array.attrs) for part in parts for name, array in arrays(part).items()}
+        for arrays in (lambda part: part.data_vars, lambda part: part.coords)
+    )
+    return variables, coords

@@ -84,21 +84,9 @@ def diagram(
     spectrum = spectrum_of(target) if is_data else within_spectrum(target)
     log_n_star = float(thermo.log_capacity(v_s, spectrum)) if v_s > 0 else float("nan")
     if sizes is None:
-        top = log_n_star if np.isfinite(log_n_star) else float(np.log(1e4))
-        top = max(top + np.log(1e4), np.log(target.num_points) + 2 if is_data else 0)
-        # Two data are the least, but the curve has to reach the point where the transitions meet.
-        least = np.log(2.0) if not log_n_star > 0 else min(np.log(2.0), 0.5 * log_n_star)
-        sizes = np.exp(np.linspace(least, top, 60))
+        sizes = _default_sizes(log_n_star, target.num_points if is_data else 1)
     sizes = np.asarray(sizes, np.float64)
-    v_c = np.asarray(thermo.collapse_variance(sizes, spectrum))
-    half_width = 0.5 * np.asarray(thermo.collapse_width(v_c, spectrum))
-    variables: dict[str, tuple] = {
-        "variance_collapse": ("n", v_c),
-        "variance_low": ("n", v_c * np.exp(-half_width)),
-        "variance_high": ("n", v_c * np.exp(half_width)),
-        "time_collapse": ("n", 0.5 * np.log1p(v_c / temperature)),
-        "effective_dimension": ("n", np.asarray(thermo.effective_dimension(v_c, spectrum))),
-    }
+    variables = _of_sizes(sizes, spectrum, temperature)
     coords: dict[str, Any] = {"n": sizes, "log_n": ("n", np.log(sizes))}
     if dims is None:
         dims = [target.dim] if is_data else sorted({max(1, round(f * target.dim)) for f in (0.25, 1, 4, 16)})
@@ -120,6 +108,28 @@ def diagram(
     variables, told = with_noise_levels(process, variables, attrs)
     ds = dataset(variables, coords, experiment="diagram", seed=seed_of(key), parameters=attrs)
     return with_long_names(ds).assign_attrs(told)
+
+
+def _default_sizes(log_n_star: float, num_points: int) -> np.ndarray:
+    """Sizes past the one where the transitions meet, and past that of the data."""
+    top = log_n_star if np.isfinite(log_n_star) else float(np.log(1e4))
+    top = max(top + np.log(1e4), np.log(num_points) + 2)
+    # Two data are the least, but the curve has to reach the point where the transitions meet.
+    least = np.log(2.0) if not log_n_star > 0 else min(np.log(2.0), 0.5 * log_n_star)
+    return np.exp(np.linspace(least, top, 60))
+
+
+def _of_sizes(sizes: np.ndarray, spectrum: np.ndarray, temperature: float) -> Variables:
+    """The collapse of data of this spectrum, with its width."""
+    v_c = np.asarray(thermo.collapse_variance(sizes, spectrum))
+    half_width = 0.5 * np.asarray(thermo.collapse_width(v_c, spectrum))
+    return {
+        "variance_collapse": ("n", v_c),
+        "variance_low": ("n", v_c * np.exp(-half_width)),
+        "variance_high": ("n", v_c * np.exp(half_width)),
+        "time_collapse": ("n", 0.5 * np.log1p(v_c / temperature)),
+        "effective_dimension": ("n", np.asarray(thermo.effective_dimension(v_c, spectrum))),
+    }
 
 
 def _of_dimensions(sizes: np.ndarray, dims: np.ndarray, spectrum: np.ndarray) -> Variables:

@@ -1,6 +1,6 @@
 """The three regimes of learning a Gaussian law from data: rank, spectrum, eigenvectors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,6 @@ from ..thermo.linear_scores import Estimator, SecondMoments
 from ._assemble import check_count, seed_of, split_key
 
 ESTIMATORS: tuple[Estimator, ...] = (thermo.averaged, thermo.unconstrained, thermo.symmetric, thermo.commuting)
-
-_MEASURED = ("wasserstein", "spectral_distance", "kullback_leibler", "total_variation", "participation")
 
 
 def gaussian_regimes(
@@ -85,36 +83,13 @@ def gaussian_regimes(
     if sizes.ndim != 1 or not (sizes >= 1).all() or not (np.diff(sizes) > 0).all():
         raise ValueError(f"`counts` needs increasing numbers of data, at least 1. Got {counts!r}. Sort them.")
     check_count("draws", draws, 2)
-    data_key, _ = split_key(key)
     ts = log_snr_grid(t_max, t_min, steps)
-    bar = tqdm(
-        total=len(sizes) * draws,
-        desc="gaussian-regimes",
-        unit="set",
-        disable=hides_bar(progress),
-    )
-    found: dict[str, list] = {}
-    with bar:
-        for count in sizes.tolist():
-            rows = []
-            for j in range(draws):
-                # Each data set has its own stream, whatever the other counts are.
-                rng = np.random.default_rng([*seed_of(data_key), count, j])
-                moments = thermo.draw_second_moments(rng, values, count)
-                rows.append(_distances(moments, values, t_max, temperature)
-                            | _estimated(moments, values, estimators, score_time, ts, temperature))  # fmt: skip
-                bar.update()
-            for name in rows[0]:
-                found.setdefault(name, []).append(np.stack([row[name] for row in rows]))
-    variables: dict[str, tuple] = {}
-    for name, per_count in found.items():
-        stacked = np.stack(per_count)  # count, draw, ...
-        dims = {"eigenvalues": ("count", "mode")}.get(name, ("estimator", "count") if stacked.ndim == 3 else ("count",))
-        with np.errstate(invalid="ignore"):  # The relative entropy of a singular law is infinite, its spread unknown.
-            mean, stderr = stacked.mean(1), stacked.std(1, ddof=1) / np.sqrt(draws)
-        flip = dims == ("estimator", "count")
-        variables[name] = (dims, mean.T if flip else mean)
-        variables[f"{name}_stderr"] = (dims, stderr.T if flip else stderr)
+
+    def measured(moments: SecondMoments) -> dict[str, Any]:
+        found = _distances(moments, values, t_max, temperature)
+        return found | _estimated(moments, values, estimators, score_time, ts, temperature)
+
+    variables = _averaged(_of_draws(measured, values, sizes, draws, split_key(key)[0], progress))
     variables |= _theory(values, sizes, estimators, score_time, temperature)
     parameters = {
         "spectrum": values, "draws": draws, "score_time": score_time, "t_max": t_max, "t_min": t_min, "steps": steps,
@@ -124,6 +99,44 @@ def gaussian_regimes(
     coords["estimator"] = np.array([estimator.__name__ for estimator in estimators])
     ds = dataset(variables, coords, experiment="gaussian-regimes", seed=seed_of(key), parameters=parameters)
     return ds.assign_attrs({"N": dim, "regime_two_from": dim, "regime_three_from": dim**2, "draws": draws})
+
+
+def _of_draws(
+    measured: Callable[[SecondMoments], dict[str, Any]],
+    values: np.ndarray,
+    sizes: np.ndarray,
+    draws: int,
+    key: PRNGKey,
+    progress: bool | None,
+) -> dict[str, np.ndarray]:
+    """What is measured of every data set, by name, on count and draw."""
+    found: dict[str, list] = {}
+    words = seed_of(key)
+    bar = tqdm(total=len(sizes) * draws, desc="gaussian-regimes", unit="set", disable=hides_bar(progress))
+    with bar:
+        for count in sizes.tolist():
+            rows = []
+            for j in range(draws):
+                # Each data set has its own stream, whatever the other counts are.
+                rows.append(
+                    measured(thermo.draw_second_moments(np.random.default_rng([*words, count, j]), values, count))
+                )
+                bar.update()
+            for name in rows[0]:
+                found.setdefault(name, []).append(np.stack([row[name] for row in rows]))
+    return {name: np.stack(per_count) for name, per_count in found.items()}
+
+
+def _averaged(found: dict[str, np.ndarray]) -> dict[str, tuple]:
+    """Means over draws with their standard errors."""
+    variables: dict[str, tuple] = {}
+    for name, values in found.items():
+        with np.errstate(invalid="ignore"):  # The relative entropy of a singular law is infinite, its spread unknown.
+            parts = values.mean(1), values.std(1, ddof=1) / np.sqrt(values.shape[1])
+        dims = {"eigenvalues": ("count", "mode")}.get(name, ("estimator", "count") if values.ndim == 3 else ("count",))
+        for shown, part in zip((name, f"{name}_stderr"), parts, strict=True):
+            variables[shown] = (dims, part.T if dims == ("estimator", "count") else part)
+    return variables
 
 
 def _distances(moments: SecondMoments, values: np.ndarray, t_max: float, temperature: float) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -18,20 +17,10 @@ from ..processes import AbstractProcess
 from ..samplers import AbstractSampler
 from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractTarget
-from ._assemble import (
-    CloneOptions,
-    check_count,
-    check_times,
-    clone_variables,
-    experiment_dataset,
-    runner_for,
-    sampler_for,
-    split_key,
-)  # fmt: skip
-from ._forward import half_sample_errors, measure_forward
+from ._asked import Asked
+from ._assemble import CloneOptions, check_times
 from ._last_change import check_last_changes, last_changes
 from ._readouts import Classifier, DatumAgreement, LabelAgreement, datum_agreement, label_reading
-from ._theory import channel_variances
 from ._verdicts import model_verdict
 from .collapse import collapse_curves, collapse_theory, excess_entropy_errors
 from .speciation import speciation_curves, speciation_theory
@@ -98,64 +87,43 @@ def regimes(
     if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`regimes` needs a data set, `Empirical(points, labels)`. Got `{type(data).__name__}`.")
     times = check_times(times)
-    check_count("samples", samples, 32)
     check_last_changes(times, trajectories, trunk_from)
-    if classify is not None and clones is None and clones_stderr is None:
-        raise ValueError("`classify` labels the ends of clones. Got no `clones`. Do ask for some.")
     options = CloneOptions.asked(
-        times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments
+        times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments, classify
     )
-    forward_key, clone_key = split_key(key)
-    runner = runner_for(process, times, key, chunk, checkpoint, progress, target=data)
-    parameters: dict[str, Any] = {"target": data, "law": law, "samples": samples, "datasets": datasets}
-    sampler = sampler_for(sampler, process, data)
-    if options is not None:
-        parameters["clones"] = {"sampler": sampler, "classify": classify, **options._asdict()}
+    asked = Asked.checked(
+        "regimes", data, process, times, key, options, sampler=sampler, samples=samples, datasets=datasets,
+        chunk=chunk, checkpoint=checkpoint, progress=progress, tell=tell, law=law,
+    )  # fmt: skip
+    walks: dict[str, Any] = {"steps": steps, "grid": grid, "trunk_from": trunk_from}
     if trajectories is not None:
-        parameters["trajectories"] = {"number": trajectories, "sampler": sampler, "steps": steps, "grid": grid}
-    variances = channel_variances(process, times)
+        asked.parameters["trajectories"] = {"number": trajectories, "sampler": asked.sampler, **walks}
     variables, attrs = speciation_theory(data, process, times)
-    theory, more = collapse_theory(data, process, times, law)
-    variables, attrs = variables | theory, attrs | more
+    theory, results = collapse_theory(data, process, times, law)
+    variables, attrs = variables | theory, attrs | results
     if samples is not None:
-        measured = measure_forward(
-            data, variances, times, key=forward_key, samples=samples, runner=runner, name="regimes-forward"
-        )
+        measured = asked.forward()
         for curves, results in (
             speciation_curves(data, times, measured),
             collapse_curves(data, process, times, measured, law),
         ):
             variables, attrs = variables | curves, attrs | results
-        errors = half_sample_errors(
-            data, variances, times, ("phi", "phi_left_out", "phi_c", "entropy"),
-            key=forward_key, samples=samples, datasets=datasets,
-        )  # fmt: skip
+        errors = asked.data_errors("phi", "phi_left_out", "phi_c", "entropy")
         variables |= excess_entropy_errors(data, errors)
         attrs |= _regimes_in_words(attrs["spectral_time"], attrs["verdict"], float(variables["collapse_time"][1][0, 0]))
-    if tell is not None:
-        tell(experiment_dataset("regimes", process, times, variables, attrs, key, **parameters))
+    asked.report(variables, attrs)
     if options is not None:
-        labels = LabelAgreement(label_reading(data, sampler.denoise, classify))
-        readout = _BothAgreements(labels, datum_agreement(data, sampler))
-        expected = _BothExpected(data, classify is None)
-        simulated, settings = clone_variables(
-            sampler, readout, data, times,
-            options,
-            key=clone_key, dim=data.dim, dtype=data.offset.dtype, runner=runner, name="regimes-clones",
-            quantity="phi", expected=expected,
-        )  # fmt: skip
-        settings["labelled_by"] = "posterior" if classify is None else "classifier"
-        variables, attrs = variables | simulated, attrs | settings
+        labels = LabelAgreement(label_reading(data, asked.sampler.denoise, classify))
+        readout = _BothAgreements(labels, datum_agreement(data, asked.sampler))
+        curves, results = asked.clones(readout, "phi", _BothExpected(data, classify is None))
+        variables, attrs = variables | curves, attrs | results
         if attrs["score"] == "given":
             attrs |= model_verdict(variables, attrs, times)
             attrs |= _regimes_in_words(attrs["spectral_time"], attrs["verdict_model"], attrs["t_C"])
     if trajectories is not None:
-        last, results = last_changes(
-            data, sampler, times, key=jax.random.fold_in(clone_key, 1), trajectories=trajectories, steps=steps,
-            grid=grid, runner=runner, trunk_from=trunk_from,
-        )  # fmt: skip
+        last, results = last_changes(asked, trajectories, **walks)
         variables, attrs = variables | last, attrs | results
-    return experiment_dataset("regimes", process, times, variables, attrs, key, **parameters)
+    return asked.dataset(variables, attrs)
 
 
 def _regimes_in_words(t_s: float, verdict: str, t_c: float) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 from scipy.special import xlogy
@@ -17,20 +16,9 @@ from ..processes import AbstractProcess
 from ..samplers import AbstractSampler
 from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractLabelledTarget
-from ._assemble import (
-    CloneOptions,
-    Variables,
-    check_count,
-    check_times,
-    clone_variables,
-    curve,
-    experiment_dataset,
-    forward_attributes,
-    runner_for,
-    sampler_for,
-    split_key,
-)  # fmt: skip
-from ._forward import ForwardRun, half_sample_errors, measure_forward
+from ._asked import Asked
+from ._assemble import CloneOptions, Variables, check_times, curve, forward_attributes  # fmt: skip
+from ._forward import ForwardRun
 from ._readouts import Classifier, ExpectedLabelAgreement, LabelAgreement, label_reading
 from ._statistics import crossing, crossing_interval
 from ._theory import (
@@ -137,54 +125,25 @@ def speciation(
             f"`{type(target).__name__}`."
         )
     times = check_times(times)
-    check_count("samples", samples, 32)
-    if classify is not None and clones is None and clones_stderr is None:
-        raise ValueError("`classify` labels the ends of clones. Got no `clones`. Do ask for some.")
     options = CloneOptions.asked(
-        times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments
+        times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments, classify
     )
-    forward_key, clone_key = split_key(key)
-    runner = runner_for(process, times, key, chunk, checkpoint, progress, target=target)
-    parameters: dict[str, Any] = {"target": target, "samples": samples, "datasets": datasets}
-    sampler = sampler_for(sampler, process, target)
-    if options is not None:
-        parameters["clones"] = {"sampler": sampler, "classify": classify, **options._asdict()}
-    variances = channel_variances(process, times)
+    asked = Asked.checked(
+        "speciation", target, process, times, key, options, sampler=sampler, samples=samples, datasets=datasets,
+        chunk=chunk, checkpoint=checkpoint, progress=progress, tell=tell,
+    )  # fmt: skip
     variables, attrs = speciation_theory(target, process, times)
     if samples is not None:
-        measured = measure_forward(
-            target,
-            variances,
-            times,
-            key=forward_key,
-            samples=samples,
-            runner=runner,
-            name="speciation-forward",
-        )
-        curves, results = speciation_curves(target, times, measured)
-        variables |= curves | half_sample_errors(
-            target,
-            variances,
-            times,
-            ("phi", "phi_left_out"),
-            key=forward_key,
-            samples=samples,
-            datasets=datasets,
-        )
+        curves, results = speciation_curves(target, times, asked.forward())
+        variables |= curves | asked.data_errors("phi", "phi_left_out")
         attrs |= results
-    if tell is not None:
-        tell(experiment_dataset("speciation", process, times, variables, attrs, key, **parameters))
+    asked.report(variables, attrs)
     if options is not None:
-        dtype = jax.eval_shape(target.sample, jax.random.key(0)).dtype
-        simulated, settings = clone_variables(
-            sampler, LabelAgreement(label_reading(target, sampler.denoise, classify)), target, times,
-            options,
-            key=clone_key, dim=target.dim, dtype=dtype, runner=runner, name="speciation-clones", quantity="phi",
-            expected=ExpectedLabelAgreement(target.label_log_posterior) if classify is None else None,
-        )  # fmt: skip
-        settings["labelled_by"] = "posterior" if classify is None else "classifier"
-        variables, attrs = variables | simulated, attrs | settings
-    return experiment_dataset("speciation", process, times, variables, attrs, key, **parameters)
+        labels = LabelAgreement(label_reading(target, asked.sampler.denoise, classify))
+        expected = ExpectedLabelAgreement(target.label_log_posterior) if classify is None else None
+        curves, results = asked.clones(labels, "phi", expected)
+        variables, attrs = variables | curves, attrs | results
+    return asked.dataset(variables, attrs)
 
 
 def speciation_curves(

@@ -68,8 +68,7 @@ def thermodynamics(
     check_key(key)
     if jnp.result_type(float) != jnp.float64:
         raise ValueError("`thermodynamics` needs float64. Got float32. Do switch on `jax_enable_x64` first.")
-    denoise = target.posterior_mean
-    origin = jnp.zeros(target.dim, float)
+    denoise, origin = target.posterior_mean, jnp.zeros(target.dim, float)
     eigenvalue = thermo.spectral_eigenvalue(denoise, origin)
     symmetric = all(
         float(jnp.linalg.norm(denoise(origin, jnp.asarray(probe * eigenvalue)))) <= 1e-9 * eigenvalue**0.5
@@ -79,38 +78,20 @@ def thermodynamics(
                              "d": target.dim, "target": type(target).__name__}  # fmt: skip
     variables: dict[str, tuple] = {}
     coords: dict[str, Any] = {}
-    scale = eigenvalue
     critical = float("nan")
     if symmetric:
         points = thermo.critical_points(denoise, origin, temperature)
         critical = float(points.variance.sel(criterion="score_zero"))
-        scale = critical if np.isfinite(critical) else eigenvalue
         coords["criterion"] = points.criterion.values
-        for name in points.data_vars:
-            shown = {"variance": "critical_variance", "time": "critical_time"}.get(str(name), str(name))
-            variables[shown] = ("criterion", points[name].values)
+        shown = {"variance": "critical_variance", "time": "critical_time"}
+        variables |= {shown.get(str(n), str(n)): ("criterion", points[n].values) for n in points.data_vars}
+    scale = critical if np.isfinite(critical) else eigenvalue
     low, high = (0.02 * scale, 1.5 * scale) if bounds is None else bounds
     if not 0 < low < high < np.inf:
         raise ValueError(f"`bounds` needs 0 < low < high. Got {bounds}. Give two noise variances.")
-
-    def energy(y, variance):
-        return thermo.regularised_free_energy(target, y, variance)
-
-    noisy = thermo.fixed_point(denoise, np.asarray(denoise(origin, jnp.asarray(high))), high).magnetisation
-    options = {"free_energy": energy, "most": most}
-    cooled = thermo.continue_branch(denoise, noisy, high, (low, high), heading=-1, **options)
     within = symmetric and low < critical < high
     mode = _only_mode(denoise, origin, critical) if within else None
-    if mode is None:
-        ordered, heading = _ordered(target, key, low, cooled.magnetisation.values[-1]), 1
-    else:
-        ordered, heading = thermo.switch_branch(denoise, np.asarray(origin), critical, mode), -1
-        # The side that the switch did not go to is the same by symmetry; a subcritical one turns on its own.
-        heading = heading if ordered[1] < critical else 1
-    branches = [
-        _Branch("from noise", cooled),
-        _Branch("ordered", thermo.continue_branch(denoise, *ordered, (low, high), heading=heading, **options)),
-    ]
+    branches = _branches(target, key, (low, high), critical, mode, most)
     variables |= _joined(branches)
     if within:
         direction = _departure(branches[1].ds, critical) if mode is None else jnp.asarray(mode)
@@ -126,6 +107,34 @@ def thermodynamics(
     return dataset(
         variables, coords, experiment="thermodynamics", seed=seed_of(key), parameters=parameters
     ).assign_attrs(attrs)
+
+
+def _branches(
+    target: AbstractTarget,
+    key: PRNGKey,
+    bounds: tuple[float, float],
+    critical: float,
+    mode: np.ndarray | None,
+    most: int,
+) -> list[_Branch]:
+    """The branch of noise, cooled, and the ordered one: along the critical mode, or from where draws come to rest."""
+    (low, high), denoise = bounds, target.posterior_mean
+    origin = jnp.zeros(target.dim, float)
+
+    def energy(y, variance):
+        return thermo.regularised_free_energy(target, y, variance)
+
+    options = {"free_energy": energy, "most": most}
+    noisy = thermo.fixed_point(denoise, np.asarray(denoise(origin, jnp.asarray(high))), high).magnetisation
+    cooled = thermo.continue_branch(denoise, noisy, high, bounds, heading=-1, **options)
+    if mode is None:
+        ordered, heading = _ordered(target, key, low, cooled.magnetisation.values[-1]), 1
+    else:
+        ordered = thermo.switch_branch(denoise, np.asarray(origin), critical, mode)
+        # The side that the switch did not go to is the same by symmetry; a subcritical one turns on its own.
+        heading = -1 if ordered[1] < critical else 1
+    ordered = thermo.continue_branch(denoise, *ordered, bounds, heading=heading, **options)
+    return [_Branch("from noise", cooled), _Branch("ordered", ordered)]
 
 
 def _ordered(target: AbstractTarget, key: PRNGKey, low: float, known: np.ndarray) -> tuple[np.ndarray, float]:

@@ -30,57 +30,67 @@ def _regimes(axes: Axes, ds: xr.Dataset) -> None:
         axes.text(value, 1.01, label, color=GREY, ha="center", va="bottom", transform=axes.get_xaxis_transform())
 
 
+def _spectra(axes: Axes, ds: xr.Dataset) -> None:
+    """Eigenvalues within the first regime, past it and at the end of the second."""
+    two, three = ds.attrs["regime_two_from"], ds.attrs["regime_three_from"]
+    chosen = np.unique([int(np.abs(np.log(ds["count"].values / end)).argmin()) for end in (two / 4, two * 4, three)])
+    levels = (ds.mode + 0.5) / ds.attrs["N"]
+    for i, colour in zip(chosen, _COLOURS, strict=False):
+        part = ds.isel(count=i)
+        label = f"$P = {int(part['count'])}$"
+        axes.plot(part.eigenvalues, levels, "o", ms=3, mfc="white", color=colour, label=label)
+        axes.plot(part.eigenvalues_theory, levels, color=colour, lw=1.2)
+    axes.plot(ds.true_eigenvalue, levels, color="black", lw=1, ls=":", label="true")
+    axes.set_xlabel("eigenvalue")
+    axes.set_ylabel("part of eigenvalues below")
+    axes.set_title("Spectrum of the generated covariance", pad=18)
+    axes.legend()
+
+
+def _wasserstein(axes: Axes, ds: xr.Dataset) -> None:
+    _measured(axes, ds, "wasserstein", BLUE, "$W_2^2 / N$")
+    part = ds.where(ds["count"] < ds.attrs["regime_three_from"])
+    _measured(axes, part, "spectral_distance", GREEN, "by the spectra alone")
+    axes.set_yscale("log")
+    axes.set_ylabel("squared distance a coordinate")
+    axes.set_title("Wasserstein distance", pad=18)
+    axes.legend()
+
+
+def _eigenvectors(axes: Axes, ds: xr.Dataset) -> None:
+    _measured(axes, ds, "total_variation", RED, "total variation")
+    axes.set_ylim(0, 1.05)
+    axes.set_ylabel("total variation distance")
+    axes.set_title("Total variation and eigenvectors", pad=18)
+    right = axes.twinx()
+    _measured(right, ds, "participation", PURPLE, "participation of eigenvectors")
+    right.set_ylim(0, None)
+    right.set_ylabel("participation number", color=PURPLE)
+    right.spines["right"].set_visible(True)
+    (handles, labels), (more, words) = (each.get_legend_handles_labels() for each in (axes, right))
+    axes.legend(handles + more, labels + words, loc="lower left")
+
+
+def _estimators(axes: Axes, ds: xr.Dataset) -> None:
+    for name, colour in zip(ds.estimator.values, _COLOURS, strict=False):
+        axes.plot(ds["count"], ds.wasserstein_estimator.sel(estimator=name), "o-", ms=3.5, mfc="white", lw=1,
+                  color=colour, label=str(name))  # fmt: skip
+    axes.set_yscale("log")
+    low = float(ds.wasserstein_estimator.min())
+    axes.set_ylim(0.5 * low, max(10 * float(ds.wasserstein.max()), 10 * low))
+    axes.set_ylabel("$W_2^2 / N$")
+    axes.set_title("What estimates of the score generate", pad=18)
+    axes.legend()
+
+
 def gaussian_regimes(ds: xr.Dataset) -> Figure:
     """Spectrum, distances, eigenvectors and estimators of a Gaussian law learned from P data."""
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(2, 2, figsize=(9.2, 6.4))
-        spectra, distances, vectors, estimators = panels.ravel()
-        ends = np.array(
-            [ds.attrs["regime_two_from"] / 4, ds.attrs["regime_two_from"] * 4, ds.attrs["regime_three_from"]]
-        )
-        chosen = np.unique([int(np.abs(np.log(ds["count"].values / end)).argmin()) for end in ends])
-        levels = (ds.mode + 0.5) / ds.attrs["N"]
-        for i, colour in zip(chosen, _COLOURS, strict=False):
-            part = ds.isel(count=i)
-            spectra.plot(
-                part.eigenvalues, levels, "o", ms=3, mfc="white", color=colour, label=f"$P = {int(part['count'])}$"
-            )
-            spectra.plot(part.eigenvalues_theory, levels, color=colour, lw=1.2)
-        spectra.plot(ds.true_eigenvalue, levels, color="black", lw=1, ls=":", label="true")
-        spectra.set_xlabel("eigenvalue")
-        spectra.set_ylabel("part of eigenvalues below")
-        spectra.set_title("Spectrum of the generated covariance", pad=18)
-        _measured(distances, ds, "wasserstein", BLUE, "$W_2^2 / N$")
-        part = ds.where(ds["count"] < ds.attrs["regime_three_from"])
-        _measured(distances, part, "spectral_distance", GREEN, "by the spectra alone")
-        distances.set_yscale("log")
-        distances.set_ylabel("squared distance a coordinate")
-        distances.set_title("Wasserstein distance", pad=18)
-        _measured(vectors, ds, "total_variation", RED, "total variation")
-        vectors.set_ylim(0, 1.05)
-        vectors.set_ylabel("total variation distance")
-        vectors.set_title("Total variation and eigenvectors", pad=18)
-        right = vectors.twinx()
-        _measured(right, ds, "participation", PURPLE, "participation of eigenvectors")
-        right.set_ylim(0, None)
-        right.set_ylabel("participation number", color=PURPLE)
-        right.spines["right"].set_visible(True)
-        for name, colour in zip(ds.estimator.values, _COLOURS, strict=False):
-            estimators.plot(ds["count"], ds.wasserstein_estimator.sel(estimator=name), "o-", ms=3.5, mfc="white", lw=1,
-                            color=colour, label=str(name))  # fmt: skip
-        estimators.set_yscale("log")
-        low = float(ds.wasserstein_estimator.min())
-        estimators.set_ylim(0.5 * low, max(10 * float(ds.wasserstein.max()), 10 * low))
-        estimators.set_ylabel("$W_2^2 / N$")
-        estimators.set_title("What estimates of the score generate", pad=18)
-        for axes in (distances, vectors, estimators):
+        for axes, draw in zip(panels.ravel(), (_spectra, _wasserstein, _eigenvectors, _estimators), strict=True):
+            draw(axes, ds)
+        for axes in panels.ravel()[1:]:
             _regimes(axes, ds)
-        handles, labels = (
-            a + b for a, b in zip(*(x.get_legend_handles_labels() for x in (vectors, right)), strict=True)
-        )
-        vectors.legend(handles, labels, loc="lower left")
-        for axes in (spectra, distances, estimators):
-            axes.legend()
         figure.tight_layout()
     return figure
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from .._types import Denoiser
 from ..processes import AbstractProcess
 from ._checks import check_process, check_whole
-from ._conjugate import Clock, ConjugateTable, conjugate_steps, damping_matrix, half_log_snr
+from ._conjugate import Clock, ConjugateTable, conjugate_steps, damped_propagators, damping_matrix, half_log_snr
 from ._parameterisations import AbstractParameterisation, NoisePrediction
 from .combination import Combination
 from .table import AbstractTableSampler, Step
@@ -91,6 +91,11 @@ class Conjugate(AbstractTableSampler):
         return conjugate_steps(
             process, ts, self.parameterisation, damping=self.damping, order=self.order, clock=self.clock
         )
+
+    def coordinates(self, ts: Float[np.ndarray, " n"]) -> Float[np.ndarray, "steps k k"]:
+        if not np.any(self.damping):
+            return super().coordinates(ts)
+        return np.linalg.inv(damped_propagators(self.process, ts, self.damping))
 
     def compose(self, step: Step) -> Combination:
         table, i = step.shared, step.i

@@ -1,15 +1,12 @@
 """Which directions a step of a sampler makes grow: the eigenvalues of its matrix."""
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Complex, Float
 
 from ..clocks import check_grid
-from ._conjugate import damped_propagators
 from .combination import Term, Terms
-from .conjugate import Conjugate
 from .table import AbstractTableSampler, Row, Stage
 
 
@@ -76,19 +73,11 @@ def stability(
     slopes = np.asarray(given, np.float64)
     if slopes.ndim != 1 or slopes.size == 0 or not np.isfinite(slopes).all():
         raise ValueError(f"`stability` needs `slopes` in a row, one or more finite numbers. Got {given!r}.")
-    row, back = sampler.table(ts), _back(sampler, ts)
+    row, back = sampler.table(ts), sampler.coordinates(ts)
     k = back.shape[-1]
     matrices = np.stack([step_matrices(row, slope, k, sampler.history) for slope in slopes])
     matrices[:, :, :k] = back @ matrices[:, :, :k]
     return Stability(ts, slopes, np.linalg.eigvals(matrices).astype(complex))
-
-
-def _back(sampler: AbstractTableSampler, ts: Float[np.ndarray, " n"]) -> Float[np.ndarray, "steps k k"]:
-    r"""$A_t^{-1} A_s$, which has the spectrum of $A_s M A_t^{-1}$ when it multiplies M."""
-    if isinstance(sampler, Conjugate) and np.any(sampler.damping):
-        return np.linalg.inv(damped_propagators(sampler.process, ts, sampler.damping))
-    process = sampler.process.on_host()
-    return np.stack([np.atleast_2d(process.transition(s, t)[0]) for t, s in itertools.pairwise(ts)])
 
 
 def step_matrices(row: Row, slope: float, k: int, history: int) -> Float[np.ndarray, "steps w w"]:

@@ -2,6 +2,7 @@
 
 import abc
 import functools
+import itertools
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -128,6 +129,11 @@ class AbstractTableSampler(AbstractSampler):
 
     def prepare(self, process: AbstractProcess, ts: Float[np.ndarray, " n"]) -> Any:
         """What all steps share and is better made for the whole grid at once; by default nothing."""
+
+    def coordinates(self, ts: Float[np.ndarray, " n"]) -> Float[np.ndarray, "steps k k"]:
+        r"""$A_t^{-1} A_s$ of each step t -> s, A z the coordinates that its stability is told in: the drift undone."""
+        process = self.process.on_host()
+        return np.stack([np.atleast_2d(process.transition(s, t)[0]) for t, s in itertools.pairwise(ts)])
 
     def table(self, ts: Float[np.ndarray, " n"]) -> Row:
         """The coefficients of the steps as they were written down, past predictions counted from each step."""

@@ -31,7 +31,8 @@ from diffphys.samplers.base import place
 
 PEERS = SAMPLERS | {"euler": kind(ReverseSDE, 0.0), "reverse": ReverseSDE, "bridge": Bridge}
 ORDERS = dict.fromkeys(SAMPLERS, 2) | {
-    **dict.fromkeys(["ddim", "ddim half", "ddim eta", "exponential", "exponential half", "exponential noise"], 1),
+    **dict.fromkeys(["ddim", "ddim half", "ddim eta", "exponential", "exponential half"], 1),
+    **dict.fromkeys(["exponential noise", "exponential score"], 1),
     **dict.fromkeys(["3m", "deis 3 t", "deis 3 lambda", "flow adams 3", "unipc 2", "unipc 2 bh1"], 3),
     **dict.fromkeys(["deis 4 rho", "unipc 3"], 4),
 }
@@ -138,7 +139,7 @@ def _remembered(name, process, t):
     return slope / kernel.mean
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "exponential noise"])
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in ("exponential noise", "exponential score")])
 def test_a_run_is_exact_at_any_step_for_a_single_datum(name):
     process, ts = OrnsteinUhlenbeck(2.0), np.array([1.5, 1.1, 0.7, 0.4, 0.25, 0.1, 0.04])
     if name == "analytic":
@@ -153,8 +154,11 @@ def test_a_run_is_exact_at_any_step_for_a_single_datum(name):
     np.testing.assert_allclose(end_covariance(maps, np.array([[first.cov]])), np.full((1, 1), last.cov), rtol=1e-9)
 
 
+IN_TIME = ("analytic", "pndm", "exponential score")
+
+
 @pytest.mark.parametrize(
-    "name", [name for name in SAMPLERS if "t" not in name.split() and not name.startswith(("analytic", "pndm"))]
+    "name", [name for name in SAMPLERS if "t" not in name.split() and not name.startswith(IN_TIME)]
 )
 def test_a_step_in_data_units_is_that_of_any_process_with_its_noise_levels(name):
     levels = np.geomspace(30.0, 0.05, 8)

@@ -7,21 +7,14 @@ import numpy as np
 import pytest
 from fast_samplers import MIXTURE, STARTS, VP, mixture_ends, vp_grid
 from linear_maps import end_covariance, gaussian_denoiser, marginal, step_maps
-from scipy.integrate import quad
+from scipy.integrate import quad, solve_ivp
 
 from diffphys.clocks import log_snr_grid, quadratic_grid, uniform_grid
 from diffphys.processes import OrnsteinUhlenbeck, PhaseSpaceLangevin
-from diffphys.samplers import (
-    Conjugate,
-    DataPrediction,
-    NoisePrediction,
-    ProbabilityFlow,
-    ResidualPrediction,
-    simulate,
-    stability,
-)
+from diffphys.samplers import Conjugate, DataPrediction, NoisePrediction, ResidualPrediction, simulate, stability
 
 PSLD, OU = PhaseSpaceLangevin(), OrnsteinUhlenbeck()
+CLD = PhaseSpaceLangevin(gamma=0.0, nu=4.0)
 CHOLESKY, ROOT = NoisePrediction(rotates=False), NoisePrediction()
 
 
@@ -58,17 +51,22 @@ def test_variance_errors_in_phase_space_are_those_published(grid, wanted):
 
 
 @pytest.mark.parametrize("parameterisation", [ROOT, DataPrediction()], ids=["root", "data"])
-@pytest.mark.parametrize("process", [OU, PSLD], ids=["ou", "psld"])
+@pytest.mark.parametrize("process", [OU, VP, CLD, PSLD], ids=["ou", "vp", "cld", "psld"])
 def test_one_step_is_exact_for_a_single_datum(process, parameterisation):
-    """The noise of the root R is constant along the flow; against 600 steps of Heun's rule, extrapolated."""
-    datum = jnp.array([0.7])
-    z = process.kernel(1.0).sample(jr.key(0), datum)
-    once = simulate(
-        Conjugate(process, lambda y, v: datum + 0 * y, parameterisation), jr.key(1), np.array([1.0, 0.02]), z
-    )
-    flow = ProbabilityFlow(process, lambda y, v: datum + 0 * y)
-    coarse, fine = (simulate(flow, jr.key(1), log_snr_grid(1.0, 0.02, n), z) for n in (300, 600))
-    np.testing.assert_allclose(once, (4 * fine - coarse) / 3, atol=1e-5)
+    """The noise of the root R is constant along the flow, here solved by Dormand and Prince in log time."""
+    datum, (t, s) = jnp.array([0.7]), (1.0, 1e-3)
+    z = process.kernel(t).sample(jr.key(0), datum)
+    once = simulate(Conjugate(process, lambda y, v: datum + 0 * y, parameterisation), jr.key(1), np.array([t, s]), z)
+
+    def slope(log_time, z):
+        u = np.exp(log_time)
+        drift, noise = map(np.atleast_2d, process.coefficients(u))
+        kernel = process.kernel(u)
+        score = np.atleast_2d(kernel.precision) @ (np.atleast_1d(kernel.mean) * datum.item() - z)
+        return u * (drift @ z - 0.5 * noise @ noise.T @ score)
+
+    flow = solve_ivp(slope, np.log([t, s]), np.ravel(z), method="DOP853", rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(np.ravel(once), flow.y[:, -1], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("process", [OU, VP, PSLD], ids=["ou", "vp", "psld"])

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from exact_laws import PROCESSES, assert_close_by_rows
+from fast_samplers import kind
 from linear_maps import end_covariance, gaussian_denoiser, marginal, step_maps
 
 import diffphys._block as block
 from diffphys.clocks import ddpm_times, linear_betas, log_snr_grid, uniform_grid
 from diffphys.processes import Brownian, OrnsteinUhlenbeck, PhaseSpaceLangevin
-from diffphys.samplers import Bridge, ProbabilityFlow, ReverseSDE
+from diffphys.samplers import Bridge, ExponentialSDE, ProbabilityFlow, ReverseSDE
 
 SAMPLERS = {
     "reverse 0": lambda process, denoise: ReverseSDE(process, denoise, 0.0),
@@ -85,11 +86,18 @@ def test_euler_steps_to_the_data_match_the_exact_recursion(oracles, name, noise_
     np.testing.assert_allclose(got, oracles[name]["value"], rtol=oracles[name]["tol"])
 
 
-@pytest.mark.parametrize("name", ["disc_EI_x0_c0.25", "disc_EI_x0_c4.0"])
-def test_bridge_to_the_data_matches_the_exact_recursion(oracles, name):
-    """The last step of the recursion puts the estimate in place of the state; ours stops just short of the data."""
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("disc_EI_x0_c0.25", Bridge),
+        ("disc_EI_x0_c4.0", Bridge),
+        ("disc_EI_score_c0.25", kind(ExponentialSDE, prediction="score")),
+    ],
+)
+def test_exponential_steps_to_the_data_match_the_exact_recursion(oracles, name, make):
+    """The last step of the recursion ends at the data; ours stops just short of them."""
     inputs = oracles[name]["inputs"]
-    sampler = Bridge(OrnsteinUhlenbeck(), gaussian_denoiser(inputs["c"]))
+    sampler = make(OrnsteinUhlenbeck(), gaussian_denoiser(inputs["c"]))
     grids = [np.append(uniform_grid(inputs["tf"], 0.0, n)[:-1], AT_DATA) for n in inputs["nsteps"]]
     got = [end_covariance(steps, np.eye(1)).item() for steps in step_maps(sampler, *grids)]
     np.testing.assert_allclose(got, oracles[name]["value"], rtol=oracles[name]["tol"])
