@@ -113,6 +113,9 @@ def test_a_curve_may_have_its_own_data_for_each_size():
     assert list(curve.n) == [10, 40]
     assert np.all(curve.fraction == 1)
     np.testing.assert_allclose(curve.nearest_distance, 2**0.5 * 1e-4, rtol=1e-6)
+    for points, along in (({}, "n"), (sizes, "fraction")):
+        with pytest.raises(ValueError, match="`memorisation_curve` needs `generated` points"):
+            dp.memorisation_curve(points, sizes, along=along)
     with pytest.raises(ValueError, match=r"`training` needs data for \[10, 40\]"):
         dp.memorisation_curve(sizes, {10: sizes[10]}, along="n")
 
