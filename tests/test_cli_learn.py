@@ -109,6 +109,7 @@ def test_without_new_data_the_excess_entropy_is_that_of_the_training_data(gaussi
     result = run("regimes", "--model", gaussian[0] / "model", *job)
     assert result.exit_code == 0, result.output
     assert "No data were held out" in result.stdout
+    assert "The data, by their exact score, since no clones of the model were asked for" in result.stdout
     assert re.search(r"f_e/alpha = 1/2 +\d.* on the training data", result.stdout)
     assert "t_C, population" not in result.stdout
     known = dp.results.load(tmp_path / "information.nc")
@@ -150,6 +151,12 @@ def test_regimes_of_a_model_refuse_what_belongs_to_data(options, message, digits
     result = run("regimes", "--model", digits[0], *options, "--out", tmp_path)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_regimes_of_a_denoiser_in_a_file_want_data(tmp_path):
+    result = run("regimes", "--model", tmp_path / "mine.py:shrink", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "mine.py:shrink needs --data, whose regimes it is to have" in result.stderr
 
 
 def test_data_that_changed_since_are_refused(gaussian, tmp_path):

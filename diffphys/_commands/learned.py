@@ -25,13 +25,8 @@ _MOST = 1000
 
 def run(**options: Any) -> None:
     """Runs `regimes` of a model and leaves its regimes, its late starts, and what it knows of data it has not seen."""
-    if options["target"] is not None:
-        raise ValueError("Give --model or --target, not both.")
-    if options["temperature"] != 1.0:
-        raise ValueError(f"--temperature needs to be 1 with --model. Got {options['temperature']}. Leave it out.")
+    _refuse(options)
     set_precision(options["precision"].value)
-    refuse_idle(options)
-    refuse_model_options(options, "--model")
     root = root_key(options["seed"])
     out, named = folder(options["out"]), options | {"dim": None}
     model = open_model(options["model"], named, options["step"])
@@ -40,12 +35,7 @@ def run(**options: Any) -> None:
     points, labels = loaded.points[~held].astype(dtype), loaded.labels[~held]
     target, process = Empirical(points, labels), OrnsteinUhlenbeck()
     top = process.time_of_variance(model.variances[1])
-    times = times_of(options["times"], target, process)
-    if "," in (options["times"] or "") and times.max() >= top:
-        raise ValueError(
-            f"--times needs times below {top:.4g}, the noise that the model knows. Got {times.max():g}. Leave it out."
-        )
-    times = times[times < top]
+    times = _times(options["times"], target, process, top)
     estimator = options["estimator"].value
     classify, simulated, error = None, estimator in ("clones", "all"), options["clones_stderr"]
     if len(loaded.classes) > 1 and simulated:
@@ -62,14 +52,39 @@ def run(**options: Any) -> None:
         sampler=sampler_of(options["sampler"].value)(process, model.denoiser), steps=options["steps"],
         trunk_from=top, classify=classify, trajectories=walks, chunk=options["chunk"], checkpoint=kept,
     )  # fmt: skip
-    words = [model.words, *([] if classify is None else [f"{'classifier':18} {classify.accuracy:.4f} right"])]
     ds = ds.assign_attrs(model=options["model"], data=f"{loaded.name}: {len(points)} data, d = {model.dim}")
-    leave(ds, out / "regimes.nc", plots.regimes(ds), words + regimes_words(ds))
+    told = regimes_words(ds)
+    if not simulated:
+        told.insert(1, "The data, by their exact score, since no clones of the model were asked for:")
+    words = [model.words, *([] if classify is None else [f"{'classifier':18} {classify.accuracy:.4f} right"])]
+    leave(ds, out / "regimes.nc", plots.regimes(ds), words + told)
     if simulated:
         _late_start(model, classify, points, times, keys[1], options, kept, out)
     fresh = loaded.points[held].astype(dtype) if held.any() else None
     _information(model, fresh, points, times, keys[2], options, kept, out)
     forget(kept)
+
+
+def _refuse(options: dict[str, Any]) -> None:
+    """Refuses what belongs to exact scores, and a denoiser in a file without data."""
+    if options["target"] is not None:
+        raise ValueError("Give --model or --target, not both.")
+    if options["temperature"] != 1.0:
+        raise ValueError(f"--temperature needs to be 1 with --model. Got {options['temperature']}. Leave it out.")
+    refuse_idle(options)
+    refuse_model_options(options, "--model")
+    if options["data"] is None and ".py:" in options["model"]:
+        raise ValueError(f"--model {options['model']} needs --data, whose regimes it is to have. Got none.")
+
+
+def _times(text: str | None, target: Empirical, process: OrnsteinUhlenbeck, top: float) -> np.ndarray:
+    """The times asked for, or those of the default ones at which the model knows the noise."""
+    times = times_of(text, target, process)
+    if text is not None and not text.strip().isdigit() and times.max() >= top:
+        raise ValueError(
+            f"--times needs times below {top:.4g}, the noise that the model knows. Got {times.max():g}. Leave it out."
+        )
+    return times[times < top]
 
 
 def _late_start(
