@@ -86,7 +86,7 @@ def memorisation(
         found[suffix] = pairs[:, 0]
         variables |= {
             f"nearest_distance{suffix}": (dim, pairs[:, 0]), f"second_distance{suffix}": (dim, pairs[:, 1]),
-            f"ratio{suffix}": (dim, pairs[:, 0] / np.where(pairs[:, 1] > 0, pairs[:, 1], 1.0)),
+            f"ratio{suffix}": (dim, np.divide(*pairs.T, out=np.ones(len(pairs)), where=pairs[:, 1] > 0)),
             f"nearest{suffix}": (dim, index),
         }  # fmt: skip
         variables |= _share(f"fraction{suffix}", pairs[:, 0] < threshold * pairs[:, 1])

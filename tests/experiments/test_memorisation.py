@@ -87,6 +87,13 @@ def test_nearest_points_are_those_of_a_tree_whatever_the_blocks():
         np.testing.assert_allclose(ds.second_distance, distances[:, 1], rtol=1e-12)
 
 
+def test_a_copy_of_a_datum_given_twice_is_as_near_to_both_and_counted_as_none():
+    training = np.repeat(normal(0, 10, 4), 2, 0)
+    ds = dp.memorisation(training[:6], training)
+    np.testing.assert_array_equal(ds.ratio, 1)
+    assert ds.fraction == 0
+
+
 def test_copies_far_from_the_origin_are_found_in_single_precision():
     training = (1e3 + normal(0, 200, 20)).astype(np.float32)
     copies = training[:50] + np.float32(1e-3) * normal(1, 50, 20).astype(np.float32)
