@@ -105,9 +105,9 @@ def collapse(
         intervals; quantiles of the times at which L of single data points crosses 0; `phi_c_clones`,
         `phi_c_clones_excess` and `clones_run` as in `speciation`, `last_change_time` if asked for.
         The attributes give alpha, d with and without constant coordinates, d_eff and the width 2 / sqrt(d_eff); of
-        clones `score`, as in `speciation`, and `phi_c_half_time_clones` (with `_low` and `_high`), where half of them
-        meet; `last_change_mean` and `last_change_std` of the Ornstein-Uhlenbeck times of last changes. Every time has
-        its noise level beside it, `_sigma_v` at the end of its name.
+        clones `score`, as in `speciation`, and `phi_c_half_time_clones` (from `phi_c_half_low_clones` to `_high_`),
+        where half of them meet; `last_change_mean` and `last_change_std` of the Ornstein-Uhlenbeck times of last
+        changes. Every time has its noise level beside it, `_sigma_v` at the end of its name.
 
         For a learned score give the `sampler` and `trunk_from`. Then `phi_c_clones` weighs the data by their posterior
         at the ends as they are, at `stop`, and `phi_c_hard_clones` is the agreement of the data nearest to the denoised

@@ -26,6 +26,7 @@ from ._assemble import Variables, check_count, check_times, experiment_dataset, 
 from ._bifurcation import bifurcation
 from ._checks import check_denoiser_of, checked_points
 from ._chunks import fingerprint
+from ._long_names import with_long_names
 from ._normal_law import NormalLaw, Points, normal_law
 from ._start_theory import MakeSampler, critical_attributes, generated_distances, start_divergences
 from ._theory import channel_variances
@@ -163,7 +164,7 @@ def gaussian_start(
     parameters = {"data": data, "denoise": denoise, "samplers": made, "steps": steps, "grid": grid}
     ds = experiment_dataset("gaussian-start", process, times, variables, attrs, key, **parameters)
     names = {"start": list(_STARTS), "sampler": list(samplers), "steps": list(steps), "measure": list(quality)}
-    return ds.assign_coords({name: np.array(values) for name, values in names.items() if name in ds.dims})
+    return with_long_names(ds.assign_coords({name: np.array(each) for name, each in names.items() if name in ds.dims}))
 
 
 def _dtype_of(data: Points | AbstractTarget) -> Any:

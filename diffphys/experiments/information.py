@@ -23,6 +23,7 @@ from ..targets import is_divided
 from ._assemble import Variables, check_count, check_times, experiment_dataset, runner_for, split_key
 from ._checks import check_denoiser_of, checked_points
 from ._chunks import ChunkedProgram, Runner
+from ._long_names import with_long_names
 from ._normal_law import NormalLaw, Points, normal_law
 from ._population import population_collapse
 from ._statistics import crossing, mean_and_stderr
@@ -155,7 +156,7 @@ def information(
     parameters = {"denoise": denoise, "data": points, "training": seen}
     ds = experiment_dataset("information", process, times, variables, attrs, key, **parameters)
     node_times = [process.time_of_variance(float(v)) for v in levels.variances]
-    return ds.assign_coords(variance=levels.variances, node_time=("variance", node_times))
+    return with_long_names(ds.assign_coords(variance=levels.variances, node_time=("variance", node_times)))
 
 
 def _quadrature(variances: np.ndarray, high: float, nodes: int) -> _Levels:

@@ -107,10 +107,10 @@ def speciation(
 
         Of clones they give `score`, "exact" if they move by the target's own posterior mean and "given" otherwise:
         then the identity is no longer their answer, but that of another model. `clone_label_weights` are the weights
-        of the classes that they generate, `phi_floor_clones` their sum of squares, `crossing_time_clones` (with
-        `_low` and `_high`) where `phi_clones` passes `threshold_clones`, that of these weights: the agreement at
-        separation one for two classes, an overlap of one half for more. With `_hard` the same of `phi_hard_clones`,
-        the agreement of hard labels, which is what experiments with a classifier report.
+        of the classes that they generate, `phi_floor_clones` their sum of squares, `crossing_time_clones` (from
+        `crossing_low_clones` to `crossing_high_clones`) where `phi_clones` passes `threshold_clones`, that of these
+        weights: the agreement at separation one for two classes, an overlap of one half for more. With `_hard` the same
+        of `phi_hard_clones`, the agreement of hard labels, which is what experiments with a classifier report.
 
     Raises:
         ValueError: for a target without labels, times, keys, counts or grids that mean nothing, and for a chunk that

@@ -31,6 +31,7 @@ from ._checks import check_denoiser_of
 from ._conditional import Conditional, Guided, checked_guidance, exact_conditional
 from ._crossings import agreement_level
 from ._forward import measure_forward
+from ._long_names import with_long_names
 from ._readouts import Classifier, has_exact_score, label_reading
 from ._statistics import crossing_interval
 from ._switch_runs import Switch, SwitchRun, run_switch
@@ -100,7 +101,8 @@ def switch(
         A dataset on `t` (every clock as coordinates) and `guidance`: `kept` (posterior probability of the class at the
         end), `kept_hard` (whether it is the most likely one), with their errors; `kept_bias`, the change of `kept` from
         grids of every second knot to these; on `t` the identity `phi` and, for two Gaussian classes, `phi_theory`; on
-        `guidance` `crossing_time` (with `_low` and `_high`), where `kept` passes the attribute `threshold`.
+        `guidance` `crossing_time` (from `crossing_low` to `crossing_high`), where `kept` passes the attribute
+        `threshold`.
 
     Raises:
         ValueError: for times, keys, counts, weights or grids that mean nothing, for denoisers of other data, and for a
@@ -157,7 +159,7 @@ def switch(
         "classify": classify, "guidance": weights, "samples": samples, "trajectories": options._asdict(),
     }  # fmt: skip
     ds = experiment_dataset("switch", process, times, variables, attrs, key, **parameters)
-    return ds.assign_coords(guidance=weights)
+    return with_long_names(ds.assign_coords(guidance=weights))
 
 
 def _variables(result: SwitchRun, times: np.ndarray, level: float) -> Variables:
