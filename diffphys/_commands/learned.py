@@ -15,9 +15,9 @@ from ._shared import checkpoint, folder, forget, leave, root_key, set_precision
 from ._words import named_time, regimes_words, time_words
 from .regimes import clone_times, refuse_idle, refuse_model_options, sampler_of, times_of
 
-# Late starts: of how many times, and how many repeats.
-_STARTS, _REPEATS = 8, 4
-# With what share of the clones late starts and last changes are measured, and the least number of either.
+# Late starts: of how many times, and how many repeats; in all as many samples as there are clones at a time.
+_STARTS, _REPEATS = 8, 8
+# With what share of the clones last changes are timed, and the least number of these and of samples a repeat.
 _SHARE, _LEAST = 4, 32
 # The most data whose errors are measured.
 _MOST = 1000
@@ -95,7 +95,7 @@ def _late_start(
     features = None if classify is None else classify.features
     name = "Frechet distance of the samples" if features is None else "Frechet distance of the classifier's features"
     chosen = times[np.unique(np.linspace(len(times) // 4, len(times) - 1, _STARTS).round().astype(int))]
-    samples = max(_LEAST, options["clones"] // _SHARE)
+    samples = max(_LEAST, options["clones"] // _REPEATS)
     ds = experiments.gaussian_start(
         points, OrnsteinUhlenbeck(), chosen, key=key, quality={name: experiments.frechet_distance(features, points)},
         denoise=model.denoiser, samples=samples, repeats=_REPEATS, denoised=True, chunk=min(samples, 256),

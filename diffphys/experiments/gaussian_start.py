@@ -101,7 +101,8 @@ def gaussian_start(
     Returns:
         A dataset on `start` (gaussian, prior), `sampler`, `steps`, `measure` (the names of the qualities) and `t`:
         `quality` with `quality_stderr` over repeats, its `curvature`; without `t`, `bifurcation_time` with its 95 %
-        interval `_low` and `_high`, by bootstrap over repeats. On (`sampler`, `steps`): `evaluations` of the denoiser.
+        interval `_low` and `_high`, by bootstrap over repeats, as wide as Student's; nan where this reaches the ends of
+        the times. On (`sampler`, `steps`): `evaluations` of the denoiser.
         Where known in closed form, for two Gaussian classes and Gaussians: `start_divergence` on (`start`, `t`), the
         relative entropy of P_t with respect to the start. For a Gaussian target and its own denoiser, without
         `measure`: `generated_kullback_leibler` and `generated_wasserstein`, squared, from the target at the noise of
