@@ -96,10 +96,28 @@ def test_regimes_of_a_model_are_those_of_its_training_data_and_tell_of_new_ones(
     assert found.attrs["n"] == 30
     assert found.attrs["model"] == str(digits[0])
     known = xr.load_dataset(tmp_path / "information.nc")
-    # The linear denoiser of thirty data knows less of new ones than their own: its bound is the later.
-    assert 0 < known.attrs["collapse_time_linear"] < known.attrs["collapse_time"] < 1
+    # It has hardly moved from the linear denoiser of its data, and knows no more of new ones.
+    np.testing.assert_allclose(known.information, known.information_linear, rtol=0.05)
+    assert known.attrs["collapse_time"] == pytest.approx(known.attrs["collapse_time_linear"], rel=0.02)
     assert {path.name for path in tmp_path.glob("*.png")} == {"regimes.png", "information.png"}
     assert "t_C, population" in result.stdout
+    assert re.search(r"f/alpha = 1/2 +\d", result.stdout)
+
+
+def test_without_new_data_the_excess_entropy_is_that_of_the_training_data(gaussian, tmp_path):
+    job = ["--estimator", "posterior", "--samples", 32, "--times", 5, "--out", tmp_path]
+    result = run("regimes", "--model", gaussian[0] / "model", *job)
+    assert result.exit_code == 0, result.output
+    assert "No data were held out" in result.stdout
+    assert "The data, by their exact score, since no clones of the model were asked for" in result.stdout
+    assert re.search(r"f_e/alpha = 1/2 +\d.* on the training data", result.stdout)
+    assert "t_C, population" not in result.stdout
+    known = dp.results.load(tmp_path / "information.nc")
+    assert {"excess_entropy_training", "excess_entropy_training_stderr", "mse_training_stderr"} <= set(known)
+    assert not {"excess_entropy", "information", "collapse_time"} & {*known, *known.attrs}
+    spectrum = dp.thermo.covariance_spectrum(gaussian[1]) * 499 / 500
+    exact = dp.thermo.log_capacity(known.sigma_v.values**2, spectrum)
+    np.testing.assert_allclose(known.information_training, exact, rtol=0.02)
 
 
 @pytest.mark.slow
@@ -110,6 +128,9 @@ def test_regimes_of_a_model_are_read_from_its_clones(digits, tmp_path):
     found = xr.load_dataset(tmp_path / "regimes.nc")
     assert found.attrs["score"] == "given"
     assert found.attrs["labelled_by"] == "classifier"
+    assert found.sizes["trajectory"] == 32
+    assert result.stdout.index("for reference:") < result.stdout.index("The model, by its clones:")
+    assert found.attrs["regimes"] in result.stdout
     late = xr.load_dataset(tmp_path / "late-start.nc")
     assert set(late.sampler.values) == {"DDPM", "DDIM", "PNDM"}
     assert "PNDM, 5 steps" in result.stdout
@@ -122,12 +143,20 @@ def test_regimes_of_a_model_are_read_from_its_clones(digits, tmp_path):
         (["--target", "mixture"], "Give --model or --target, not both"),
         (["--temperature", 2.0], "--temperature needs to be 1 with --model"),
         (["--data", "mnist"], "--data is for a model in a file"),
+        (["--times", "0.5,9"], "--times needs times below"),
+        (["--trajectories", "1"], "`trajectories` needs a whole number, at least 2"),
     ],
 )
 def test_regimes_of_a_model_refuse_what_belongs_to_data(options, message, digits, tmp_path):
     result = run("regimes", "--model", digits[0], *options, "--out", tmp_path)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_regimes_of_a_denoiser_in_a_file_want_data(tmp_path):
+    result = run("regimes", "--model", tmp_path / "mine.py:shrink", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "mine.py:shrink needs --data, whose regimes it is to have" in result.stderr
 
 
 def test_data_that_changed_since_are_refused(gaussian, tmp_path):
