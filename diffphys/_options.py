@@ -195,7 +195,11 @@ Chunk = Annotated[int | None, typer.Option(help="Trajectories a compiled call; c
                                            rich_help_panel=_RUN)]  # fmt: skip
 Trajectories = Annotated[
     int | None,
-    typer.Option(help="Trajectories on which the last change of the nearest datum is timed.", rich_help_panel=_RUN),
+    typer.Option(
+        help="Trajectories on which the last change of the nearest datum is timed.",
+        rich_help_panel=_RUN,
+        show_default="none; of a --model a quarter of --clones",
+    ),
 ]
 Out = Annotated[pathlib.Path, typer.Option(help="Folder of the results.", rich_help_panel=_OUT)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.", rich_help_panel=_OUT)]

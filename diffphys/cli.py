@@ -132,6 +132,7 @@ def regimes(
     estimator: o.EstimatorOption = o.Estimator.ALL, sampler: o.SamplerOption = o.SamplerName.DPM_SOLVER,
     samples: o.Samples = 2000, steps: o.Steps = 32, temperature: o.Temperature = 1.0, seed: o.Seed = 0,
     precision: o.PrecisionOption = o.Precision.FLOAT32, chunk: o.Chunk = None,
+    trajectories: o.Trajectories = None,
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
     """Both transitions of one data set, or of a model of it, and the three regimes between them."""

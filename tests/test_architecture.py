@@ -19,7 +19,7 @@ FLOORS = (
     ("_config", "_devices", "_files", "_keys", "_threefry", "_types", "_versions", "clocks"),
     ("_block", "_box_muller", "_root"),
     ("processes", "targets"),
-    ("diffused",),
+    ("_describe", "diffused"),
     ("samplers",),
     ("thermo",),
     ("learn",),

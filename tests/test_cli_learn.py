@@ -59,7 +59,7 @@ def gaussian(tmp_path_factory):
 def test_train_leaves_a_model_its_history_samples_and_a_table_of_errors(digits):
     out, result = digits
     assert result.exit_code == 0, result.output
-    names = {"model.json", "data.npz", "history.nc", "loss.png", "samples.png", "errors.nc", "checkpoints"}
+    names = {"model.json", "mean.npz", "history.nc", "loss.png", "samples.png", "errors.nc", "checkpoints"}
     assert names <= {path.name for path in out.iterdir()}
     assert "digits: 30 data trained on, 10 held out; d = 64" in result.output
     ds = dp.results.load(out / "errors.nc")
@@ -96,10 +96,28 @@ def test_regimes_of_a_model_are_those_of_its_training_data_and_tell_of_new_ones(
     assert found.attrs["n"] == 30
     assert found.attrs["model"] == str(digits[0])
     known = xr.load_dataset(tmp_path / "information.nc")
-    # The linear denoiser of thirty data knows less of new ones than their own: its bound is the later.
-    assert 0 < known.attrs["collapse_time_linear"] < known.attrs["collapse_time"] < 1
+    # It has hardly moved from the linear denoiser of its data, and knows no more of new ones.
+    np.testing.assert_allclose(known.information, known.information_linear, rtol=0.05)
+    assert known.attrs["collapse_time"] == pytest.approx(known.attrs["collapse_time_linear"], rel=0.02)
     assert {path.name for path in tmp_path.glob("*.png")} == {"regimes.png", "information.png"}
     assert "t_C, population" in result.stdout
+    assert re.search(r"f/alpha = 1/2 +\d", result.stdout)
+
+
+def test_without_new_data_the_excess_entropy_is_that_of_the_training_data(gaussian, tmp_path):
+    job = ["--estimator", "posterior", "--samples", 32, "--times", 5, "--out", tmp_path]
+    result = run("regimes", "--model", gaussian[0] / "model", *job)
+    assert result.exit_code == 0, result.output
+    assert "No data were held out" in result.stdout
+    assert "The data, by their exact score, since no clones of the model were asked for" in result.stdout
+    assert re.search(r"f_e/alpha = 1/2 +\d.* on the training data", result.stdout)
+    assert "t_C, population" not in result.stdout
+    known = dp.results.load(tmp_path / "information.nc")
+    assert {"excess_entropy_training", "excess_entropy_training_stderr", "mse_training_stderr"} <= set(known)
+    assert not {"excess_entropy", "information", "collapse_time"} & {*known, *known.attrs}
+    spectrum = dp.thermo.covariance_spectrum(gaussian[1]) * 499 / 500
+    exact = dp.thermo.log_capacity(known.sigma_v.values**2, spectrum)
+    np.testing.assert_allclose(known.information_training, exact, rtol=0.02)
 
 
 @pytest.mark.slow
@@ -110,6 +128,9 @@ def test_regimes_of_a_model_are_read_from_its_clones(digits, tmp_path):
     found = xr.load_dataset(tmp_path / "regimes.nc")
     assert found.attrs["score"] == "given"
     assert found.attrs["labelled_by"] == "classifier"
+    assert found.sizes["trajectory"] == 32
+    assert result.stdout.index("for reference:") < result.stdout.index("The model, by its clones:")
+    assert found.attrs["regimes"] in result.stdout
     late = xr.load_dataset(tmp_path / "late-start.nc")
     assert set(late.sampler.values) == {"DDPM", "DDIM", "PNDM"}
     assert "PNDM, 5 steps" in result.stdout
@@ -122,12 +143,20 @@ def test_regimes_of_a_model_are_read_from_its_clones(digits, tmp_path):
         (["--target", "mixture"], "Give --model or --target, not both"),
         (["--temperature", 2.0], "--temperature needs to be 1 with --model"),
         (["--data", "mnist"], "--data is for a model in a file"),
+        (["--times", "0.5,9"], "--times needs times below"),
+        (["--trajectories", "1"], "`trajectories` needs a whole number, at least 2"),
     ],
 )
 def test_regimes_of_a_model_refuse_what_belongs_to_data(options, message, digits, tmp_path):
     result = run("regimes", "--model", digits[0], *options, "--out", tmp_path)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_regimes_of_a_denoiser_in_a_file_want_data(tmp_path):
+    result = run("regimes", "--model", tmp_path / "mine.py:shrink", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "mine.py:shrink needs --data, whose regimes it is to have" in result.stderr
 
 
 def test_data_that_changed_since_are_refused(gaussian, tmp_path):
@@ -146,7 +175,7 @@ def test_data_kept_out_are_as_many_of_each_class_and_known_by_the_seed():
     np.testing.assert_array_equal(kept, _models.kept_out(labels, 3, seed=5))
     assert (kept != _models.kept_out(labels, 3, seed=6)).any()
     assert not _models.kept_out(labels, 0, seed=5).any()
-    with pytest.raises(ValueError, match="--held-out needs a number below that of the smallest class, 4"):
+    with pytest.raises(ValueError, match="--held-out needs a number from 0, below that of the smallest class, 4"):
         _models.kept_out(labels, 4, seed=5)
 
 
@@ -160,6 +189,23 @@ def test_samples_have_the_law_and_the_units_of_the_data(gaussian, tmp_path):
     assert np.all(np.abs(made.mean(0) - points.mean(0)) < error)
     np.testing.assert_allclose(made.std(0), points.std(0), rtol=4 / 4000**0.5 + 0.02)  # 2 % for the length of steps
     assert (tmp_path / "samples.png").stat().st_size > 5000
+
+
+def test_samples_of_data_that_are_not_centred_have_their_mean_when_the_library_trained(tmp_path):
+    points = np.random.default_rng(0).normal(size=(500, 2)) * [3.0, 0.5] + [100.0, 200.0]
+    size, labels = dp.learn.MLPConfig(8, 1, num_labels=2), np.arange(500) % 2
+    with jax.numpy_dtype_promotion("standard"), jax.debug_nans(False):
+        dp.learn.train(points, size, dp.learn.TrainingConfig(1, 8), labels=labels, checkpoint=tmp_path / "model")
+    result = run("sample", "--model", tmp_path / "model", "--number", 1000, "--steps", 12, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    made = np.load(tmp_path / "samples.npz")["points"]
+    assert np.all(np.abs(made.mean(0) - points.mean(0)) < 4 * points.std(0) / 1000**0.5)
+    job = ["--number", 2, "--steps", 2, "--out", tmp_path]
+    assert run("sample", "--model", tmp_path / "model", "--label", 1, *job).exit_code == 0
+    result = run("sample", "--model", tmp_path / "model", "--label", 2, *job)
+    assert "--label needs one of 0, 1. Got 2" in result.stderr
+    result = run("regimes", "--model", tmp_path / "model", "--out", tmp_path)
+    assert "Train by `diffphys train`, or give a denoiser FILE.py:NAME with --data" in result.stderr
 
 
 def test_guidance_goes_from_all_data_to_the_class_and_a_step_is_kept(digits, tmp_path):
@@ -217,7 +263,9 @@ def test_a_sample_that_is_not_finite_is_refused_by_its_number():
 def test_a_denoiser_in_a_file_is_sampled(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "beside.py").write_text("def shrink(y, v):\n    return y / (1 + v)\n")
-    (tmp_path / "mine.py").write_text("from beside import shrink\n\nshort = lambda y, v: y[1:]\n")
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\nfrom beside import shrink\n\nshort = lambda y, v: y[1:]\nhost = lambda y, v: np.sin(y)\n"
+    )
     result = run("sample", "--model", f"{tmp_path / 'mine.py'}:shrink", "--dim", 3, "--number", 500, "--out", tmp_path)
     assert result.exit_code == 0, result.output
     assert np.load(tmp_path / "samples.npz")["points"].std() == pytest.approx(1, abs=0.05)
@@ -226,6 +274,8 @@ def test_a_denoiser_in_a_file_is_sampled(tmp_path, monkeypatch):
         (["mine.py:shrink", "--dim", "3", "--data", "digits"], "Give --data or --dim, not both"),
         (["mine.py:other", "--dim", "3"], "called 'other'"),
         (["mine.py:short", "--dim", "3"], "needs a denoiser of 3 numbers"),
+        (["mine.py:host", "--dim", "3"], "needs a denoiser that computes in jax"),
+        (["mine.py:shrink", "--dim", "0"], "--dim needs at least 1"),
         (["mine.py", "--dim", "3"], "needs the name of a denoiser in the file"),
         (["none.py:shrink", "--dim", "3"], "needs an existing file"),
         (["mine.py:shrink", "--dim", "3", "--step", "best"], "--step needs a model in a folder"),
@@ -234,6 +284,31 @@ def test_a_denoiser_in_a_file_is_sampled(tmp_path, monkeypatch):
         result = run("sample", "--model", tmp_path / options[0], *options[1:], "--out", tmp_path)
         assert result.exit_code == 2, message
         assert message in result.stderr
+
+
+ADAPTED = """
+import equinox as eqx
+from diffphys.learn import ExplodingSchedule, NoiseOutput, from_network
+
+def network(x, u):
+    return x * (u / (1 + u**2))[:, None]
+
+def of(low, high):
+    return eqx.filter_jit(from_network(network, NoiseOutput(), ExplodingSchedule(ends=(low, high)), (3,)))
+
+known, beyond = of(0.2, 10.0), of(30.0, 100.0)
+"""
+
+
+def test_an_adapted_network_is_asked_at_the_noise_that_it_knows(tmp_path):
+    (tmp_path / "adapted.py").write_text(ADAPTED)
+    job = ["--dim", 3, "--number", 300, "--steps", 12, "--out", tmp_path]
+    result = run("sample", "--model", f"{tmp_path / 'adapted.py'}:known", *job)
+    assert result.exit_code == 0, result.output
+    assert np.load(tmp_path / "samples.npz")["points"].std() == pytest.approx(1, abs=4 / 1800**0.5 + 0.02)
+    result = run("sample", "--model", f"{tmp_path / 'adapted.py'}:beyond", *job)
+    assert result.exit_code == 2
+    assert "--model needs a network that knows noise variances in 0.001 to 400. Got one of 900" in result.stderr
 
 
 def test_the_data_of_a_denoiser_in_a_file_tell_its_shape(tmp_path):
@@ -293,12 +368,24 @@ def test_a_unet_learns_digits_better_than_a_linear_denoiser(tmp_path):
 
 def test_a_folder_of_another_model_is_refused_and_left_as_it_is(gaussian, tmp_path):
     out, _, job = gaussian
-    before = (out / "model" / "data.npz").read_bytes()
+    before = (out / "model" / "mean.npz").read_bytes()
     np.savez(tmp_path / "other.npz", points=np.random.default_rng(1).normal(size=(20, 2)))
     result = run("train", "--data", tmp_path / "other.npz", *job[3:], "--resume")
     assert result.exit_code == 2
     assert "data.name: points.npz there, other.npz now" in result.stderr
-    assert (out / "model" / "data.npz").read_bytes() == before
+    assert (out / "model" / "mean.npz").read_bytes() == before
+
+
+def test_an_interrupt_leaves_the_mean_of_another_model_as_it_is(gaussian, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    out, _, job = gaussian
+    before = (out / "model" / "mean.npz").read_bytes()
+    np.savez(tmp_path / "other.npz", points=np.random.default_rng(1).normal(size=(20, 2)))
+    monkeypatch.setattr(dp.learn.GaussianPreconditioning, "fit", interrupted)
+    assert run("train", "--data", tmp_path / "other.npz", *job[3:]).exit_code == 130
+    assert (out / "model" / "mean.npz").read_bytes() == before
 
 
 def test_a_checkpoint_of_another_architecture_is_named(gaussian, tmp_path):
@@ -310,15 +397,15 @@ def test_a_checkpoint_of_another_architecture_is_named(gaussian, tmp_path):
     assert result.exit_code == 2
     # The hidden layer has 8 units in the checkpoint and 12 in the description.
     assert re.search(r"another architecture: .* of shapes that only one has, .*\(8,\).*\(12,\)", result.stderr)
-    (model / "data.npz").unlink()
+    (model / "mean.npz").unlink()
     (model / "model.json").write_text((gaussian[0] / "model" / "model.json").read_text())
-    assert "without a sound data.npz" in run("sample", "--model", model, "--out", tmp_path).stderr
+    assert "without a sound mean.npz" in run("sample", "--model", model, "--out", tmp_path).stderr
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--held-out", "500"], "--held-out needs a number below"),
+        (["--held-out", "500"], "--held-out needs a number from 0, below"),
         (["--conditional"], "--conditional needs labelled data"),
         (["--attention", "7"], "--attention needs a U-Net"),
         (["--network", "unet"], "`UNet` needs images"),
@@ -347,7 +434,9 @@ def test_train_refuses_what_means_nothing(gaussian, tmp_path, options, message):
         (["--step", "first"], "--step needs last, best or a number"),
         (["--data", "digits"], "--data is for a model in a file"),
         (["--pad", "9"], "--pad needs data"),
-        (["--steps", "0"], "`ts` needs at least two times, one step"),
+        (["--step", "\N{SUPERSCRIPT TWO}"], "--step needs last, best or a number"),
+        (["--label", "1", "--guidance", "nan"], "`ClassifierFreeGuidance` needs a finite `weight`"),
+        (["--steps", "0"], "--steps needs at least 1"),
     ],
 )
 def test_sample_refuses_what_means_nothing(digits, tmp_path, options, message):

@@ -256,7 +256,9 @@ def test_learned_scores_are_measured_where_no_data_can_be_had(tmp_path, monkeypa
 def test_a_public_network_is_measured(lab, tmp_path, monkeypatch):
     shutil.copy(ROOT / "notebooks/public_ddpm.py", tmp_path)
     cells = executed(LEARNED, tmp_path, monkeypatch, DIFFPHYS_DATA=lab)
-    assert pictures(cells) == 11
+    assert pictures(cells) == 12
+    assert "the exact score: collapse: label agreement is set by collapse here" in printed(cells)
+    assert re.search(r"the network: \w+.*; copies 0\.\d+", printed(cells))
     ratios = re.search(r"of the linear denoiser: \[(.*)\]", printed(cells)).group(1).split()
     # Better than linear at small noise, far worse at large.
     assert float(ratios[0]) < 0.8

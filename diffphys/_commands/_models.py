@@ -1,11 +1,13 @@
 """Models that a command is given: a folder that `train` left, or a denoiser in a Python file."""
 
 import importlib.util
+import inspect
 import math
 import pathlib
 import sys
 from typing import Any, NamedTuple, cast
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +22,7 @@ from ..data._named import NAMES
 from ._shared import load_data, refuse_data_options
 
 # In the folder of a model: what was subtracted from its data.
-_MEAN = "data.npz"
+_MEAN = "mean.npz"
 # Noise variances that a model is trained and sampled between: the highest in units of the largest eigenvalue of the
 # covariance, the lowest in those of the mean one.
 _HIGHEST, _LOWEST = 400.0, 1e-3
@@ -107,7 +109,10 @@ def data_of(model: Model) -> tuple[LabelledData, np.ndarray]:
         OSError: if it is gone.
     """
     if model.data is None:
-        raise ValueError(f"--model needs to know its data. Got {model.words}, which does not. Give --data.")
+        raise ValueError(
+            f"--model needs to know its data. Got {model.words}, which does not. Train by `diffphys train`, or give a "
+            "denoiser FILE.py:NAME with --data."
+        )
     settings = dict(model.data["settings"])
     expected = settings.pop("sha256")
     loaded = load(settings.pop("source"), **settings)
@@ -127,7 +132,9 @@ def kept_out(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
     """
     counts = np.bincount(labels)
     if not 0 <= number < counts.min():
-        raise ValueError(f"--held-out needs a number below that of the smallest class, {counts.min()}. Got {number}.")
+        raise ValueError(
+            f"--held-out needs a number from 0, below that of the smallest class, {counts.min()}. Got {number}."
+        )
     generator = np.random.Generator(np.random.Philox(key=[seed, 1]))
     chosen = np.zeros(len(labels), bool)
     for k in range(len(counts)):
@@ -138,24 +145,25 @@ def kept_out(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
 def _from_folder(text: str, step: str) -> Model:
     from ..learn import load as load_trained
 
-    if step not in ("last", "best") and not step.isdigit():
+    if step not in ("last", "best") and not step.isdecimal():
         raise ValueError(f"--step needs last, best or a number. Got {step!r}.")
-    trained = load_trained(text, int(step) if step.isdigit() else step)
+    trained = load_trained(text, int(step) if step.isdecimal() else step)
     data = trained.description.get("data")
     shape = tuple(trained.description["shape"] if data is None else data["shape"])
-    mean = np.zeros(math.prod(shape))
-    if data is not None:
+    denoiser, gaussian = trained.denoiser, trained.denoiser.preconditioning
+    if data is None:
+        # Data of the library need not be centred; their denoiser knows y by its difference from their mean alone.
+        mean = np.asarray(gaussian.mean, np.float64)
+        denoiser = eqx.tree_at(lambda tree: tree.preconditioning.mean, denoiser, jnp.zeros_like(gaussian.mean))
+    else:
         try:
             with np.load(pathlib.Path(text) / _MEAN, allow_pickle=False) as file:
                 mean = file["mean"]
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(f"--model needs a whole model. Got {text} without a sound {_MEAN}: {error}.") from None
-    gaussian = trained.denoiser.preconditioning
-    largest = float(gaussian.scale)
-    # At such noise the linear denoiser is the mean of the data, and its error their variance.
-    variances = noise_range(largest, float(gaussian.linear_error(1e9 * largest)))
+    variances = noise_range(float(gaussian.scale), float(gaussian.variance))
     words = f"{text}, {trained.description['network']['kind'].removesuffix('Config')} after {trained.step} steps"
-    return Model(trained.denoiser, shape, mean, variances, data, words)
+    return Model(denoiser, shape, mean, variances, data, words)
 
 
 def noise_range(largest: float, average: float) -> tuple[float, float]:
@@ -178,6 +186,8 @@ def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]
         raise ValueError(f"--model needs a denoiser, a function of (y, v), called {name!r} in {file}. Got {denoise!r}.")
     if options["data"] is None:
         refuse_data_options(options, "--dim")
+        if options["dim"] < 1:
+            raise ValueError(f"--dim needs at least 1. Got {options['dim']}.")
         shape, mean, data, variances = (options["dim"],), np.zeros(options["dim"]), None, noise_range(1.0, 1.0)
     else:
         if options["dim"] is not None:
@@ -187,7 +197,30 @@ def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]
         spectrum = thermo.covariance_spectrum(loaded.points)
         variances = noise_range(float(spectrum[0]), float(spectrum.sum()) / math.prod(shape))
     dim = math.prod(shape)
-    found = jax.eval_shape(denoise, jax.ShapeDtypeStruct((dim,), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32))
+    asked = jax.ShapeDtypeStruct((dim,), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32)
+    try:
+        found = jax.eval_shape(denoise, *asked)
+    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
+        raise ValueError(
+            f"--model needs a denoiser that computes in jax. Got {text}, which asks for numbers while jax traces. "
+            "Wrap NumPy or torch in jax.pure_callback."
+        ) from error
     if getattr(found, "shape", None) != (dim,):
         raise ValueError(f"--model needs a denoiser of {dim} numbers. Got one that returns {found} in {text}.")
-    return Model(cast(Denoiser, denoise), shape, mean, variances, data, text)
+    return Model(cast(Denoiser, denoise), shape, mean, _known_noise(denoise, variances, text), data, text)
+
+
+def _known_noise(denoise: Any, wanted: tuple[float, float], text: str) -> tuple[float, float]:
+    """The part of a range of noise variances that a denoiser knows: an adapted network refuses what is outside."""
+    from ..learn import AdaptedDenoiser
+
+    # A compiled function wraps what it compiles.
+    network = inspect.unwrap(denoise)
+    known = network.variances if isinstance(network, AdaptedDenoiser) else wanted
+    low, high = max(wanted[0], known[0]), min(wanted[1], known[1])
+    if low >= high:
+        raise ValueError(
+            f"--model needs a network that knows noise variances in {wanted[0]:.3g} to {wanted[1]:.3g}. Got one of "
+            f"{known[0]:.3g} to {known[1]:.3g} in {text}. Check its `schedule` and `scale`."
+        )
+    return low, high

@@ -76,12 +76,7 @@ def collapse_words(ds: xr.Dataset) -> list[str]:
         lines += _collapse_time_words(ds)
     else:
         lines.append(named_time(a, "collapse_time_theory", "t_C, theory", a["theory"]))
-    if "last_change_time" in ds:
-        low, median, high = np.quantile(ds.last_change_time, [0.1, 0.5, 0.9])
-        words = (
-            f"of the nearest datum, median of {ds.sizes['trajectory']} trajectories; 10-90 % {low:.3f} to {high:.3f}"
-        )
-        lines.append(time_words("last change", median, float(ds.last_change_time_sigma_v.median()), words))
+    lines += _last_change_words(ds)
     lines.append(
         f"{'width':18} d_eff = {a['effective_dimension']:.3g}, 2 / sqrt(d_eff) = {a['width_log_v']:.2g} in log v"
     )
@@ -111,9 +106,29 @@ def _collapse_time_words(ds: xr.Dataset) -> list[str]:
 
 
 def regimes_words(ds: xr.Dataset) -> list[str]:
-    """The summary of both."""
+    """The summary of both; of a model its own numbers come after those of the exact score of its data."""
     last = [f"{'regimes':18} {ds.attrs['regimes']}"] if "regimes" in ds.attrs else []
-    return speciation_words(ds) + collapse_words(ds)[1:] + last
+    every = speciation_words(ds) + collapse_words(ds)[1:]
+    if "verdict_model" not in ds.attrs:
+        return every + last
+    own = _clone_words(ds, "phi") + _clone_words(ds, "phi_c") + _last_change_words(ds)
+    first, *others = [line for line in every if line not in own]
+    kind = "clones" if "phi_clones" in ds else "sampler"
+    share, error = (100 * ds.attrs[f"copied_share_{kind}{end}"] for end in ("", "_stderr"))
+    copies = f"{share:.1f} +- {error:.1f} % of the ends are three times nearer to one datum than to any other"
+    return [
+        first, "The data, by their exact score, for reference:", *others, "The model, by its clones:", *own,
+        f"{'copies':18} {copies}", f"{'verdict':18} {ds.attrs['verdict_model']}", *last,
+    ]  # fmt: skip
+
+
+def _last_change_words(ds: xr.Dataset) -> list[str]:
+    """When the nearest datum changed for the last time, if that was timed."""
+    if "last_change_time" not in ds:
+        return []
+    low, median, high = np.quantile(ds.last_change_time, [0.1, 0.5, 0.9])
+    words = f"of the nearest datum, median of {ds.sizes['trajectory']} trajectories; 10-90 % {low:.3f} to {high:.3f}"
+    return [time_words("last change", median, float(ds.last_change_time_sigma_v.median()), words)]
 
 
 def _clone_words(ds: xr.Dataset, name: str) -> list[str]:
@@ -156,14 +171,13 @@ def _clone_times(ds: xr.Dataset, name: str, kind: str) -> list[str]:
     lines = []
     for suffix in ("", "_hard"):
         curve, event = f"{name}{suffix}_{kind}", "phi_c_half" if name == "phi_c" else "crossing"
-        words = f"{curve} crosses 1/2"
+        words = f"{curve} crosses 1/2" + (", by the nearest datum" if suffix else ", by the weights of the data")
         if name == "phi":
             words = f"{curve} crosses {ds.attrs[f'threshold{suffix}_{kind}']:.4f}"
             if suffix and ds.attrs["labelled_by"] == "classifier":
                 words += ", by the classifier"
         key = f"{event}_time{suffix}_{kind}"
-        if np.isfinite(ds.attrs[key]):
-            lines.append(named_time(ds.attrs, key, whose, words, f"{event}_{{}}{suffix}_{kind}"))
+        lines.append(named_time(ds.attrs, key, whose, words, f"{event}_{{}}{suffix}_{kind}"))
     return lines
 
 

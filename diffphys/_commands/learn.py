@@ -1,5 +1,6 @@
 """The commands of learned scores: train a network on data, and draw samples of a model."""
 
+import logging
 from typing import Any
 
 import jax
@@ -9,11 +10,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from .. import experiments, plots
-from .._devices import is_first_process, wait_for_all
+from .._devices import is_first_process
 from .._files import replacing
 from ..clocks import time_of_variance
 from ..data import LabelledData
 from ..learn import ClassifierFreeGuidance, MLPConfig, TrainedModel, TrainingConfig, UNetConfig, train
+from ..learn.checkpoints import DESCRIPTION
 from ._models import Model, describe_data, kept_out, open_model, save_mean
 from ._sampling import generate
 from ._shared import draw, folder, keep, load_data, root_key, whole_numbers
@@ -26,6 +28,9 @@ _PICTURES, _SAMPLER, _STEPS, _DRAWN = 64, "dpm-solver-multistep", 20, 256
 
 def run_train(**options: Any) -> None:
     """Runs `train`: leaves a model, the history of its loss, samples and the table of its errors."""
+    # What orbax logs from its threads, hundreds of lines, the error that stops the run says in one.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     key, out = root_key(options["seed"]), folder(options["out"])
     loaded = load_data(options)
     if options["conditional"] and loaded.classes == ("all",):
@@ -37,19 +42,14 @@ def run_train(**options: Any) -> None:
         save_every=options["save_every"], seed=options["seed"],
     )  # fmt: skip
     milestones = [] if options["milestones"] is None else whole_numbers("--milestones", options["milestones"])
-    try:
-        trained = train(
-            loaded.points[~held], network, training, shape=shape,
-            labels=loaded.labels[~held] if options["conditional"] else None, checkpoint=out, resume=options["resume"],
-            milestones=milestones, description={"data": describe_data(loaded, options["held_out"], options["seed"])},
-            # With the first state: by then the folder is known to be that of no other model.
-            on_save=lambda *_: save_mean(loaded, out),
-        )  # fmt: skip
-    except KeyboardInterrupt:
+    # Before the model is there: a killed run leaves none without its mean, and that of another is left as it is.
+    if not (out / DESCRIPTION).exists():
         save_mean(loaded, out)
-        raise
-    # No process opens a model whose mean is not there yet.
-    wait_for_all()
+    trained = train(
+        loaded.points[~held], network, training, shape=shape,
+        labels=loaded.labels[~held] if options["conditional"] else None, checkpoint=out, resume=options["resume"],
+        milestones=milestones, description={"data": describe_data(loaded, options["held_out"], options["seed"])},
+    )  # fmt: skip
     # At every noise level the objective is relative to the best linear denoiser.
     history = trained.history.assign_attrs(linear_loss=1.0)
     keep(history, out / "history.nc")
@@ -69,8 +69,9 @@ def run_train(**options: Any) -> None:
 def run_sample(**options: Any) -> None:
     """Runs `sample`: leaves samples in the units of the data and a picture of them."""
     key, out = root_key(options["seed"]), folder(options["out"])
-    if options["number"] < 1:
-        raise ValueError(f"--number needs at least 1. Got {options['number']}.")
+    for name in ("number", "steps"):
+        if options[name] < 1:
+            raise ValueError(f"--{name} needs at least 1. Got {options[name]}.")
     model = open_model(options["model"], options, options["step"])
     denoise, label = _given(model, options)
     made = generate(
@@ -123,9 +124,11 @@ def _given(model: Model, options: dict[str, Any]) -> tuple[Any, int | None]:
     denoise: Any = model.denoiser
     if not getattr(denoise, "num_labels", 0):
         raise ValueError(f"--label needs a model trained with --conditional. Got {text} with {model.words}.")
-    if text not in model.classes:
-        raise ValueError(f"--label needs one of {', '.join(model.classes)}. Got {text}.")
-    label = model.classes.index(text)
+    # A model that the library trained knows its classes by their numbers alone.
+    names = model.classes or tuple(map(str, range(denoise.num_labels)))
+    if text not in names:
+        raise ValueError(f"--label needs one of {', '.join(names)}. Got {text}.")
+    label = names.index(text)
     # An array: as a Python number each label would be a program of its own.
     chosen = denoise.given(jax.numpy.asarray(label, jax.numpy.int32))
     return chosen if weight is None else ClassifierFreeGuidance(denoise, chosen, weight), label

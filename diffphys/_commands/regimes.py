@@ -48,8 +48,10 @@ def run(command: str, **options: Any) -> None:
             "clones": options["clones"] if error is None else None, "clones_stderr": error,
             "clone_times": None if command == "speciation" else clone_times(times),
         }  # fmt: skip
+    if command != "speciation":
+        settings["trajectories"] = options["trajectories"]
     if command == "collapse":
-        settings |= {"stderr": options["stderr"], "trajectories": options["trajectories"]}
+        settings["stderr"] = options["stderr"]
     in_words = {"speciation": speciation_words, "collapse": collapse_words, "regimes": regimes_words}[command]
     told: list[str] = []
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from .._box_muller import box_muller
 from .._config import canonical
+from .._describe import describe_process, described
 from .._keys import check_root
 from .._types import PRNGKey
 from ..clocks import clocks, log_snr_grid
@@ -23,7 +24,6 @@ from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
 from ..thermo.row_sums import DataRows, blocks_of
 from ._accuracy import PILOT
 from ._chunks import Runner
-from ._describe import describe_process, described
 from ._long_names import with_long_names
 from ._noise_levels import with_noise_levels
 from ._readouts import Classifier

@@ -13,9 +13,9 @@ import numpy as np
 import psutil
 from jaxtyping import Array
 
+from .._describe import described
 from .._devices import of_all_processes, on_all_devices, to_host
 from .._journal import DIGEST, Journal, run_chunks
-from ._describe import described
 
 # The share of free memory that a chunk may use, and the elements that keep a chunk near the caches of a CPU.
 _SHARE = 0.6

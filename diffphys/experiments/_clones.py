@@ -147,7 +147,7 @@ def _ends(sampler, row, zs, keys, source, halved) -> Float[Array, "items 2 clone
     return jnp.swapaxes(ends.reshape(len(zs), source.clones, 2, *zs.shape[1:]), 1, 2)
 
 
-def halved_chunk(first: int, chunk: int) -> tuple[np.bool_]:
+def halved_chunk(first: int | np.integer, chunk: int) -> tuple[np.bool_]:
     """Whether the halved grid is run too, told to a program: it branches there, and so not within a chunk."""
     return (np.bool_(first // chunk % _EVERY == 0 or first < _LEAST),)
 

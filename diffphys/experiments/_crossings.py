@@ -41,8 +41,15 @@ def label_crossings(run: CloneRun, times: np.ndarray, kind: str) -> dict[str, An
 
 
 def datum_crossings(run: CloneRun, times: np.ndarray, kind: str) -> dict[str, Any]:
-    """Where half the clones meet at a datum, by weights and by the nearest datum."""
+    """Where half the clones meet at a datum, by weights and by the nearest datum; what share of them are copies."""
     attrs: dict[str, Any] = {}
+    if "copied" in run.moments:
+        # The law of the ends is that of the model, whenever their clones parted: the mean over all times.
+        shares, errors = run.moments["copied"].pooled()
+        weights = run.trajectories / run.trajectories.sum()
+        attrs[f"copied_share_{kind}"] = float(weights @ shares)
+        # As if the ends of one trajectory were one.
+        attrs[f"copied_share_{kind}_stderr"] = float(weights @ errors)
     for suffix in ("", "_hard"):
         found = crossing_interval(times, run.moments[f"phi_c{suffix}"], 0.5)
         attrs |= _named("phi_c_half", f"{suffix}_{kind}", found)

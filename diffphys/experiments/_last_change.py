@@ -11,17 +11,19 @@ import numpy as np
 from jaxtyping import Float
 
 from .._devices import over_items
-from .._types import PRNGKey
 from ..clocks import check_grid
 from ..processes import AbstractProcess, Kernel, OrnsteinUhlenbeck
-from ..samplers import AbstractSampler
 from ..samplers.base import noise_of, place
-from ..targets import AbstractDataSet, is_divided
-from ._chunks import ChunkedProgram, Runner
-from ._theory import channel_variances
+from ..targets import is_divided
+from ._asked import Asked
+from ._assemble import check_count
+from ._chunks import ChunkedProgram
+from ._theory import channel_variances, temperature_of
 
 # Of the journal and the bar.
 _NAME = "last-change"
+
+Times = Float[np.ndarray, " times"]
 
 
 @eqx.filter_jit
@@ -58,31 +60,34 @@ def _last_change(data, sampler, rows, kernels: Kernel, from_prior: bool, root, f
     return over_items(jax.vmap(one), first, chunk, together=is_divided((data, sampler)))
 
 
-def last_change_times(
-    data: AbstractDataSet,
-    sampler: AbstractSampler,
-    start: float,
-    stop: float,
-    *,
-    key: PRNGKey,
+def check_last_changes(times: Times, trajectories: int | None, trunk_from: float | None) -> None:
+    """Refuses trajectories that could not be run, before anything is."""
+    check_count("trajectories", trajectories, 2)
+    if trajectories is None:
+        return
+    if trunk_from is None and times.size < 2:
+        raise ValueError(f"`trajectories` needs two `times`, where they start and end. Got {times.tolist()}.")
+    if trunk_from is not None and trunk_from <= times.max():
+        raise ValueError(f"`trunk_from` needs a time above all `times`, {times.max()}. Got {trunk_from}.")
+
+
+def last_changes(
+    asked: Asked,
     trajectories: int,
+    *,
     steps: int,
     grid: Callable[[float, float, int], np.ndarray],
-    runner: Runner,
-    trunk_from: float | None = None,
-) -> Float[np.ndarray, " trajectories"]:
+    trunk_from: float | None,
+) -> tuple[dict[str, tuple], dict[str, Any]]:
     r"""The first time, going down the grid, after the last change of the nearest datum; the start if it never changes.
 
     Nearest to the channel, $\arg\min_\mu |y - a_\mu|$, so to $x / m$ where the state is $x = m a + $ noise.
-    Trajectories start from forward samples at `start`, or from the prior at `trunk_from`, and end at `stop`.
-
-    Raises:
-        ValueError: if `trunk_from` is not above `start`.
+    Trajectories start from forward samples at the greatest of the times, or from the prior at `trunk_from`, and end at
+    the least.
     """
-    if trunk_from is not None and trunk_from <= start:
-        raise ValueError(f"`trunk_from` needs a time above all `times`, {start}. Got {trunk_from}.")
-    ts = check_grid(grid(start if trunk_from is None else trunk_from, stop, steps))
-    kernels = sampler.process.table(ts)
+    data, sampler, times, runner = asked.target, asked.sampler, asked.times, asked.runner
+    ts = check_grid(grid(float(times.max()) if trunk_from is None else trunk_from, float(times.min()), steps))
+    kernels, key = sampler.process.table(ts), jr.fold_in(asked.clone_key, 1)
     program = ChunkedProgram(
         _last_change, (data, sampler, sampler.plan(ts), kernels, trunk_from is not None, key), items=trajectories,
         elements=2 * data.dim, chunk=runner.chunk_of(_NAME),
@@ -95,20 +100,24 @@ def last_change_times(
 
     stacked = runner.collect(_NAME, program, reduce, {"trajectories": trajectories}, unit="trajectory")
     last = stacked["last"].ravel()
-    return ts[last[last >= 0]]
+    found = ts[last[last >= 0]]
+    variable = ("trajectory", found, {"long_name": "last change of the nearest datum"})
+    return {"last_change_time": variable}, last_change_attributes(sampler.process, found)
 
 
 def last_change_attributes(process: AbstractProcess, times: Float[np.ndarray, " trajectories"]) -> dict[str, Any]:
     """Mean, standard deviation and standard error of the mean of last changes, in Ornstein-Uhlenbeck time.
 
-    Of the transformed times: the transform of the mean is another number.
+    Of the transformed times: the transform of the mean is another number. The noise level is that of the mean.
     """
+    temperature = temperature_of(process)
     if not isinstance(process, OrnsteinUhlenbeck):
         knots, where = np.unique(times, return_inverse=True)
         times = 0.5 * np.log1p(channel_variances(process, knots))[where]
-    std = float(times.std(ddof=1))
+    mean, std = float(times.mean()), float(times.std(ddof=1))
     return {
-        "last_change_mean": float(times.mean()),
+        "last_change_mean": mean,
+        "last_change_mean_sigma_v": float(np.sqrt(temperature * np.expm1(2 * mean))),
         "last_change_std": std,
         "last_change_stderr": std / len(times) ** 0.5,
     }

@@ -1,5 +1,6 @@
 """The Gaussian with the moments of a data set or of a law, and the exact errors of its denoiser: the linear one."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -64,7 +65,16 @@ class NormalLaw(NamedTuple):
         $$ \tfrac12 \sum_j \Big[\log(1 + \lambda_j / v) + \frac{z_j^2 - \lambda_j}{\lambda_j + v}\Big]
            + \frac{|a_\perp|^2}{2 v} $$
         """
-        squares, outside = self.squares(points)
+        return self._integrals(*self.squares(points), variances)
+
+    def mean_integrals(self, points: Points) -> Callable[[Float[np.ndarray, " v"]], Float[np.ndarray, " v"]]:
+        """The mean of `integrals` over points, as a function of the variances, which meets the points but once."""
+        squares, outside = (part.mean(0, keepdims=True) for part in self.squares(points))
+        return lambda variances: self._integrals(squares, outside, variances)[0]
+
+    def _integrals(
+        self, squares: Float[np.ndarray, "_ r"], outside: Float[np.ndarray, " _"], variances: Float[np.ndarray, " v"]
+    ) -> Float[np.ndarray, "_ v"]:
         values = self.eigenvalues[:, None]
         excess = (squares - self.eigenvalues) @ (1 / (values + variances))
         return 0.5 * (np.log1p(values / variances).sum(0) + excess + outside[:, None] / variances)

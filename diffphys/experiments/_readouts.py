@@ -16,6 +16,11 @@ Classifier = Callable[[Data, Scalar], Float[Array, " k"]]
 """`classify(a, v)`: log-probabilities of the classes of an estimate `a`, made at noise variance v."""
 
 
+# A copy is nearer to one datum than to any other by this factor, as in `memorisation`; of the noise of the ends, what
+# tells the two nearest data apart.
+_COPY, _SHARP = 1 / 3, 1e-4
+
+
 class LabelAgreement(eqx.Module):
     r"""What clones say of their classes: $\sum_k P(k|z_A) P(k|z_B)$ over all pairs, latent and by hard labels."""
 
@@ -88,7 +93,9 @@ class DatumAgreement(eqx.Module):
     r"""What clones say of the data: $\sum_\mu w_\mu(A)\, w_\mu(B)$ over all pairs, and whether their nearest agree.
 
     By the exact score the nearest datum is the most likely one. What another score generates is no datum and some
-    noise: a denoiser, where there is one, takes the noise away first, since that alone is not the model's.
+    noise: a denoiser, where there is one, takes the noise away first, since that alone is not the model's. Some datum
+    is the nearest to any end, and clones that part late have it in common: whether they are copies of it, three times
+    nearer to it than to all others, is told too.
     """
 
     target: AbstractDataSet
@@ -100,7 +107,20 @@ class DatumAgreement(eqx.Module):
         ends = ys if self.denoise is None else jax.vmap(self.denoise, in_axes=(0, None))(ys, variance)
         nearest = jax.vmap(lambda a: self.target.weights_summary(a, variance).argmax)(ends)
         same = (nearest[first] == nearest[second]).astype(ys.dtype)
-        return {"phi_c": jnp.mean(overlap), "phi_c_hard": jnp.mean(same)}
+        agreement = {"phi_c": jnp.mean(overlap), "phi_c_hard": jnp.mean(same)}
+        if self.denoise is None:
+            return agreement
+        copies = jax.vmap(self._is_copy, in_axes=(0, 0, None))(ends, nearest, variance)
+        return agreement | {"copied": jnp.mean(copies.astype(ys.dtype))}
+
+    def _is_copy(self, a: Data, nearest: Array, variance: Scalar) -> Array:
+        # With next to no noise the mean is the nearest datum, and L the difference of the two least squares over it.
+        sharp = _SHARP * variance
+        summary = self.target.weights_summary(a, sharp, nearest, with_mean=True)
+        assert summary.mean is not None, "it was asked for"
+        assert summary.log_rest_over_own is not None, "so was it"
+        apart = -2 * sharp * summary.log_rest_over_own
+        return jnp.greater(apart, (_COPY**-2 - 1) * jnp.sum((a - summary.mean) ** 2))
 
 
 class ExpectedDatumAgreement(eqx.Module):

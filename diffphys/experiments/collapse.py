@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 
@@ -22,7 +21,6 @@ from ._assemble import (
     QUANTILES,
     CloneOptions,
     Variables,
-    check_count,
     check_times,
     curve,
     forward_attributes,
@@ -30,7 +28,7 @@ from ._assemble import (
 )  # fmt: skip
 from ._collapse_times import times_by_name
 from ._forward import ForwardRun
-from ._last_change import last_change_attributes, last_change_times
+from ._last_change import check_last_changes, last_changes
 from ._readouts import ExpectedDatumAgreement, datum_agreement
 from ._statistics import Moments
 from ._theory import channel_variances, spectrum_of, two_classes, within_spectrum
@@ -107,13 +105,15 @@ def collapse(
         intervals; quantiles of the times at which L of single data points crosses 0; `phi_c_clones`,
         `phi_c_clones_excess` and `clones_run` as in `speciation`, `last_change_time` if asked for.
         The attributes give alpha, d with and without constant coordinates, d_eff and the width 2 / sqrt(d_eff); of
-        clones `score`, as in `speciation`, and `phi_c_half_time_clones` (with `_low` and `_high`), where half of them
-        meet; `last_change_mean` and `last_change_std` of the Ornstein-Uhlenbeck times of last changes. Every time has
-        its noise level beside it, `_sigma_v` at the end of its name.
+        clones `score`, as in `speciation`, and `phi_c_half_time_clones` (from `phi_c_half_low_clones` to `_high_`),
+        where half of them meet; `last_change_mean` and `last_change_std` of the Ornstein-Uhlenbeck times of last
+        changes. Every time has its noise level beside it, `_sigma_v` at the end of its name.
 
         For a learned score give the `sampler` and `trunk_from`. Then `phi_c_clones` weighs the data by their posterior
         at the ends as they are, at `stop`, and `phi_c_hard_clones` is the agreement of the data nearest to the denoised
-        ends, the quantity of the paper; the lower `stop`, the less they differ.
+        ends, the quantity of the paper; the lower `stop`, the less they differ. Both tend to 1 at small times, where
+        clones hardly part, of a model too that copies nothing: `copied_clones` is the share of the ends that are three
+        times nearer to one datum than to any other, and the attribute `copied_share_clones` its mean over the times.
 
     Raises:
         ValueError: for times, keys, counts or grids that mean nothing, and for a chunk that does not fit.
@@ -124,6 +124,7 @@ def collapse(
     if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`collapse` needs a data set, `Empirical(points)`. Got `{type(data).__name__}`.")
     times = check_times(times)
+    check_last_changes(times, trajectories, trunk_from)
     accuracy = None
     if stderr is not None:
         if not 0 < stderr < np.inf:
@@ -137,10 +138,9 @@ def collapse(
         "collapse", data, process, times, key, options, sampler=sampler, samples=samples, accuracy=accuracy,
         datasets=datasets, chunk=chunk, checkpoint=checkpoint, progress=progress, tell=tell, law=law, stderr=stderr,
     )  # fmt: skip
+    walks: dict[str, Any] = {"steps": steps, "grid": grid, "trunk_from": trunk_from}
     if trajectories is not None:
-        check_count("trajectories", trajectories, 2)
-        walks = {"sampler": asked.sampler, "steps": steps, "grid": grid, "trunk_from": trunk_from}
-        asked.parameters["trajectories"] = {"number": trajectories, **walks}
+        asked.parameters["trajectories"] = {"number": trajectories, "sampler": asked.sampler, **walks}
     variables, attrs = collapse_theory(data, process, times, law)
     if samples is not None:
         curves, results = collapse_curves(data, process, times, asked.forward(labels=False), law)
@@ -152,12 +152,8 @@ def collapse(
         curves, results = asked.clones(datum_agreement(data, asked.sampler), "phi_c", ExpectedDatumAgreement(data))
         variables, attrs = variables | curves, attrs | results
     if trajectories is not None:
-        last = last_change_times(
-            data, asked.sampler, float(times.max()), float(times.min()), key=jax.random.fold_in(asked.clone_key, 1),
-            trajectories=trajectories, steps=steps, grid=grid, runner=asked.runner, trunk_from=trunk_from,
-        )  # fmt: skip
-        variables["last_change_time"] = ("trajectory", last, {"long_name": "last change of the nearest datum"})
-        attrs |= last_change_attributes(process, last)
+        last, results = last_changes(asked, trajectories, **walks)
+        variables, attrs = variables | last, attrs | results
     return asked.dataset(variables, attrs)
 
 

@@ -9,6 +9,7 @@ import xarray as xr
 from jaxtyping import Float
 from scipy.special import xlogy
 
+from .._describe import describe_process
 from .._types import Denoiser, PRNGKey
 from ..processes import AbstractProcess
 from ..results import dataset
@@ -17,7 +18,6 @@ from ..samplers.base import place
 from ..targets import AbstractLabelledTarget
 from ._assemble import check_count, seed_of, split_key
 from ._chunks import refuse_not_finite
-from ._describe import describe_process
 from .late_start import _walk
 
 

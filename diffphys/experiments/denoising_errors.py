@@ -16,6 +16,7 @@ from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..targets import is_divided
 from ._assemble import check_times, experiment_dataset
+from ._checks import check_denoiser_of, checked_points
 from ._chunks import ChunkedProgram, Runner
 from ._theory import channel_variances
 
@@ -56,15 +57,14 @@ def denoising_errors(
         ratio is of its linearisation.
 
     Raises:
-        ValueError: for points, times or keys that mean nothing.
+        ValueError: for points, times or keys that mean nothing, and for denoisers of other data.
     """
     times = check_times(times)
     check_root(key)
-    samples = np.asarray(points)
-    if samples.ndim != 2 or len(samples) < 2 or samples.dtype.kind != "f":
-        raise ValueError(
-            f"`points` needs two or more flat samples of floats, (n, d). Got {samples.dtype} {samples.shape}."
-        )
+    samples = checked_points("points", points)
+    check_denoiser_of(samples, denoise)
+    if against is not None:
+        check_denoiser_of(samples, against, "against")
     process = OrnsteinUhlenbeck() if process is None else process
     variances = channel_variances(process, times)
     denoisers = (denoise,) if against is None else (denoise, against)

@@ -33,7 +33,8 @@ def frechet_distance(
         `distance(samples)` of samples of shape (m, d).
 
     Raises:
-        ValueError: if there is but one row, or the features are not finite.
+        ValueError: if there is but one row, or the features are not finite; `distance`, for samples of another length
+            too.
 
     Reference:
         Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter, "GANs trained by a two time-scale update rule converge to
@@ -43,9 +44,9 @@ def frechet_distance(
 
     def moments(points: Points) -> tuple[np.ndarray, np.ndarray]:
         found = np.asarray(points if batched is None else batched(jnp.asarray(points)), np.float64)
-        if len(found) < 2 or not np.isfinite(found).all():
+        if found.ndim != 2 or len(found) < 2 or not np.isfinite(found).all():
             raise ValueError(
-                f"`frechet_distance` needs two samples or more with finite features. Got shape {found.shape}. "
+                f"`frechet_distance` needs two samples or more with finite features, (m, f). Got shape {found.shape}. "
                 "Look for samples that diverged."
             )
         return found.mean(0), np.atleast_2d(np.cov(found.T))
@@ -53,6 +54,11 @@ def frechet_distance(
     mean, covariance = moments(reference)
 
     def distance(samples: Float[np.ndarray, "m d"]) -> float:
+        if np.shape(samples)[1:] != np.shape(reference)[1:]:
+            raise ValueError(
+                f"`frechet_distance` needs samples of shape (m, {np.shape(reference)[1]}), as the reference has them. "
+                f"Got {np.shape(samples)}."
+            )
         own_mean, own = moments(samples)
         return thermo.wasserstein(own, covariance, own_mean - mean)
 

@@ -24,7 +24,9 @@ from ..samplers.base import noise_of, place, run
 from ..targets import AbstractTarget, Gaussian, is_divided
 from ._assemble import Variables, check_count, check_times, experiment_dataset, seed_of
 from ._bifurcation import bifurcation
+from ._checks import check_denoiser_of, checked_points
 from ._chunks import fingerprint
+from ._long_names import with_long_names
 from ._normal_law import NormalLaw, Points, normal_law
 from ._start_theory import MakeSampler, critical_attributes, generated_distances, start_divergences
 from ._theory import channel_variances
@@ -99,7 +101,8 @@ def gaussian_start(
     Returns:
         A dataset on `start` (gaussian, prior), `sampler`, `steps`, `measure` (the names of the qualities) and `t`:
         `quality` with `quality_stderr` over repeats, its `curvature`; without `t`, `bifurcation_time` with its 95 %
-        interval `_low` and `_high`, by bootstrap over repeats. On (`sampler`, `steps`): `evaluations` of the denoiser.
+        interval `_low` and `_high`, by bootstrap over repeats, as wide as Student's; nan where this reaches the ends of
+        the times. On (`sampler`, `steps`): `evaluations` of the denoiser.
         Where known in closed form, for two Gaussian classes and Gaussians: `start_divergence` on (`start`, `t`), the
         relative entropy of P_t with respect to the start. For a Gaussian target and its own denoiser, without
         `measure`: `generated_kullback_leibler` and `generated_wasserstein`, squared, from the target at the noise of
@@ -107,7 +110,7 @@ def gaussian_start(
 
     Raises:
         ValueError: for times, counts or keys that mean nothing, `stop` not below all times, points without a denoiser,
-            or fewer steps than a multistep sampler needs.
+            a denoiser of other data, or fewer steps than a multistep sampler needs.
 
     Reference:
         Raya and Ambrogioni, "Spontaneous symmetry breaking in generative diffusion models" (2023), section 4. There
@@ -122,6 +125,10 @@ def gaussian_start(
     denoise = data.posterior_mean if isinstance(data, AbstractTarget) and denoise is None else denoise
     if denoise is None:
         raise ValueError("`gaussian_start` needs a `denoise` for points. Got None. Pass one, or a target.")
+    data = data if isinstance(data, AbstractTarget) else checked_points("data", data)
+    check_denoiser_of(data, denoise)
+    if not samplers or not steps:
+        raise ValueError(f"`gaussian_start` needs a sampler and a number of `steps`. Got {[*samplers]} and {steps}.")
     stop = 0.5 * float(times.min()) if stop is None else stop
     if not 0 < stop < times.min():
         raise ValueError(f"`stop` needs a time above 0 and below all `times`, {times.min()}. Got {stop}.")
@@ -158,7 +165,7 @@ def gaussian_start(
     parameters = {"data": data, "denoise": denoise, "samplers": made, "steps": steps, "grid": grid}
     ds = experiment_dataset("gaussian-start", process, times, variables, attrs, key, **parameters)
     names = {"start": list(_STARTS), "sampler": list(samplers), "steps": list(steps), "measure": list(quality)}
-    return ds.assign_coords({name: np.array(values) for name, values in names.items() if name in ds.dims})
+    return with_long_names(ds.assign_coords({name: np.array(each) for name, each in names.items() if name in ds.dims}))
 
 
 def _dtype_of(data: Points | AbstractTarget) -> Any:

@@ -15,24 +15,24 @@ import jax.random as jr
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
-from scipy.interpolate import PchipInterpolator
 
-from .. import thermo
 from .._devices import over_items
-from .._root import root
 from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess
 from ..targets import is_divided
 from ._assemble import Variables, check_count, check_times, experiment_dataset, runner_for, split_key
+from ._checks import check_denoiser_of, checked_points
 from ._chunks import ChunkedProgram, Runner
+from ._long_names import with_long_names
 from ._normal_law import NormalLaw, Points, normal_law
-from ._statistics import mean_and_stderr
+from ._population import population_collapse
+from ._statistics import crossing, mean_and_stderr
 from ._theory import channel_variances
 
 # Where the tail of the difference to the linear denoiser is cut, in units of the largest eigenvalue.
 _REACH = 30.0
-# The widest panel of the quadrature, in log v; points whose closed forms are taken at once; a 95 % interval.
-_WIDEST, _ROWS, _SIGMAS = 1.0, 4096, 1.96
+# The widest panel of the quadrature, in log v; points whose closed forms are taken at once.
+_WIDEST, _ROWS = 1.0, 4096
 
 
 class _Levels(NamedTuple):
@@ -77,10 +77,12 @@ def information(
     time: for a linear denoiser the spectral one, for a better one below it. On the points of a data set itself
     its exact denoiser finds $\log n - d f_e$.
 
-    Only the difference from the linear denoiser of the points, on the same noise, is measured; the linear error, and
-    its integral to infinity, are added in closed form. So a linear denoiser has no Monte-Carlo error at all. The
-    difference is integrated by Gauss and Legendre in log v, up to 30 times the largest eigenvalue: what it is at this
-    level, times half the inverse of the level, is given as `tail`, the size of what is left out.
+    Only the difference from the best linear denoiser of the `training` points, on the same noise, is measured; its
+    error on `data`, and the integral of that to infinity, are added in closed form. So it has no Monte-Carlo error at
+    all. Without `training` it is that of `data` itself, whose bound is no fair one unless there are far more points
+    than dimensions: what it knows of them it has by heart. The difference is integrated by Gauss and Legendre in
+    log v, up to 30 times the largest eigenvalue: what it is at this level, times half the inverse of the level, is
+    given as `tail`, the size of what is left out.
 
     Args:
         denoise: the denoiser, `(y, v) -> estimate`.
@@ -90,7 +92,7 @@ def information(
         key: a typed key.
         count: the number n of training data in log n, 2 or more.
         training: points that it has seen: the errors on these are measured with the same noises, as many of them as
-            there are in `data`, drawn without repetition as far as they go.
+            there are in `data`, drawn without repetition as far as they go. The linear denoiser is that of all of them.
         draws: noises a point, 2 or more, the same at all levels.
         nodes: Gauss-Legendre nodes between neighbouring times, or within a unit of log v where these are further apart.
         chunk: points a compiled call.
@@ -99,63 +101,62 @@ def information(
 
     Returns:
         A dataset on `t`: `information` in nats and `excess_entropy`, $1 - I / \log n = f / \alpha$, with `_stderr`,
-        that of the noise at fixed points, and `_stderr_data`, that of the points; `information_linear` in closed form.
-        On `variance`, the nodes, with `node_time`: `mse` and `integrand`, the information a unit of log v, with the
-        stderr of both. With `training` the same under `_training`; `generalisation_gap` on `variance`, the difference
-        of the integrands, and on `t` its integral `generalisation_gap_integral`, whose stderr holds both errors.
-        Attributes: `collapse_time` with its 95 % interval `_low` and `_high`, nan where f does not cross 0 within the
-        times; `collapse_time_linear`; `tail`.
+        that of the noise at fixed points, and `_stderr_data`, that of the points; `information_linear`, that by the
+        linear denoiser, in closed form. On `variance`, the nodes, with `node_time`: `mse` and `integrand`, the
+        information a unit of log v, with the stderr of both. With `training` the same under `_training`;
+        `generalisation_gap` on `variance`, the difference of the integrands, and on `t` its integral
+        `generalisation_gap_integral`, whose stderr holds both errors. Attributes: `collapse_time` with its 95 %
+        interval `_low` and `_high`, nan where f does not cross 0 within the times; `collapse_time_linear`;
+        `excess_entropy_half_time`, where $f / \alpha$ is one half; `tail`.
 
     Raises:
-        ValueError: for points, times, counts or keys that mean nothing, and for a chunk that does not fit.
+        ValueError: for points, times, counts or keys that mean nothing, for a denoiser of other
+            data, and for a chunk that does not fit.
 
     Reference:
         Guo, Shamai, Verdu, "Mutual information and minimum mean-square error in Gaussian channels" (2005), eq. 22;
         Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eq. 5, for the collapse.
         The estimator is ours.
     """
-    times, points = check_times(times), _checked("data", data)
+    times, points = check_times(times), checked_points("data", data)
     for name, value, least in (("count", count, 2), ("draws", draws, 2), ("nodes", nodes, 1)):
         check_count(name, value, least)
-    seen = None if training is None else _checked("training", training)
+    seen = None if training is None else checked_points("training", training)
     if seen is not None and seen.shape[1] != points.shape[1]:
         raise ValueError(f"`training` needs points of dimension {points.shape[1]}. Got {seen.shape[1]}.")
+    check_denoiser_of(points, denoise)
     noise_key, choice_key = split_key(key)
-    law, variances = normal_law(points), channel_variances(process, times)
+    law, variances = normal_law(points if seen is None else seen), channel_variances(process, times)
     if not len(law.eigenvalues):
-        raise ValueError("`data` needs points that differ. Got one point many times. Pass the points of a population.")
+        name = "data" if seen is None else "training"
+        raise ValueError(f"`{name}` needs points that differ. Got one point many times. Pass those of a population.")
     levels = _quadrature(variances, _REACH * float(law.eigenvalues[0]), nodes)
     runner = runner_for(process, times, key, chunk, checkpoint, progress, denoise=denoise, draws=draws)
     measure = partial(_measure, variances=variances, key=noise_key, draws=draws, runner=runner)
     found = measure("information", denoise, points, law, levels)
     variables = _curves(found, levels, count, "")
-    variables["information_linear"] = ("t", thermo.log_capacity(variances, law.eigenvalues))
+    linear = law.mean_integrals(points)
+    variables["information_linear"] = ("t", linear(variances))
+    attrs: dict[str, Any] = {
+        "count": count, "points": len(points), "d": points.shape[1], "draws": draws, "nodes": nodes
+    }  # fmt: skip
     if seen is not None:
         rows = np.resize(np.asarray(jr.permutation(choice_key, len(seen))), len(points))
         known = measure("information-training", denoise, seen[rows], law, levels)
         variables |= _curves(known, levels, count, "_training") | _gap(found, known, levels)
-    attrs: dict[str, Any] = {
-        "count": count,
-        "points": len(points),
-        "d": points.shape[1],
-        "draws": draws,
-        "nodes": nodes,
-    }
-    attrs |= _collapse(process, found, law, levels, variances, count)
+        attrs["excess_entropy_half_time_training"] = _half_time(times, known, count)
+    top = levels.variances[-1:]
+    excess = abs(float(np.mean(found.squares[:, -1:] - law.errors(points, top))))
+    attrs["tail"] = 0.5 * excess / float(top[0])
+    rate = 0.5 * found.squares.mean(0) / levels.variances
+    attrs["excess_entropy_half_time"] = _half_time(times, found, count)
+    attrs |= population_collapse(
+        process, variances, mean_and_stderr(found.informations), (levels.variances, rate), linear, count
+    )
     parameters = {"denoise": denoise, "data": points, "training": seen}
     ds = experiment_dataset("information", process, times, variables, attrs, key, **parameters)
     node_times = [process.time_of_variance(float(v)) for v in levels.variances]
-    return ds.assign_coords(variance=levels.variances, node_time=("variance", node_times))
-
-
-def _checked(name: str, points: Points) -> np.ndarray:
-    points = np.asarray(points)
-    if points.ndim != 2 or len(points) < 2 or points.dtype.kind != "f" or not np.isfinite(points).all():
-        raise ValueError(
-            f"`{name}` needs two finite points or more, floating-point numbers of shape (n, d). "
-            f"Got {points.dtype} of shape {points.shape}. Flatten and scale images first."
-        )
-    return points
+    return with_long_names(ds.assign_coords(variance=levels.variances, node_time=("variance", node_times)))
 
 
 def _quadrature(variances: np.ndarray, high: float, nodes: int) -> _Levels:
@@ -238,6 +239,11 @@ def _measure(
     )
 
 
+def _half_time(times: np.ndarray, found: _Errors, count: int) -> float:
+    """Where the excess entropy over alpha is one half."""
+    return crossing(times, 1 - found.informations.mean(0) / np.log(count), 0.5, rising=True)
+
+
 def _curves(found: _Errors, levels: _Levels, count: int, suffix: str) -> Variables:
     (mse, mse_stderr), (mean, total) = mean_and_stderr(found.squares), mean_and_stderr(found.informations)
     spread = np.sqrt(np.maximum(total**2 - found.noise**2, 0.0))
@@ -264,33 +270,3 @@ def _gap(found: _Errors, known: _Errors, levels: _Levels) -> Variables:
         "generalisation_gap": ("variance", gap), "generalisation_gap_stderr": ("variance", stderr),
         "generalisation_gap_integral": ("t", integral), "generalisation_gap_integral_stderr": ("t", error),
     }  # fmt: skip
-
-
-def _collapse(
-    process: AbstractProcess,
-    found: _Errors,
-    law: NormalLaw,
-    levels: _Levels,
-    variances: np.ndarray,
-    count: int,
-) -> dict[str, float]:
-    """Where the information is log n: interpolated is only the difference from the linear denoiser."""
-    mean, error = mean_and_stderr(found.informations)
-    spectral = process.time_of_variance(float(thermo.collapse_variance(count, law.eigenvalues)))
-    mse = found.squares.mean(0)
-    linear = float(np.sum(law.eigenvalues / (1 + law.eigenvalues / levels.variances[-1])))
-    attrs = {"collapse_time_linear": spectral, "tail": float(0.5 * abs(mse[-1] - linear) / levels.variances[-1])}
-    order = np.argsort(variances)
-    knots, gaps = np.log(variances[order]), np.log(count) - mean[order]
-    ends = dict.fromkeys(("collapse_time", "collapse_time_low", "collapse_time_high"), np.nan)
-    if gaps[0] >= 0 or gaps[-1] <= 0:
-        return attrs | ends
-    difference = PchipInterpolator(knots, mean[order] - thermo.log_capacity(variances[order], law.eigenvalues))
-    at = root(
-        lambda u: float(np.log(count) - thermo.log_capacity(np.exp(u), law.eigenvalues) - difference(u)),
-        knots[0], knots[-1],
-    )  # fmt: skip
-    slope = np.interp(at, np.log(levels.variances), 0.5 * mse / levels.variances)
-    reach = _SIGMAS * np.interp(at, knots, error[order]) / slope
-    values = np.exp(at + reach * np.array([0, -1, 1]))
-    return attrs | {name: process.time_of_variance(float(v)) for name, v in zip(ends, values, strict=True)}

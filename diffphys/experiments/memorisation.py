@@ -18,6 +18,8 @@ from ._assemble import Variables, check_count
 from ._normal_law import Points
 
 _CONFIDENCE = 0.95
+# What is kept of a measurement in a curve: everything whose name begins with one of these.
+_CURVES = ("fraction", "nearer", "nearest_distance", "ratio")
 
 
 def memorisation(
@@ -84,7 +86,7 @@ def memorisation(
         found[suffix] = pairs[:, 0]
         variables |= {
             f"nearest_distance{suffix}": (dim, pairs[:, 0]), f"second_distance{suffix}": (dim, pairs[:, 1]),
-            f"ratio{suffix}": (dim, pairs[:, 0] / np.where(pairs[:, 1] > 0, pairs[:, 1], 1.0)),
+            f"ratio{suffix}": (dim, np.divide(*pairs.T, out=np.ones(len(pairs)), where=pairs[:, 1] > 0)),
             f"nearest{suffix}": (dim, index),
         }  # fmt: skip
         variables |= _share(f"fraction{suffix}", pairs[:, 0] < threshold * pairs[:, 1])
@@ -117,8 +119,13 @@ def memorisation_curve(
         `ratio`; with `held_out` all of these of the held-out points, and `nearer` with its error.
 
     Raises:
-        ValueError: as `memorisation`, or where the training data lack a key.
+        ValueError: as `memorisation`, where the training data lack a key, or there is nothing to measure.
     """
+    if not generated or along in _CURVES:
+        raise ValueError(
+            "`memorisation_curve` needs `generated` points by their numbers, and `along` not one of "
+            f"{', '.join(_CURVES)}. Got {len(generated)} of them along {along!r}."
+        )
     keys = sorted(generated)
     if isinstance(training, Mapping) and set(training) != set(keys):
         raise ValueError(f"`training` needs data for {keys}, as `generated` has. Got {sorted(training)}.")
@@ -131,7 +138,7 @@ def memorisation_curve(
     ]  # fmt: skip
     variables: Variables = {}
     for name in found[0]:
-        if str(name).startswith(("fraction", "nearer", "nearest_distance", "ratio")):
+        if str(name).startswith(_CURVES):
             variables[str(name)] = (along, np.array([float(ds[name].median()) for ds in found]))
     parameters = {"along": along, "threshold": threshold, "n": [ds.attrs["n"] for ds in found]}
     ds = dataset(variables, {along: np.array(keys)}, experiment="memorisation-curve", seed=None, parameters=parameters)

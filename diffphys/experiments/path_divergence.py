@@ -16,6 +16,7 @@ from .._types import Denoiser, PRNGKey
 from ..results import dataset
 from ..targets import AbstractTarget, is_divided
 from ._assemble import Variables, check_count, seed_of
+from ._checks import check_denoiser_of
 from ._chunks import refuse_not_finite
 from ._statistics import mean_and_stderr
 
@@ -65,19 +66,20 @@ def path_divergence(
         `path_kl_stderr`, and `total_variation_bound`.
 
     Raises:
-        ValueError: unless 0 < low < high, for edges that are not between them, for more than two, or for a raw key or
-            too few samples.
-        FloatingPointError: if a denoiser is not finite, with the sample where it is not.
+        ValueError: unless 0 < low < high, for edges that are not between them, for more than two, for a raw key, too
+            few samples, or a denoiser of other data.
+        FloatingPointError: for an estimate that is not finite.
     """
     check_root(key)
     check_count("nodes", nodes, 2)
     check_count("samples", samples, 2)
     if not 0 < low < high < np.inf:
         raise ValueError(f"`path_divergence` needs 0 < `low` < `high`. Got {low} and {high}. Give two noise variances.")
+    check_denoiser_of(target, denoise)
     levels, weights = _quadrature(np.array([low, *_checked_edges(edges, low, high), high]), nodes)
     placed = on_all_devices((target, denoise, jr.split(key, samples), jnp.asarray(levels)))
     gaps = to_host(_gaps(*placed)).astype(np.float64)
-    refuse_not_finite({"gap": gaps}, 0, "all at once", "sample")
+    refuse_not_finite({"gap": gaps}, 0, "all samples at once", "sample")
     parts = 0.5 * gaps @ (weights / levels[:, None])
     mean, stderr = mean_and_stderr(gaps)
     total, error = mean_and_stderr(parts.sum(1))

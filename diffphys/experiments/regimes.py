@@ -18,8 +18,10 @@ from ..samplers import AbstractSampler
 from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractTarget
 from ._asked import Asked
-from ._assemble import CloneOptions, check_times  # fmt: skip
+from ._assemble import CloneOptions, check_times
+from ._last_change import check_last_changes, last_changes
 from ._readouts import Classifier, DatumAgreement, LabelAgreement, datum_agreement, label_reading
+from ._verdicts import model_verdict
 from .collapse import collapse_curves, collapse_theory, excess_entropy_errors
 from .speciation import speciation_curves, speciation_theory
 
@@ -65,6 +67,7 @@ def regimes(
     grid: Callable[[float, float, int], np.ndarray] = log_snr_grid,
     trunk_from: float | None = None,
     classify: Classifier | None = None,
+    trajectories: int | None = None,
     datasets: int | None = None,
     chunk: int | None = None,
     checkpoint: str | pathlib.Path | None = None,
@@ -74,12 +77,17 @@ def regimes(
     """Everything that `speciation` and `collapse` return for a data set, from one set of samples and of clones.
 
     Arguments, errors and variables are theirs; `clones_stderr` is an error of phi. The attribute `regimes` says in
-    words which regimes there are: the second, between collapse and speciation, exists only if labels are decided by
-    speciation, and before collapse.
+    words which regimes there are, `has_regime_two` whether there is the second: between collapse and speciation, it
+    exists only if labels are decided by speciation, and before collapse. `t_C` is where E[L] = 0.
+
+    Clones of a given score have regimes of their own, and these three attributes are theirs: `t_C` is then where half
+    of them end at one datum, the one nearest to the denoised end, if more than half of the ends are copies at all; and
+    `verdict_model` says whether they speciate. `verdict` stays that of the exact score of the data.
     """
     if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`regimes` needs a data set, `Empirical(points, labels)`. Got `{type(data).__name__}`.")
     times = check_times(times)
+    check_last_changes(times, trajectories, trunk_from)
     options = CloneOptions.asked(
         times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments, classify
     )
@@ -87,6 +95,9 @@ def regimes(
         "regimes", data, process, times, key, options, sampler=sampler, samples=samples, datasets=datasets,
         chunk=chunk, checkpoint=checkpoint, progress=progress, tell=tell, law=law,
     )  # fmt: skip
+    walks: dict[str, Any] = {"steps": steps, "grid": grid, "trunk_from": trunk_from}
+    if trajectories is not None:
+        asked.parameters["trajectories"] = {"number": trajectories, "sampler": asked.sampler, **walks}
     variables, attrs = speciation_theory(data, process, times)
     theory, results = collapse_theory(data, process, times, law)
     variables, attrs = variables | theory, attrs | results
@@ -99,19 +110,24 @@ def regimes(
             variables, attrs = variables | curves, attrs | results
         errors = asked.data_errors("phi", "phi_left_out", "phi_c", "entropy")
         variables |= excess_entropy_errors(data, errors)
-        attrs |= _regimes_in_words(attrs, float(variables["collapse_time"][1][0, 0]))
+        attrs |= _regimes_in_words(attrs["spectral_time"], attrs["verdict"], float(variables["collapse_time"][1][0, 0]))
     asked.report(variables, attrs)
     if options is not None:
         labels = LabelAgreement(label_reading(data, asked.sampler.denoise, classify))
         readout = _BothAgreements(labels, datum_agreement(data, asked.sampler))
         curves, results = asked.clones(readout, "phi", _BothExpected(data, classify is None))
         variables, attrs = variables | curves, attrs | results
+        if attrs["score"] == "given":
+            attrs |= model_verdict(variables, attrs, times)
+            attrs |= _regimes_in_words(attrs["spectral_time"], attrs["verdict_model"], attrs["t_C"])
+    if trajectories is not None:
+        last, results = last_changes(asked, trajectories, **walks)
+        variables, attrs = variables | last, attrs | results
     return asked.dataset(variables, attrs)
 
 
-def _regimes_in_words(attrs: dict[str, Any], t_c: float) -> dict[str, Any]:
+def _regimes_in_words(t_s: float, verdict: str, t_c: float) -> dict[str, Any]:
     """Which of the three regimes exist."""
-    t_s, verdict = attrs["spectral_time"], attrs["verdict"]
     two, third = False, "III below t_C" if np.isfinite(t_c) else "no collapse within these times"
     if not np.isfinite(t_s):
         words = "none: no speciation by the spectral criterion (Lambda <= T)"

@@ -31,9 +31,7 @@ from ._theory import (
     two_classes,
     within_spectrum,
 )  # fmt: skip
-
-# A departure beyond this says that label agreement is collapse, not speciation.
-_TOLERANCE = 0.05
+from ._verdicts import BY_COLLAPSE, NO_CROSSING, ONE_CLASS, TOLERANCE
 
 
 def speciation(
@@ -109,10 +107,10 @@ def speciation(
 
         Of clones they give `score`, "exact" if they move by the target's own posterior mean and "given" otherwise:
         then the identity is no longer their answer, but that of another model. `clone_label_weights` are the weights
-        of the classes that they generate, `phi_floor_clones` their sum of squares, `crossing_time_clones` (with
-        `_low` and `_high`) where `phi_clones` passes `threshold_clones`, that of these weights: the agreement at
-        separation one for two classes, an overlap of one half for more. With `_hard` the same of `phi_hard_clones`,
-        the agreement of hard labels, which is what experiments with a classifier report.
+        of the classes that they generate, `phi_floor_clones` their sum of squares, `crossing_time_clones` (from
+        `crossing_low_clones` to `crossing_high_clones`) where `phi_clones` passes `threshold_clones`, that of these
+        weights: the agreement at separation one for two classes, an overlap of one half for more. With `_hard` the same
+        of `phi_hard_clones`, the agreement of hard labels, which is what experiments with a classifier report.
 
     Raises:
         ValueError: for a target without labels, times, keys, counts or grids that mean nothing, and for a chunk that
@@ -219,7 +217,7 @@ def _verdict(times: np.ndarray, variables: Variables, moments: dict, weights: np
         names += [f"{name}_at_crossing" for name in ("phi_permuted", "phi_left_out", "phi_c")]
     attrs: dict[str, Any] = dict.fromkeys(names, float("nan"))
     if len(weights) < 2:
-        return attrs | {"verdict": "one class: nothing to speciate"}
+        return attrs | {"verdict": ONE_CLASS}
     half = crossing(times, variables["class_information"][1], 0.5)
     attrs["half_information_time"] = half
     at = half
@@ -229,7 +227,7 @@ def _verdict(times: np.ndarray, variables: Variables, moments: dict, weights: np
         attrs |= dict(zip(("crossing_time", "crossing_low", "crossing_high"), found, strict=True))
         at = found[0]
     if not np.isfinite(at):
-        return attrs | {"verdict": "none: the agreement does not cross its threshold within these times"}
+        return attrs | {"verdict": NO_CROSSING}
     if "phi_permuted" in variables:
         order = np.argsort(times)
         value = {
@@ -237,6 +235,6 @@ def _verdict(times: np.ndarray, variables: Variables, moments: dict, weights: np
         }
         attrs |= {f"{name}_at_crossing": value[name] for name in ("phi_permuted", "phi_left_out", "phi_c")}
         floor = float(np.sum(weights**2))
-        if abs(value["phi_permuted"] - floor) > _TOLERANCE or abs(value["phi_left_out"] - value["phi"]) > _TOLERANCE:
-            return attrs | {"verdict": "collapse: label agreement is set by collapse here, not by speciation"}
+        if abs(value["phi_permuted"] - floor) > TOLERANCE or abs(value["phi_left_out"] - value["phi"]) > TOLERANCE:
+            return attrs | {"verdict": BY_COLLAPSE}
     return attrs | {"verdict": "speciation"}

@@ -1,27 +1,22 @@
 """When the class of a trajectory is decided, by one trajectory: conditioned first, and then let go."""
 
-import itertools
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float
 
 from .. import thermo
 from .._box_muller import box_muller
-from .._devices import over_items
-from .._types import Data, Denoiser, PRNGKey, Scalar, Times
+from .._types import Denoiser, PRNGKey, Times
 from ..clocks import log_snr_grid
-from ..processes import AbstractProcess, Kernel
+from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
-from ..samplers.base import Increments, noise_of, place
-from ..targets import AbstractLabelledTarget, is_divided
+from ..samplers.base import Increments
+from ..targets import AbstractLabelledTarget
 from ._assemble import (
     CloneOptions,
     Variables,
@@ -32,40 +27,18 @@ from ._assemble import (
     runner_for,
     split_key,
 )  # fmt: skip
-from ._chunks import ChunkedProgram, Runner
-from ._clones import ends_of, halved_chunk, halved_plans
-from ._conditional import Conditional, Guided, checked_guidance, exact_conditional, towards
+from ._checks import check_denoiser_of
+from ._conditional import Conditional, Guided, checked_guidance, exact_conditional
 from ._crossings import agreement_level
 from ._forward import measure_forward
+from ._long_names import with_long_names
 from ._readouts import Classifier, has_exact_score, label_reading
-from ._statistics import Moments, chunk_moments, crossing_interval, stacked_moments
+from ._statistics import crossing_interval
+from ._switch_runs import Switch, SwitchRun, run_switch
 from ._theory import channel_variances, two_classes
 
 # How much noisier than the latest release the trunk starts: the law at the release remembers 1/400 of its start.
 _ABOVE = 400.0
-
-
-class _Switch(eqx.Module):
-    """What moves, towards which classes and how strongly, and how an end is read."""
-
-    guided: AbstractSampler
-    free: AbstractSampler
-    reading: Callable[[Data, Scalar], Float[Array, " k"]]
-    log_weights: Float[Array, " k"]
-    guidance: Float[Array, " w"]
-    dim: int = eqx.field(static=True)
-    dtype: Any = eqx.field(static=True)
-    increments: Increments = eqx.field(static=True)
-
-
-class _SwitchRun(NamedTuple):
-    """Moments of what was kept, a column a release time: for each guidance, and for its change on the halved grid."""
-
-    kept: list[Moments]
-    hard: list[Moments]
-    bias: list[Moments]
-    chunk: int
-    evaluations: int
 
 
 def switch(
@@ -128,10 +101,12 @@ def switch(
         A dataset on `t` (every clock as coordinates) and `guidance`: `kept` (posterior probability of the class at the
         end), `kept_hard` (whether it is the most likely one), with their errors; `kept_bias`, the change of `kept` from
         grids of every second knot to these; on `t` the identity `phi` and, for two Gaussian classes, `phi_theory`; on
-        `guidance` `crossing_time` (with `_low` and `_high`), where `kept` passes the attribute `threshold`.
+        `guidance` `crossing_time` (from `crossing_low` to `crossing_high`), where `kept` passes the attribute
+        `threshold`.
 
     Raises:
-        ValueError: for times, keys, counts, weights or grids that mean nothing, and for a chunk that does not fit.
+        ValueError: for times, keys, counts, weights or grids that mean nothing, for denoisers of other data, and for a
+            chunk that does not fit.
 
     Reference:
         The identity is ours: time reversal of the forward process given its class. For guidance that is on for part
@@ -150,14 +125,15 @@ def switch(
     dtype = jax.eval_shape(target.sample, jr.key(0)).dtype
     denoise = target.posterior_mean if denoise is None else denoise
     class_weights = np.asarray(target.label_weights, np.float64)
-    guided = Guided(
-        exact_conditional(target) if conditional is None else conditional, denoise, jnp.int32(0), jnp.ones((), dtype)
-    )
-    experiment = _Switch(
+    given = exact_conditional(target) if conditional is None else conditional
+    check_denoiser_of(target, denoise)
+    check_denoiser_of(target, lambda y, v: given(y, v, jnp.int32(0)), "conditional")
+    guided = Guided(given, denoise, jnp.int32(0), jnp.ones((), dtype))
+    experiment = Switch(
         sampler(process, guided), sampler(process, denoise), label_reading(target, denoise, classify),
         jnp.asarray(np.log(class_weights), dtype), jnp.asarray(weights, dtype), target.dim, np.dtype(dtype), increments,
     )  # fmt: skip
-    result = _run(experiment, times, options, walk_key, runner)
+    result = run_switch(experiment, times, options, walk_key, runner)
     variables = _variables(result, times, level := agreement_level(class_weights))
     exact = conditional is None and has_exact_score(experiment.free, target)
     attrs = {
@@ -183,111 +159,10 @@ def switch(
         "classify": classify, "guidance": weights, "samples": samples, "trajectories": options._asdict(),
     }  # fmt: skip
     ds = experiment_dataset("switch", process, times, variables, attrs, key, **parameters)
-    return ds.assign_coords(guidance=weights)
+    return with_long_names(ds.assign_coords(guidance=weights))
 
 
-class _Tables(NamedTuple):
-    """Every coefficient: of the start, of the legs from each release to the next, of the free branches."""
-
-    start: Kernel
-    led: Any
-    free: Any
-    end: Kernel
-
-
-def _tables(experiment: _Switch, releases: np.ndarray, options: CloneOptions) -> _Tables:
-    """Plans both legs of every release; the led ones have half the steps of the free ones, an even number."""
-    assert options.stop is not None, "options are checked"
-    assert options.trunk_from is not None, "there is a trunk"
-    process = experiment.free.process
-    knots = np.concatenate([[options.trunk_from], releases])
-    led = [options.grid(float(t), float(s), max(2, options.steps // 4 * 2)) for t, s in itertools.pairwise(knots)]
-    free = [options.grid(float(t), options.stop, options.steps) for t in releases]
-    return _Tables(
-        process.kernel(float(knots[0])),
-        halved_plans(experiment.guided, led),
-        halved_plans(experiment.free, free),
-        process.kernel(options.stop),
-    )
-
-
-@eqx.filter_jit
-def _measure(experiment: _Switch, tables: _Tables, root, halved, first, chunk: int):
-    """What trajectories `first ... first + chunk - 1` keep of their class, at every release and guidance.
-
-    Noise is addressed by (root, trajectory, release, step), the same for every guidance.
-    """
-    dtype, guided, free = experiment.dtype, experiment.guided, experiment.free
-    variance = jnp.asarray(tables.end.variance, dtype)
-
-    def one(i):
-        label_key, prior_key, led_key, free_key = jr.split(jr.fold_in(root, i), 4)
-        label = jr.categorical(label_key, experiment.log_weights)
-        z = tables.start.prior(prior_key, experiment.dim, dtype)
-
-        def kept(z):
-            posterior = jnp.exp(experiment.reading(tables.end.observe(z)[0], variance))
-            return posterior[label], (jnp.argmax(posterior) == label).astype(dtype)
-
-        def release(starts, indexed):
-            b, led, branch = indexed
-            lead = noise_of(guided, jr.fold_in(led_key, b), z, experiment.increments)
-            loose = noise_of(free, jr.fold_in(free_key, b), z, experiment.increments)
-
-            def at(weight, starts):
-                starts = ends_of(towards(guided, label, weight), led, starts, lead, halved)
-                fine, coarse = ends_of(free, branch, starts, loose, halved)
-                soft, hard = kept(fine)
-                return starts, {"kept": soft, "hard": hard, "bias": soft - kept(coarse)[0]}
-
-            return jax.vmap(at)(experiment.guidance, starts)
-
-        start = jnp.broadcast_to(z, (len(experiment.guidance), *z.shape))
-        led, branches = place((tables.led, tables.free), dtype)
-        return jax.lax.scan(release, (start, start), (jnp.arange(len(led[2])), led, branches))[1]
-
-    results = over_items(jax.vmap(one), first, chunk, together=is_divided(experiment))
-    return results | {"halved": jnp.broadcast_to(halved, (chunk,))}
-
-
-def _run(experiment: _Switch, times: np.ndarray, options: CloneOptions, key: PRNGKey, runner: Runner) -> _SwitchRun:
-    """Runs the experiment in chunks of trajectories; its columns are in the order of `times`."""
-    order = np.argsort(times)[::-1]
-    tables = _tables(experiment, times[order], options)
-    blocks = 1 if tables.end.complement is None else tables.end.complement.shape[0]
-    number = len(experiment.guidance)
-    program = ChunkedProgram(
-        _measure, (experiment, tables, key), items=options.clones, elements=experiment.dim * blocks * 3 * number,
-        chunk=runner.chunk_of("switch"), told=halved_chunk,
-    )  # fmt: skip
-
-    def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        halved = results.pop("halved")
-        sums = {}
-        for name, values in results.items():
-            # Back to the order of `times`; and a column a time, one guidance after the other.
-            values = values[halved if name == "bias" else slice(None)][:, np.argsort(order)]
-            flat = {"": values.transpose(0, 2, 1).reshape(len(values), number * len(times))}
-            parts = chunk_moments(flat, np.zeros(len(values), int), 1, program.chunk, program.chunks)
-            sums |= {f"{name}:{part}": array for part, array in parts.items()}
-        return sums
-
-    stacked = runner.collect("switch", program, reduce, {"trajectories": options.clones}, unit="trajectory")
-
-    def moments(kind: str) -> list[Moments]:
-        parts = {name.removeprefix(f"{kind}:"): a for name, a in stacked.items() if name.startswith(f"{kind}:")}
-        whole = stacked_moments(parts)[""]
-        return [Moments(*part) for part in zip(*(np.split(array, number, axis=-1) for array in whole), strict=True)]
-
-    # A guided step asks both denoisers; pairs of steps are steps of the halved grid.
-    pairs = number * (tables.free[2][..., 0].size + 2 * tables.led[2][..., 0].size)
-    calls = (2 * options.clones + int(stacked["bias:count"][..., 0].sum())) * pairs
-    return _SwitchRun(
-        moments("kept"), moments("hard"), moments("bias"), program.chunk, calls * experiment.free.evaluations
-    )
-
-
-def _variables(result: _SwitchRun, times: np.ndarray, level: float) -> Variables:
+def _variables(result: SwitchRun, times: np.ndarray, level: float) -> Variables:
     """The curves on (t, guidance), and where they cross."""
     variables: Variables = {}
     for name, curves in (("kept", result.kept), ("kept_hard", result.hard), ("kept_bias", result.bias)):

@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from .. import _block as block
 from .._types import Data, Denoiser, Scalar
+from ..targets._arrays import floating, observation, require_finite
 from .outputs import AbstractOutput
 from .schedules import AbstractNetworkSchedule, Argument, times_of
 
@@ -31,8 +32,10 @@ class _Layout(eqx.Module):
     offset: Float[Array | np.ndarray, ""] | Float[Array | np.ndarray, " d"]
 
     def __check_init__(self):
-        if not self.shape or min(self.shape) < 1:
-            raise ValueError(f"`shape` needs the axes of one sample, each of 1 or more. Got {self.shape}.")
+        if not self.shape or not all(isinstance(side, int | np.integer) and side >= 1 for side in self.shape):
+            raise ValueError(f"`shape` needs the axes of one sample, whole numbers of 1 or more. Got {self.shape}.")
+        if not jnp.issubdtype(self.dtype, jnp.floating):
+            raise ValueError(f"`dtype` needs a floating-point type. Got {self.dtype}. Do say that of the network.")
         if self.channels_first and len(self.shape) < 2:
             raise ValueError(
                 f"`channels_first` needs a `shape` with channels last, such as (height, width, channels). "
@@ -45,6 +48,7 @@ class _Layout(eqx.Module):
                 f"`offset` needs to be one number or of shape ({self.dim},), flat as the data are. "
                 f"Got {self.offset.shape}. Do flatten it, channels last."
             )
+        require_finite("offset", self.offset)
 
     @property
     def dim(self) -> int:
@@ -70,7 +74,7 @@ class _Layout(eqx.Module):
             raise ValueError(f"`x` needs shape {self.axes}, that of the network. Got {image.shape}. Do reshape it.")
         return (jnp.moveaxis(image, 0, -1) if self.channels_first else image).reshape(self.dim)
 
-    def to_network(self, a: Data) -> Data:
+    def to_network(self, a: Data, name: str) -> Data:
         """Data in the units of the network.
 
         Raises:
@@ -78,7 +82,7 @@ class _Layout(eqx.Module):
         """
         if a.shape != (self.dim,):
             raise ValueError(
-                f"`y` needs shape ({self.dim},), one flat sample of {self.shape}. Got {a.shape}. "
+                f"`{name}` needs shape ({self.dim},), one flat sample of {self.shape}. Got {a.shape}. "
                 "Do flatten images, channels last; batches are made by `jax.vmap`."
             )
         return self.scale * a + jnp.asarray(self.offset, a.dtype)
@@ -106,7 +110,13 @@ class AdaptedDenoiser(eqx.Module):
         axes, batch = self._layout.axes, (1,) if self._layout.batched else ()
         x = jax.ShapeDtypeStruct((*batch, *axes), self._layout.dtype)
         argument = jax.eval_shape(lambda: self.schedule.locate(jnp.ones((), self._layout.dtype)).argument)
-        found = eqx.filter_eval_shape(self.network, x, jax.ShapeDtypeStruct(batch, argument.dtype))
+        try:
+            found = eqx.filter_eval_shape(self.network, x, jax.ShapeDtypeStruct(batch, argument.dtype))
+        except jax.errors.TracerArrayConversionError as error:
+            raise ValueError(
+                "`network` needs to compute in jax. Got one that asks for the numbers of its state while jax traces. "
+                "Do wrap networks of NumPy or torch in `jax.pure_callback`."
+            ) from error
         if getattr(found, "shape", None) != x.shape:
             got = getattr(found, "shape", type(found).__name__)
             raise ValueError(
@@ -127,9 +137,12 @@ class AdaptedDenoiser(eqx.Module):
 
     def __call__(self, y: Data, variance: Scalar) -> Data:
         layout = self._layout
-        variance = self.schedule.checked(layout.scale**2 * jnp.asarray(variance, y.dtype))
+        y = floating(y)
+        scaled = layout.to_network(y, "y")
+        _, variance = observation(layout.dim, y, variance)
+        variance = self.schedule.checked(layout.scale**2 * variance)
         argument, signal, noise_std = self.schedule.locate(variance)
-        x = signal * layout.to_network(y)
+        x = signal * scaled
         given = layout.fold(x).astype(layout.dtype)
         if jnp.issubdtype(argument.dtype, jnp.floating):
             argument = argument.astype(layout.dtype)
@@ -157,7 +170,14 @@ class AdaptedNetwork(eqx.Module):
     def __call__(
         self, x: Float[Array, "..."], argument: Float[Array, "..."] | Int[Array, "..."]
     ) -> Float[Array, "..."]:
-        return jax.vmap(self._one)(x, argument) if self._layout.batched else self._one(x, argument)
+        x, argument, batch = floating(x), jnp.asarray(argument), 1 if self._layout.batched else 0
+        if x.ndim < batch or argument.shape != x.shape[:batch]:
+            raise ValueError(
+                f"`argument` needs one number a state, of shape {x.shape[:batch]} for `x` of {x.shape}. "
+                f"Got {argument.shape}. Do repeat a common one; `batched` says whether there is a batch axis."
+            )
+        argument = self.schedule.askable(argument)
+        return jax.vmap(self._one)(x, argument) if batch else self._one(x, argument)
 
     def _one(self, image: Float[Array, "..."], argument: Argument) -> Float[Array, "..."]:
         layout, x = self._layout, self._layout.flatten(image)
@@ -165,7 +185,7 @@ class AdaptedNetwork(eqx.Module):
             argument = argument.astype(x.dtype)
         signal, noise_std = (part.astype(x.dtype) for part in self.schedule.level(argument))
         y, noise_level = layout.from_network(x / signal), noise_std / signal / layout.scale
-        a = layout.to_network(self.denoise(y, noise_level * noise_level))
+        a = layout.to_network(self.denoise(y, noise_level * noise_level), "denoise(y, v)")
         return layout.fold(self.output.prediction(a, x, signal, noise_std))
 
 
@@ -228,7 +248,7 @@ def to_network(
     exact network to sample from, and tests one to adapt. u must be where $\alpha > 0$ and $\sigma > 0$.
 
     Raises:
-        ValueError: if an argument does not fit.
+        ValueError: if an argument does not fit. The network refuses a u at which there is no state.
     """
     layout = _Layout(tuple(shape), batched, channels_first, np.dtype(float), float(scale), block.parameter(offset))
     return AdaptedNetwork(denoise, output, schedule, layout)

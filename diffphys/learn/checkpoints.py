@@ -1,9 +1,11 @@
 """A model in a folder: what it is, and the checkpoints of its training."""
 
+import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -16,7 +18,9 @@ from .._devices import is_first_process, wait_for_all
 from .._files import replacing
 
 # What the folder of a model holds.
-_DESCRIPTION, _GAUSSIAN, _STEPS = "model.json", "preconditioning.npz", "checkpoints"
+DESCRIPTION, _GAUSSIAN, _STEPS = "model.json", "preconditioning.npz", "checkpoints"
+# How tensorstore, which writes the arrays, names an error of the operating system, now and in earlier releases.
+_OF_A_FILE = re.compile(r"os_error_code|OS error|No space left")
 # The parts of a state.
 _ITEMS = ("model", "rest")
 
@@ -35,7 +39,8 @@ class Checkpoints:
         resume: whether a folder that has states already is gone on with, or refused.
 
     Raises:
-        ValueError: for a folder of another model, or one that has states while `resume` is false.
+        ValueError: for a folder of another model, or one that has states while `resume` is false, or milestones that
+            are gone by.
         OSError: if it cannot be written.
     """
 
@@ -52,9 +57,9 @@ class Checkpoints:
         if is_first_process():
             self.folder.mkdir(parents=True, exist_ok=True)
         plain = json.loads(canonical(description))
-        file = self.folder / _DESCRIPTION
+        file = self.folder / DESCRIPTION
         if file.exists():
-            _refuse_another(self.folder, json.loads(file.read_text()), plain)
+            _refuse_another(self.folder, _description(self.folder), plain)
             if not resume and _steps_in(self.folder):
                 raise ValueError(
                     f"`checkpoint` needs an empty folder, or `resume`. Got `{folder}` with a model in it. "
@@ -68,6 +73,13 @@ class Checkpoints:
         # No process looks for states in a folder that another has not looked at, or made.
         wait_for_all()
         self._manager = _manager(self.folder, milestones)
+        kept = sorted(self._manager.all_steps())
+        gone = [step for step in milestones if kept and step < kept[-1] and step not in kept]
+        if gone:
+            raise ValueError(
+                f"`milestones` needs steps that are kept or to come. Got {gone} in `{folder}`, which is at {kept[-1]} "
+                f"and keeps {kept}. Leave them out, or train in another folder."
+            )
 
     @property
     def last(self) -> int | None:
@@ -75,19 +87,29 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, step: int, items: Mapping[str, Any], loss: float) -> None:
-        """Writes the parts of a state in the background, unless that step is there."""
+        """Writes the parts of a state in the background, unless that step is there.
+
+        Raises:
+            OSError: if this one, or the one before it, cannot be written.
+        """
         if step not in self._manager.all_steps():
             parts = {name: ocp.args.StandardSave(item) for name, item in items.items()}
-            self._manager.save(step, args=ocp.args.Composite(**parts), metrics={"loss": loss}, force=True)
+            with _unwritten(self.folder):
+                self._manager.save(step, args=ocp.args.Composite(**parts), metrics={"loss": loss}, force=True)
 
     def restore(self, like: Mapping[str, Any]) -> Any:
         """The parts of the latest state, with the types, shapes and places of `like`."""
         return _restore(self._manager, self.folder, like, self.last)
 
     def close(self) -> None:
-        """Waits until all states are written."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits until all states are written.
+
+        Raises:
+            OSError: if the last one cannot be.
+        """
+        with _unwritten(self.folder):
+            self._manager.wait_until_finished()
+            self._manager.close()
 
 
 def describe(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -97,20 +119,31 @@ def describe(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
         ValueError: if no model is there, or it has no state yet, or it is damaged.
     """
     place = pathlib.Path(folder)
+    description = _description(place)
     try:
-        description = json.loads((place / _DESCRIPTION).read_text())
         with np.load(place / _GAUSSIAN, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise ValueError(
-            f"`folder` needs a model, as `diffphys train` and `learn.train` leave one. Got `{folder}`, without "
-            f"{_DESCRIPTION} or {_GAUSSIAN}. Check the path."
-        ) from None
     except (ValueError, OSError) as error:
-        raise ValueError(f"`folder` needs a whole model. Got `{folder}`, which is damaged: {error}.") from None
+        raise ValueError(f"`folder` needs a whole model. Got `{folder}` with a bad {_GAUSSIAN}: {error}.") from None
     if not _steps_in(place):
         raise ValueError(f"`folder` needs a trained model. Got `{folder}` without a finished checkpoint. Train it.")
     return description, arrays
+
+
+def _description(place: pathlib.Path) -> dict[str, Any]:
+    """What the folder of a model says of it."""
+    try:
+        found = json.loads((place / DESCRIPTION).read_text())
+    except FileNotFoundError:
+        raise ValueError(
+            f"`folder` needs a model, as `diffphys train` and `learn.train` leave one. Got `{place}`, without "
+            f"{DESCRIPTION}. Check the path."
+        ) from None
+    except (ValueError, OSError) as error:
+        raise ValueError(f"`folder` needs a whole model. Got `{place}` with a bad {DESCRIPTION}: {error}.") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"`folder` needs a whole model. Got `{place}`, whose {DESCRIPTION} describes none.")
+    return found
 
 
 def restore(folder: str | os.PathLike[str], like: Mapping[str, Any], step: int | str = "last") -> tuple[int, Any]:
@@ -144,23 +177,56 @@ def _manager(folder: pathlib.Path, milestones: tuple[int, ...], *, create: bool 
         create=create,
     )
     handlers = {name: ocp.StandardCheckpointHandler() for name in _ITEMS}
-    return ocp.CheckpointManager(folder / _STEPS, options=options, item_handlers=handlers)
+    with _damaged(folder / _STEPS):
+        return ocp.CheckpointManager(folder / _STEPS, options=options, item_handlers=handlers)
 
 
 def _restore(manager: Any, folder: pathlib.Path, like: Any, step: int | None) -> Any:
     wanted = {name: jax.tree.map(ocp.utils.to_shape_dtype_struct, item) for name, item in like.items()}
-    found = manager.item_metadata(step)
+    with _damaged(folder / _STEPS / str(step)):
+        found = manager.item_metadata(step)
+        there = {name: jax.tree.leaves(found[name]) for name in wanted}
     for name, item in wanted.items():
         # Told beforehand: orbax would report each array that does not fit from a thread of its own.
-        theirs, ours = (sorted(tuple(leaf.shape) for leaf in jax.tree.leaves(tree)) for tree in (found[name], item))
-        if theirs != ours:
+        theirs, ours = (sorted(tuple(leaf.shape) for leaf in leaves) for leaves in (there[name], jax.tree.leaves(item)))
+        if theirs and theirs != ours:
             raise ValueError(
-                f"`checkpoint` needs states of the network that `{folder / _DESCRIPTION}` describes. Got those of "
+                f"`checkpoint` needs states of the network that `{folder / DESCRIPTION}` describes. Got those of "
                 f"another architecture: {len(theirs)} arrays there, {len(ours)} here; of shapes that only one has, "
                 f"{sorted(set(theirs) ^ set(ours))[:6]}."
             )
     parts = {name: ocp.args.StandardRestore(item) for name, item in wanted.items()}
-    return manager.restore(step, args=ocp.args.Composite(**parts))
+    with _damaged(folder / _STEPS / str(step)):
+        return manager.restore(step, args=ocp.args.Composite(**parts))
+
+
+@contextlib.contextmanager
+def _unwritten(folder: pathlib.Path) -> Iterator[None]:
+    """What orbax says of a state that it cannot write, a full disk for one, from threads of its own."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        # A process that was lost is a ValueError too, for the loop to tell.
+        if not (isinstance(error, OSError) or _OF_A_FILE.search(str(error))):
+            raise
+        reason = str(error).splitlines()[0].split(": ")[-1]
+        raise OSError(
+            f"`checkpoint` needs a folder that can be written. Got `{folder}`: {reason}. States that it has are whole: "
+            "make room, and resume."
+        ) from error
+
+
+@contextlib.contextmanager
+def _damaged(place: pathlib.Path) -> Iterator[None]:
+    """What orbax says of a state that it cannot read, with its place."""
+    try:
+        yield
+    except (ValueError, KeyError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"`checkpoint` needs whole states. Got a damaged one in `{place}`: {reason}. Remove its folder to go on "
+            "from the state before it, if there is one."
+        ) from error
 
 
 def _steps_in(folder: pathlib.Path) -> list[int]:

@@ -16,6 +16,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from .._types import Data, Scalar
+from ..targets._arrays import floating, require_finite
+from .configs import require_whole
 from .networks import fresh
 
 
@@ -43,9 +45,12 @@ class ClassifierConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("channels", "features", "steps", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`ClassifierConfig` needs `{name}` of at least 1. Got {getattr(self, name)}.")
+        require_whole(self, {"channels": 1, "features": 1, "steps": 1, "batch": 1})
+        require_whole(self, {"seed": 0}, 2**32)
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"`ClassifierConfig` needs a positive `learning_rate`. Got {self.learning_rate}.")
+        if not 0 <= self.noise < math.inf:
+            raise ValueError(f"`ClassifierConfig` needs `noise` of at least 0. Got {self.noise}.")
 
 
 class Classifier(nnx.Module):
@@ -87,21 +92,33 @@ class TrainedClassifier(eqx.Module):
     Args:
         graph: the definition of a flax classifier, of `flax.nnx.split`.
         weights: its parameters.
-        scale: what samples are divided by.
+        mean: what is subtracted from samples.
+        scale: what they are then divided by.
         accuracy: on samples that it was not trained on; nan if there were none.
     """
 
     graph: Any
     weights: Any
+    mean: Float[Array, " d"]
     scale: Float[Array, ""]
     accuracy: float = eqx.field(static=True)
 
     def __call__(self, a: Data, variance: Scalar = 0.0) -> Float[Array, " k"]:
-        """$\\log P(k | a)$ in nats; the noise variance is not looked at."""
+        """$\\log P(k | a)$ in nats; the noise variance is not looked at.
+
+        Raises:
+            ValueError: if `a` is not one flat sample.
+        """
+        a = floating(a)
         return jax.nn.log_softmax(self._network(self._seen(a))).astype(a.dtype)
 
     def features(self, a: Data) -> Float[Array, " f"]:
-        """The numbers before the last layer: in them a Frechet distance is measured."""
+        """The numbers before the last layer: in them a Frechet distance is measured.
+
+        Raises:
+            ValueError: if `a` is not one flat sample.
+        """
+        a = floating(a)
         return self._network.features(self._seen(a)).astype(a.dtype)
 
     @property
@@ -109,7 +126,11 @@ class TrainedClassifier(eqx.Module):
         return nnx.merge(self.graph, self.weights)
 
     def _seen(self, a: Data) -> Data:
-        return (a / self.scale.astype(a.dtype)).astype(jnp.float32)
+        if a.shape != self.mean.shape:
+            raise ValueError(
+                f"`a` needs one flat sample of shape {self.mean.shape}. Got {a.shape}. Map over many with `jax.vmap`."
+            )
+        return ((a - self.mean.astype(a.dtype)) / self.scale.astype(a.dtype)).astype(jnp.float32)
 
 
 def train_classifier(
@@ -130,39 +151,59 @@ def train_classifier(
         held_out: the share of the data that tells its accuracy, and that it is not trained on.
 
     Raises:
-        ValueError: for fewer than two classes, labels or a shape that do not fit, or a share outside [0, 1).
+        ValueError: for fewer than two classes, labels or a shape that do not fit, samples that are not finite or do
+            not vary, or a share outside [0, 1).
     """
-    samples, codes = np.asarray(points, np.float32), np.asarray(labels, np.int32)
-    if samples.ndim != 2 or codes.shape != samples.shape[:1] or codes.min() < 0 or len(np.unique(codes)) < 2:
-        raise ValueError(
-            "`train_classifier` needs flat samples (n, d) and one label each, of two classes at least. "
-            f"Got {samples.shape} and {len(np.unique(codes))} classes in {codes.shape}."
-        )
-    if not 0 <= held_out < 1:
-        raise ValueError(f"`held_out` needs a share in [0, 1). Got {held_out}.")
+    samples, codes = np.asarray(points, np.float32), np.asarray(labels)
     shape = samples.shape[1:] if shape is None else tuple(int(side) for side in shape)
-    if math.prod(shape) != samples.shape[1]:
-        raise ValueError(f"`shape` needs {samples.shape[1]} numbers a sample. Got {shape}.")
+    _check(samples, codes, shape, held_out)
+    mean = samples.mean(0, dtype=np.float64).astype(np.float32)
+    spread = float(np.sqrt(np.mean((samples - mean) ** 2, dtype=np.float64)))
+    codes = codes.astype(np.int32)
     generator = np.random.Generator(np.random.Philox(key=[config.seed, 0]))
     order = generator.permutation(len(samples))
     kept, rest = np.split(order, [len(order) - int(held_out * len(order))])
     network = Classifier(shape, int(codes.max()) + 1, config, rngs=nnx.Rngs(config.seed))
     graph, weights = nnx.split(network)
-    model = TrainedClassifier(graph, weights, jnp.asarray(samples.std(), jnp.float32), float("nan"))
+    scale = jnp.asarray(spread, jnp.float32)
+    model = TrainedClassifier(graph, weights, jnp.asarray(mean), scale, float("nan"))
     optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
     params: Any = weights
     state = optimizer.init(params)
-    noise = config.noise * float(samples.std())
+    noise = config.noise * spread
     for step in range(config.steps):
         rows = kept[generator.integers(len(kept), size=config.batch)]
-        weights, state = _update(optimizer, model, weights, state, samples[rows], codes[rows], noise, config.seed,
-                                 np.int32(step))  # fmt: skip
+        weights, state = _update(optimizer, model, weights, state, samples[rows], codes[rows], noise,
+                                 np.uint32(config.seed), np.int32(step))  # fmt: skip
     model = eqx.tree_at(lambda tree: tree.weights, model, weights)
     if not len(rest):
         return model
     right = [np.argmax(np.asarray(_logits(model, samples[part])), 1) == codes[part]
              for part in np.array_split(rest, -(-len(rest) // 1000))]  # fmt: skip
-    return TrainedClassifier(model.graph, model.weights, model.scale, float(np.concatenate(right).mean()))
+    return TrainedClassifier(model.graph, model.weights, model.mean, model.scale, float(np.concatenate(right).mean()))
+
+
+def _check(samples: np.ndarray, codes: np.ndarray, shape: tuple[int, ...], held_out: float) -> None:
+    """Refuses data that no classifier can be trained on."""
+    if samples.ndim != 2 or codes.shape != samples.shape[:1]:
+        raise ValueError(
+            f"`train_classifier` needs flat samples (n, d) and one label each. Got {samples.shape} and {codes.shape}."
+        )
+    found = np.unique(codes)
+    if codes.dtype.kind not in "iu" or len(found) < 2 or not np.array_equal(found, np.arange(len(found))):
+        raise ValueError(
+            "`labels` needs whole numbers 0, 1, ..., of two classes at least, each of them used. "
+            f"Got {codes.dtype} {found[:10].tolist()}. Do renumber by `np.unique(labels, return_inverse=True)[1]`."
+        )
+    require_finite("points", samples)
+    if (samples == samples[:1]).all():
+        raise ValueError("`points` needs data that vary. Got the same point throughout. Do check them.")
+    if not 0 <= held_out < 1:
+        raise ValueError(f"`held_out` needs a share in [0, 1). Got {held_out}.")
+    if not 1 <= len(shape) <= 3 or min(shape) < 1 or math.prod(shape) != samples.shape[1]:
+        raise ValueError(
+            f"`shape` needs {samples.shape[1]} numbers a sample, as (d,) or (height, width[, channels]). Got {shape}."
+        )
 
 
 @functools.partial(jax.jit, static_argnums=0)

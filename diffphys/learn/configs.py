@@ -1,6 +1,7 @@
 """Sizes of networks, and how they are trained."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -62,21 +63,35 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         _check(self, positive=("channels", "blocks", "heads", "patch"))
-        if not self.multipliers or min(self.multipliers) < 1:
-            raise ValueError(f"`UNetConfig` needs `multipliers` of at least 1. Got {self.multipliers}.")
+        for name in ("multipliers", "attention"):
+            # Lists too: a configuration is compared and kept as it is written in a folder.
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if not all(is_whole(side, 1) for side in getattr(self, name)):
+                raise ValueError(f"`UNetConfig` needs `{name}` of whole numbers from 1. Got {getattr(self, name)}.")
+        if not self.multipliers:
+            raise ValueError("`UNetConfig` needs `multipliers`, one a resolution. Got none.")
+
+
+def is_whole(value: Any, least: int, top: float = math.inf) -> bool:
+    """Whether a value is a whole number, by its type, of `least` or more and below `top`."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(least <= value < top)
+
+
+def require_whole(config: Any, least: dict[str, int], top: float = math.inf) -> None:
+    """Refuses fields of a configuration that are no whole numbers, or too small, or not below `top`."""
+    for field, bound in least.items():
+        if not is_whole(value := getattr(config, field), bound, top):
+            below = "" if top == math.inf else f" and below {top}"
+            raise ValueError(
+                f"`{type(config).__name__}` needs `{field}` of at least {bound}{below}, a whole number. Got {value!r}."
+            )
 
 
 def _check(config: Any, positive: tuple[str, ...]) -> None:
     name = type(config).__name__
-    for field in positive:
-        if getattr(config, field) < 1:
-            raise ValueError(f"`{name}` needs `{field}` of at least 1. Got {getattr(config, field)}.")
-    if config.embedding < 2:
-        raise ValueError(f"`{name}` needs `embedding` of at least 2, a cosine and a sine. Got {config.embedding}.")
+    require_whole(config, {field: 1 for field in positive} | {"embedding": 2, "num_labels": 0})
     if not 0 <= config.dropout < 1:
         raise ValueError(f"`{name}` needs `dropout` in [0, 1). Got {config.dropout}.")
-    if config.num_labels < 0:
-        raise ValueError(f"`{name}` needs `num_labels` of at least 0. Got {config.num_labels}.")
     if config.compute not in _TYPES:
         raise ValueError(f"`{name}` needs `compute` of {' or '.join(_TYPES)}. Got {config.compute!r}.")
 
@@ -89,7 +104,7 @@ class TrainingConfig:
         steps: updates of the weights.
         batch: samples an update.
         learning_rate: of Adam, after the warm-up; it falls to 0 along a cosine.
-        warmup: steps in which it rises from 0.
+        warmup: steps in which it rises from 0; at most all but one.
         clip: the norm that gradients are clipped to.
         ema: decay a step of the average of the weights, which is what denoises; less in the first steps.
         label_dropout: share of samples whose label is hidden, of a network with labels.
@@ -110,12 +125,11 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`TrainingConfig` needs `{name}` of at least 1. Got {getattr(self, name)}.")
-        for name in ("warmup", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"`TrainingConfig` needs `{name}` of at least 0. Got {getattr(self, name)}.")
+        require_whole(self, {"steps": 1, "batch": 1, "save_every": 1, "warmup": 0})
+        # Beyond 32 bits a key would be that of another seed.
+        require_whole(self, {"seed": 0}, 2**32)
+        if self.rank is not None:
+            require_whole(self, {"rank": 0})
         for name in ("learning_rate", "clip"):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f"`TrainingConfig` needs a positive `{name}`. Got {getattr(self, name)}.")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax.numpy as jnp
 
+from .. import _block as block
 from .outputs import Factor
 from .schedules import AbstractNetworkSchedule, Argument, Level
 
@@ -122,7 +123,7 @@ class ExplodingSchedule(AbstractNetworkSchedule):
         ends: the lowest and the highest $\sigma$ at which the network was trained, in data units.
 
     Raises:
-        ValueError: if the ends are not in order.
+        ValueError: if the ends are not in order, or the second function does not undo the first.
 
     Reference:
         Song et al., "Score-based generative modeling through SDEs" (2021), eq. 31; Karras et al., "Elucidating the
@@ -135,6 +136,13 @@ class ExplodingSchedule(AbstractNetworkSchedule):
 
     def __check_init__(self):
         _check_ends(self, self.ends, math.inf)
+        for sigma in (min(max(sigma, self.ends[0]), self.ends[1]) for sigma in (0.1, 10.0)):
+            back = self.from_argument(self.to_argument(jnp.asarray(sigma, float)))
+            if block.fails(abs(back - sigma) <= 1e-3 * sigma):
+                raise ValueError(
+                    "`ExplodingSchedule` needs a `from_argument` that undoes `to_argument`. "
+                    f"Got {float(back):.4g} back for sigma = {sigma:.4g}. Do give both."
+                )
 
     @property
     def variances(self) -> tuple[float, float]:

@@ -1,13 +1,16 @@
 """A trained network as a denoiser."""
 
+import math
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Int
 
+from .. import _block as block
 from .._types import Data, PRNGKey, Scalar
 from ..targets._arrays import observation
 from .preconditioning import GaussianPreconditioning
@@ -25,6 +28,9 @@ class NetworkDenoiser(eqx.Module):
         preconditioning: what the network's output is added to.
         shape: of a sample: the network's view of the flat `y`.
         label: of the class that is denoised; None for all.
+
+    Raises:
+        ValueError: if a sample of `shape` has not as many numbers as the preconditioning.
     """
 
     graph: Any
@@ -32,6 +38,13 @@ class NetworkDenoiser(eqx.Module):
     preconditioning: GaussianPreconditioning
     shape: tuple[int, ...] = eqx.field(static=True)
     label: Int[Array, ""] | int | None = None
+
+    def __check_init__(self):
+        if math.prod(self.shape) != self.preconditioning.dim:
+            raise ValueError(
+                f"`NetworkDenoiser` needs a `shape` of {self.preconditioning.dim} numbers, as its preconditioning has. "
+                f"Got {self.shape}."
+            )
 
     @classmethod
     def of(cls, network: nnx.Module, preconditioning: GaussianPreconditioning, shape: tuple[int, ...]) -> Any:
@@ -50,7 +63,10 @@ class NetworkDenoiser(eqx.Module):
                 "`NetworkDenoiser.given` needs a network trained with labels. Got one of `num_labels` = 0. "
                 "Train it with `num_labels` in its configuration."
             )
-        if not isinstance(label, jax.Array) and not 0 <= label < self.num_labels:
+        number = label if isinstance(label, jax.Array) else np.asarray(label)
+        if number.shape or not jnp.issubdtype(number.dtype, jnp.integer):
+            raise ValueError(f"`NetworkDenoiser.given` needs one whole number. Got {label}. Map over many.")
+        if block.fails((number >= 0) & (number < self.num_labels)):
             raise ValueError(
                 f"`NetworkDenoiser.given` needs a label below `num_labels` = {self.num_labels}. Got {label}."
             )

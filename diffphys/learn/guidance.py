@@ -1,7 +1,9 @@
 """Guidance: a denoiser made of two, which leans towards a class."""
 
 import equinox as eqx
+import numpy as np
 
+from .. import _block as block
 from .._types import Data, Denoiser, Scalar
 
 
@@ -18,13 +20,20 @@ class ClassifierFreeGuidance(eqx.Module):
         chosen: the denoiser of the class.
         weight: w; 0 is the first, 1 the second, above 1 exaggerates the class.
 
+    Raises:
+        ValueError: if the weight is not finite.
+
     Reference:
         Ho, Salimans, "Classifier-free diffusion guidance" (2022), eq. 6, where the weight is w - 1.
     """
 
     everything: Denoiser
     chosen: Denoiser
-    weight: float
+    weight: Scalar
+
+    def __check_init__(self):
+        if block.fails(abs(self.weight) < np.inf):
+            raise ValueError(f"`ClassifierFreeGuidance` needs a finite `weight`. Got {self.weight}. 1 is the class.")
 
     def __call__(self, y: Data, variance: Scalar) -> Data:
         without = self.everything(y, variance)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from .. import _block as block
 from .._types import PRNGKey, Scalar
 from ..processes import AbstractProcess
+from .configs import is_whole
 
 # Of the table of a process; the more of them, the closer is the interpolated law to that of the process.
 _NODES = 1024
@@ -213,9 +214,9 @@ class GeometricLevels(AbstractLevels):
 
     def __init__(self, first: Scalar, last: Scalar, number: int = 10):
         self.first, self.last, self.number = block.parameter(first), block.parameter(last), number
-        if any(block.fails((end > 0) & (end < np.inf)) for end in (self.first, self.last)) or number < 2:
+        if any(block.fails((end > 0) & (end < np.inf)) for end in (self.first, self.last)) or not is_whole(number, 2):
             raise ValueError(
-                "`GeometricLevels` needs positive finite ends and `number >= 2`. "
+                "`GeometricLevels` needs positive finite ends and a whole `number >= 2`. "
                 f"Got {self.first}, {self.last} and {number}."
             )
 

@@ -9,9 +9,13 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.sparse.linalg import eigsh, svds
 
+from .. import _block as block
 from .._types import Data, Scalar
+from ..targets._arrays import require_variances
 from ..thermo.row_sums import mean_of, scatter_of
 
+# What float32 holds.
+_LEAST, _MOST = (float(end) for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -39,6 +43,9 @@ class GaussianPreconditioning(eqx.Module):
         rest: the eigenvalue of all other directions.
         decay: p; 0 gives the preconditioning of EDM for an isotropic Gaussian.
 
+    Raises:
+        ValueError: if the shapes do not fit each other, or known eigenvalues are negative or not finite, or all zero.
+
     Reference:
         Karras et al., "Elucidating the design space of diffusion-based generative models" (2022), section 5, for
         an isotropic Gaussian; the matched Gaussian and the decay of what it leaves are ours.
@@ -50,6 +57,18 @@ class GaussianPreconditioning(eqx.Module):
     rest: Float[Array, ""]
     decay: float = eqx.field(static=True, default=2.0)
 
+    def __check_init__(self):
+        shapes = [np.shape(array) for array in (self.mean, self.basis, self.eigenvalues, self.rest)]
+        if len(shapes[0]) != 1 or shapes[1:] != [(*shapes[0], *shapes[2]), shapes[2], ()] or len(shapes[2]) != 1:
+            raise ValueError(
+                "`GaussianPreconditioning` needs a mean (d,), a basis (d, r), eigenvalues (r,) and one number for the "
+                f"rest. Got {', '.join(map(str, shapes))}. Do fit it to data."
+            )
+        for name in ("eigenvalues", "rest"):
+            require_variances(name, getattr(self, name))
+        if block.fails(self.scale > 0):
+            raise ValueError("`GaussianPreconditioning` needs an eigenvalue above 0. Got none. Do fit it to data.")
+
     @classmethod
     def fit(cls, points: Float[Any, "n d"], rank: int | None = None, decay: float = 2.0) -> "GaussianPreconditioning":
         """That of data: their mean, and the leading `rank` eigenvectors of their covariance; all by default.
@@ -57,7 +76,8 @@ class GaussianPreconditioning(eqx.Module):
         Fewer points than `rank` span fewer directions: then all these are kept.
 
         Raises:
-            ValueError: for fewer than two points, a rank beyond the dimension, or data that do not vary.
+            ValueError: for fewer than two points, a rank beyond the dimension, or data that do not vary, or so much
+                or so little that float32 cannot hold their variance.
         """
         points = np.asarray(points)
         if points.ndim != 2 or len(points) < 2:
@@ -77,6 +97,12 @@ class GaussianPreconditioning(eqx.Module):
             eigenvalues, basis = _leading_of_rows(rows, kept)
         if total == 0:
             raise ValueError("`points` needs data that vary. Got the same point throughout.")
+        # Noise is up to 400 times the largest eigenvalue, and the least a thousandth of the mean one.
+        if not _LEAST < 1e-6 * total / dim < 1e6 * total < _MOST:
+            raise ValueError(
+                f"`points` needs data of a variance that float32 can hold. Got {total / dim:.3g} a coordinate. "
+                "Do measure them in another unit."
+            )
         rest = max(0.0, total - float(eigenvalues.sum())) / max(1, dim - kept)
         return cls.of(mean, basis, eigenvalues, rest, decay)
 
@@ -100,6 +126,11 @@ class GaussianPreconditioning(eqx.Module):
     def scale(self) -> Scalar:
         """The largest eigenvalue of the covariance."""
         return jnp.max(jnp.append(self.eigenvalues, self.rest))
+
+    @property
+    def variance(self) -> Scalar:
+        """The variance of a coordinate, on average: the mean eigenvalue."""
+        return self._mean(lambda eigenvalue: eigenvalue)
 
     def linear(self, y: Data, variance: Scalar) -> Data:
         """The best linear denoiser, of observations of the dtype of `y`."""
@@ -128,9 +159,9 @@ class GaussianPreconditioning(eqx.Module):
     def inputs(self, y: Data, linear: Data, variance: Scalar) -> Float[Array, "d 2"]:
         """What the network is shown: the observation and its linear estimate, each of unit variance."""
         # Ratios first, here and elsewhere: squares of large data would leave float32.
-        total = self._mean(lambda eigenvalue: eigenvalue)
         signal = self._mean(lambda eigenvalue: eigenvalue * (eigenvalue / (eigenvalue + variance)))
-        return jnp.stack([(y - self.mean) / jnp.sqrt(total + variance), (linear - self.mean) / jnp.sqrt(signal)], -1)
+        observed = (y - self.mean) / jnp.sqrt(self.variance + variance)
+        return jnp.stack([observed, (linear - self.mean) / jnp.sqrt(signal)], -1)
 
     def output_scale(self, variance: Scalar) -> Scalar:
         """The factor $c_{out}$ of the network."""

@@ -5,6 +5,7 @@ import math
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -55,10 +56,11 @@ class AbstractNetworkSchedule(eqx.Module):
         """The variance, refused unless the network knows it; while JAX traces, the run that asks for it fails.
 
         Raises:
-            ValueError: for a known variance that is not positive, or outside `variances`.
+            ValueError: for a known variance that is not positive and finite, or outside `variances`.
         """
         low, high = self.variances
-        inside = (variance > 0) & (variance >= low * (1 - _SLACK)) & (variance <= high * (1 + _SLACK))
+        inside = (variance > 0) & (variance < math.inf)
+        inside &= (variance >= low * (1 - _SLACK)) & (variance <= high * (1 + _SLACK))
         message = (
             f"`{type(self).__name__}` needs a noise variance v > 0 from {low:.6g} to {high:.6g} in the units of the "
             f"network, Ornstein-Uhlenbeck times {self.times[0]:.6g} to {self.times[1]:.6g}. Got {{}}. "
@@ -68,6 +70,21 @@ class AbstractNetworkSchedule(eqx.Module):
             raise ValueError(message.format(f"{float(variance):.6g}"))
         # Under 2 microseconds a call on a CPU: nothing beside a network.
         return eqx.error_if(variance, ~inside, message.format("one outside"))
+
+    def askable(self, argument: Float[Array, "..."] | Int[Array, "..."]) -> Float[Array, "..."] | Int[Array, "..."]:
+        r"""Arguments u, one or a batch of them, refused where there is no state; while JAX traces, the run fails.
+
+        Raises:
+            ValueError: for known ones at which $\alpha > 0$ and $\sigma > 0$ do not both hold.
+        """
+        signal, noise_std = (jax.vmap(self.level) if argument.ndim else self.level)(argument)
+        fine = (signal > 0) & (noise_std > 0)
+        message = (
+            f"`{type(self).__name__}` needs arguments with a signal and a noise above 0. Got {{}}. Do stay inside."
+        )
+        if block.fails(jnp.all(fine)):
+            raise ValueError(message.format(np.asarray(argument)[~np.asarray(fine)]))
+        return eqx.error_if(argument, ~fine, message.format("others"))
 
 
 class DiscreteSchedule(AbstractNetworkSchedule):
@@ -150,7 +167,13 @@ class DiscreteSchedule(AbstractNetworkSchedule):
         return Level(index, signal, signal * jnp.sqrt(variance))
 
     def level(self, argument: Argument) -> tuple[Factor, Factor]:
-        return jnp.asarray(self.signals)[argument], jnp.asarray(self.noise_stds)[argument]
+        if not jnp.issubdtype(argument.dtype, jnp.integer):
+            raise ValueError(f"`DiscreteSchedule` needs indices for arguments. Got {argument.dtype}. Do round them.")
+        # Indices from the end, and those beyond it, are no levels: their signal and noise are 0.
+        place = jnp.where(argument < 0, len(self.signals), argument)
+        signal, noise_std = (jnp.asarray(values).at[place].get(mode="fill", fill_value=0.0)
+                             for values in (self.signals, self.noise_stds))  # fmt: skip
+        return signal, noise_std
 
 
 def times_of(variances: tuple[float, float]) -> tuple[float, float]:

@@ -17,18 +17,19 @@ from flax import nnx
 from jaxtyping import Float, Int
 
 from .._config import canonical
+from .._describe import described
 from .._devices import on_all_devices
 from ..results import dataset
 from ._loop import Loop, State
 from .checkpoints import Checkpoints, describe, restore
-from .configs import MLPConfig, TrainingConfig, UNetConfig
+from .configs import MLPConfig, TrainingConfig, UNetConfig, is_whole
 from .denoiser import NetworkDenoiser
 from .levels import LogUniformLevels
 from .networks import MLP, UNet
 from .objectives import AbstractObjective, DenoisingScoreMatching
 from .preconditioning import GaussianPreconditioning
 
-# What makes a Gaussian, in the order of its constructor.
+# What makes a Gaussian.
 _ARRAYS = ("mean", "basis", "eigenvalues", "rest")
 _CONFIGS: dict[str, Any] = {"MLPConfig": MLPConfig, "UNetConfig": UNetConfig}
 
@@ -77,12 +78,13 @@ def train(
         training: how it is trained.
         shape: of a sample; that of a vector by default.
         labels: the class of each sample, for a network with labels.
-        objective: another objective; the folder knows its name alone, so give the same one when you resume.
-        optimizer: another optimizer than Adam with the schedule and clipping of `training`; not known by the folder,
-            so give the same one when you resume.
+        objective: another objective. The folder knows it by its settings, of functions in it the names.
+        optimizer: another optimizer than Adam with the schedule and clipping of `training`; the folder knows that
+            there is one, so give the same when you resume.
         checkpoint: the folder of the model; None keeps nothing on disk.
         resume: whether to go on with the model in the folder.
-        milestones: steps, numbers from 1 to `steps`, with a checkpoint each that is kept beside the last and the best.
+        milestones: steps, numbers from 1 to `steps`, with a checkpoint each that is kept beside the last and the best;
+            the same ones when you resume, of which those that are no longer asked for go.
         on_save: called with the step and the averaged denoiser every `save_every` steps, at milestones and at the
             end, when the checkpoint is being written; not when the run is interrupted.
         description: what else the folder should tell of the model, plain enough for JSON.
@@ -93,25 +95,24 @@ def train(
 
     Raises:
         ValueError: for points, labels or shapes that do not fit, a batch that the devices cannot share, milestones
-            that are no steps, or the folder of another model, of other data or settings.
+            that are no steps or gone by, nothing to resume from, or the folder of another model, of other data or
+            settings.
         FloatingPointError: if the loss or the weights are not finite; nothing is saved then.
     """
     samples = _checked(points, shape, labels, network)
-    if training.batch % jax.device_count():
-        raise ValueError(
-            f"`batch` needs a multiple of the {jax.device_count()} devices. Got {training.batch}. Round it."
-        )
-    if not all(1 <= step <= training.steps for step in milestones):
-        raise ValueError(f"`milestones` needs steps from 1 to {training.steps}. Got {list(milestones)}.")
+    _check_plan(training, milestones)
+    if resume and checkpoint is None:
+        raise ValueError("`resume` needs the `checkpoint` of a model. Got none. Give its folder.")
     shape = samples.shape[1:] if shape is None else tuple(int(side) for side in shape)
     gaussian = GaussianPreconditioning.fit(samples, training.rank)
     model = _untrained(network, gaussian, shape, training.seed)
+    told = {"objective": objective, "optimizer": "Adam" if optimizer is None else "given"}
+    everything = _described(network, training, shape, told, samples, labels, description or {})
     if objective is None:
         scale = float(gaussian.scale)
-        mean = float(gaussian.linear_error(1e9 * scale))
-        objective = DenoisingScoreMatching(LogUniformLevels(1e-3 * mean, 400 * scale), gaussian.relative_weight)
+        levels = LogUniformLevels(1e-3 * float(gaussian.variance), 400 * scale)
+        objective = DenoisingScoreMatching(levels, gaussian.relative_weight)
     optimizer = _adam(training) if optimizer is None else optimizer
-    everything = _described(network, training, shape, objective, samples, labels, description or {})
     kept = None
     if checkpoint is not None:
         kept = Checkpoints(checkpoint, everything, _arrays(gaussian), milestones=tuple(milestones), resume=resume)
@@ -147,13 +148,18 @@ def load(folder: str | os.PathLike[str], step: int | str = "last") -> TrainedMod
         ValueError: if there is no model, no such step, or a checkpoint of another architecture.
     """
     description, arrays = describe(folder)
-    settings = dict(description["network"])
-    config = _CONFIGS[settings.pop("kind")]
-    network = config(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
-    training = TrainingConfig(**description["training"])
-    mean, basis, eigenvalues, rest = (arrays[name] for name in _ARRAYS)
-    gaussian = GaussianPreconditioning.of(mean, basis, eigenvalues, rest)
-    model = _untrained(network, gaussian, tuple(description["shape"]), training.seed)
+    try:
+        settings = dict(description["network"])
+        config = _CONFIGS[settings.pop("kind")]
+        network = config(**settings)
+        training = TrainingConfig(**description["training"])
+        mean, basis, eigenvalues, rest = (arrays[name] for name in _ARRAYS)
+        gaussian = GaussianPreconditioning.of(mean, basis, eigenvalues, rest)
+        model = _untrained(network, gaussian, tuple(description["shape"]), training.seed)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"`folder` needs a model of this release. Got `{folder}`, which is described otherwise: {error}."
+        ) from error
     like = {"average": jax.tree.leaves(model.weights), "losses": jnp.zeros(training.steps, jnp.float32)}
     found, state = restore(folder, {"model": like}, step)
     weights = jax.tree.unflatten(jax.tree.structure(model.weights), state["model"]["average"])
@@ -162,12 +168,15 @@ def load(folder: str | os.PathLike[str], step: int | str = "last") -> TrainedMod
 
 
 def _described(
-    network: Any, training: TrainingConfig, shape: tuple[int, ...], objective: Any, points: Any, labels: Any, more: Any
+    network: Any, training: TrainingConfig, shape: tuple[int, ...], told: dict, points: Any, labels: Any, more: Any
 ) -> dict[str, Any]:
-    """What identifies a model, in plain values: the data by their digest."""
+    """What identifies a model, in plain values: the data by their digest.
+
+    The objective by default follows from the data; its numbers would differ by rounding between machines.
+    """
     own = {"network": {"kind": type(network).__name__, **dataclasses.asdict(network)},
            "training": dataclasses.asdict(training), "shape": list(shape), "samples": len(points),
-           "objective": type(objective).__name__, "arrays": {"points": points}}  # fmt: skip
+           "arrays": {"points": points}, **described(told)}  # fmt: skip
     if labels is not None:
         own["arrays"]["labels"] = np.asarray(labels, np.int64)
     if taken := sorted(set(own) & set(more)):
@@ -200,6 +209,16 @@ def _history(losses: np.ndarray, training: TrainingConfig, steps: int) -> xr.Dat
     )  # fmt: skip
 
 
+def _check_plan(training: TrainingConfig, milestones: Sequence[int]) -> None:
+    """Refuses a batch that the devices cannot share, and milestones that are no steps."""
+    if training.batch % jax.device_count():
+        raise ValueError(
+            f"`batch` needs a multiple of the {jax.device_count()} devices. Got {training.batch}. Round it."
+        )
+    if not all(is_whole(step, 1, training.steps + 1) for step in milestones):
+        raise ValueError(f"`milestones` needs steps from 1 to {training.steps}. Got {list(milestones)}.")
+
+
 def _checked(points: Any, shape: Any, labels: Any, network: Any) -> np.ndarray:
     """The points in float32, if they, their labels and their shape fit each other and the network."""
     samples = np.asarray(points, np.float32)
@@ -207,15 +226,17 @@ def _checked(points: Any, shape: Any, labels: Any, network: Any) -> np.ndarray:
         raise ValueError(f"`points` needs flat samples, (n, d), two or more. Got {samples.shape}. Reshape them.")
     if not np.isfinite(samples).all():
         raise ValueError(f"`points` needs finite values. Got {np.count_nonzero(~np.isfinite(samples))} others.")
-    if shape is not None and np.prod(shape) != samples.shape[1]:
+    if shape is not None and (min(shape) < 1 or np.prod(shape) != samples.shape[1]):
         raise ValueError(f"`shape` needs {samples.shape[1]} numbers a sample. Got {tuple(shape)}.")
     if network.num_labels and labels is None:
         raise ValueError(f"`labels` are needed by a network with `num_labels` = {network.num_labels}. Got none.")
+    if labels is not None and not network.num_labels:
+        raise ValueError("`labels` need a network with `num_labels`. Got one without. Set it, or leave them out.")
     if labels is not None:
         codes = np.asarray(labels)
         if codes.shape != samples.shape[:1] or codes.dtype.kind not in "iu":
             raise ValueError(f"`labels` needs one whole number a sample. Got {codes.dtype} {codes.shape}.")
-        if network.num_labels and not (0 <= codes.min() and codes.max() < network.num_labels):
+        if not (0 <= codes.min() and codes.max() < network.num_labels):
             raise ValueError(
                 f"`labels` needs numbers below `num_labels` = {network.num_labels}. Got {codes.min()} to {codes.max()}."
             )

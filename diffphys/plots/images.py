@@ -142,7 +142,7 @@ def training_history(ds: xr.Dataset) -> Figure:
     """
     loss = ds.loss.dropna("step")
     seen = (loss.step.values + 1) * json.loads(ds.attrs["config"])["batch"]
-    window = max(1, round(_WINDOW * len(loss)))
+    window = min(len(loss), max(10, round(_WINDOW * len(loss))))
     smooth = np.convolve(loss.values, np.full(window, 1 / window), mode="valid")
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.8, 3.2))

@@ -47,10 +47,10 @@ def _curve_of_the_model(ds: xr.Dataset) -> str:
     return f"_hard_{kind}" if ds.attrs["labelled_by"] == "classifier" else f"_{kind}"
 
 
-def _identity(ds: xr.Dataset, symbol: str) -> str:
+def _identity(ds: xr.Dataset, symbol: str, name: str = "posterior identity") -> str:
     """The name of an identity in a legend."""
     if not _of_a_model(ds):
-        return f"{symbol}, posterior identity"
+        return f"{symbol}, {name}"
     return f"{symbol} of the exact {'empirical ' if 'n' in ds.attrs else ''}score, for reference"
 
 
@@ -61,7 +61,8 @@ def _kind(ds: xr.Dataset, name: str) -> str:
 
 def _has_no_speciation(ds: xr.Dataset) -> bool:
     """Whether labels are decided by collapse, or there is one: then the spectrum tells no transition of this score."""
-    return not _of_a_model(ds) and ds.attrs.get("verdict", "").startswith(("collapse", "one class"))
+    verdict = ds.attrs.get("verdict_model" if _of_a_model(ds) else "verdict", "")
+    return verdict.startswith(("collapse", "one class"))
 
 
 def _mark_speciation(axes: Axes, ds: xr.Dataset) -> None:
@@ -89,9 +90,12 @@ def _mark_crossing(axes: Axes, ds: xr.Dataset) -> None:
 
 
 def _mark_collapse(axes: Axes, ds: xr.Dataset) -> bool:
-    """The measured collapse: E[L] = 0, or without the identity where half the clones meet; whether there is one."""
-    half = f"phi_c_half_time_{_kind(ds, 'phi_c')}"
-    if "collapse_time" in ds:
+    """The measured collapse: E[L] = 0, or without the identity where half the clones meet; whether it was measured.
+
+    Of a model it is where half of its clones meet, by the nearest datum.
+    """
+    half = f"phi_c_half_time{'_hard' if _of_a_model(ds) else ''}_{_kind(ds, 'phi_c')}"
+    if "collapse_time" in ds and not _of_a_model(ds):
         mark(axes, float(ds.collapse_time[0, 0]), "$t_C$", RED)
     elif half in ds.attrs:
         mark(axes, ds.attrs[half], r"$\phi_C = 1/2$", RED)
@@ -140,7 +144,7 @@ def _finish(axes: Axes, ds: xr.Dataset, title: str, ylabel: str) -> None:
 
 def _legend(axes: Axes, ds: xr.Dataset, **usual: Any) -> None:
     """A legend where there is room; that of a model has longer names, and goes below the axes."""
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2, "fontsize": 7}
+    below = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.2), "fontsize": 7}
     axes.legend(**(below if _of_a_model(ds) else usual))
 
 
@@ -167,17 +171,21 @@ def _draw_speciation(axes: Axes, ds: xr.Dataset) -> None:
 
 def _draw_collapse(axes: Axes, ds: xr.Dataset) -> None:
     if "excess_entropy" in ds:
-        _band(axes, ds, "excess_entropy", ORANGE, r"$f_e/\alpha$, weight entropy")
+        _band(axes, ds, "excess_entropy", ORANGE, _identity(ds, r"$f_e/\alpha$", "weight entropy"))
         _band(axes, ds, "phi_c", RED, _identity(ds, r"$\phi_C$"))
     axes.plot(ds.t, ds.excess_entropy_theory, color="black", lw=1, ls=":", label="theory")
-    _clones(axes, ds, "phi_c", RED, r"$\phi_C$")
+    if _of_a_model(ds):
+        # What a network generates is no datum and some noise: the nearest datum tells, and not the weights.
+        _clones(axes, ds, "phi_c_hard", RED, r"$\phi_C$ by the nearest datum")
+    else:
+        _clones(axes, ds, "phi_c", RED, r"$\phi_C$")
     _finish(axes, ds, "Collapse", r"$f_e(t)/\alpha$ and datum agreement $\phi_C(t)$")
 
 
 def speciation(ds: xr.Dataset) -> Figure:
     """The class agreement phi(t) of a run, with its critical times."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
+        figure, axes = plt.subplots(figsize=(4.8, 4.2 if _of_a_model(ds) else 3.2), layout="constrained")
         _draw_speciation(axes, ds)
         _mark_speciation(axes, ds)
         _mark_crossing(axes, ds)
@@ -188,7 +196,7 @@ def speciation(ds: xr.Dataset) -> Figure:
 def collapse(ds: xr.Dataset) -> Figure:
     """The excess entropy and the datum agreement of a run, with its collapse times."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
+        figure, axes = plt.subplots(figsize=(4.8, 4.2 if _of_a_model(ds) else 3.2), layout="constrained")
         _draw_collapse(axes, ds)
         _mark_collapse(axes, ds)
         mark(axes, ds.attrs["collapse_time_theory"], "theory", GREY, ":", height=1.07)
@@ -199,7 +207,7 @@ def collapse(ds: xr.Dataset) -> Figure:
 def regimes(ds: xr.Dataset) -> Figure:
     """Both transitions side by side, the three regimes shaded where they exist."""
     with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, 2, figsize=(9.2, 4.4 if _of_a_model(ds) else 3.4), sharex=True)
+        figure, panels = plt.subplots(1, 2, figsize=(9.2, 4.8 if _of_a_model(ds) else 3.4), sharex=True)
         _draw_speciation(panels[0], ds)
         _draw_collapse(panels[1], ds)
         for axes in panels:

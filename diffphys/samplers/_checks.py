@@ -94,18 +94,28 @@ def check_denoiser(denoise: Denoiser, z: State | jax.ShapeDtypeStruct, process: 
             f"`z` needs shape {wanted}, one state at a time of `{type(process).__name__}`. Got {z.shape}. "
             "Many go through `jax.vmap`."
         )
-    data = jax.ShapeDtypeStruct(z.shape[-1:], z.dtype)
+    check_estimate(denoise, jax.ShapeDtypeStruct(z.shape[-1:], z.dtype))
+
+
+def check_estimate(denoise: Denoiser, data: jax.ShapeDtypeStruct, name: str = "denoise"):
+    """Refuses a denoiser that cannot take an observation of such data, or whose estimate is not of their shape.
+
+    Args:
+        denoise: `(y, v) -> E[a | y]`; its shapes are found without a call.
+        data: the shape and dtype of one sample.
+        name: what the caller calls the denoiser.
+    """
     try:
-        found = eqx.filter_eval_shape(denoise, data, jax.ShapeDtypeStruct((), z.dtype))
+        found = eqx.filter_eval_shape(denoise, data, jax.ShapeDtypeStruct((), data.dtype))
     except Exception as error:
         said = (str(error).strip().splitlines() or [""])[0]
         raise ValueError(
-            f"`denoise` needs to take an observation of shape {data.shape} and its variance, of dtype {z.dtype}, "
-            f"as `z` has them. Got {type(error).__name__}: {said} Do give one for data of d = {z.shape[-1]}."
+            f"`{name}` needs to take an observation of shape {data.shape} and its variance, of dtype {data.dtype}, "
+            f"as the data have them. Got {type(error).__name__}: {said} Do give one for data of d = {data.shape[-1]}."
         ) from error
     if getattr(found, "shape", None) != data.shape:
         got = getattr(found, "shape", type(found).__name__)
         raise ValueError(
-            f"`denoise` needs to return an estimate of shape {data.shape}, that of the data. Got {got}. "
+            f"`{name}` needs to return an estimate of shape {data.shape}, that of the data. Got {got}. "
             "It is called as `denoise(y, v)` on one observation; batches are made by `jax.vmap`."
         )

@@ -53,9 +53,9 @@ def test_chunks_do_not_change_what_is_measured():
 
 
 def test_what_means_nothing_is_refused(unchecked):
-    with pytest.raises(ValueError, match="`points` needs two or more flat samples of floats"):
+    with pytest.raises(ValueError, match="`points` needs two finite points or more, floating"):
         dp.denoising_errors(LAW.posterior_mean, np.zeros((2, 2, 2)), TIMES, key=jax.random.key(0))
-    with pytest.raises(ValueError, match="`points` needs two or more flat samples of floats"):
+    with pytest.raises(ValueError, match="`points` needs two finite points or more, floating"):
         dp.denoising_errors(LAW.posterior_mean, np.zeros((5, 3), int), TIMES, key=jax.random.key(0))
     with pytest.raises(ValueError, match="`times` needs finite times above 0"):
         dp.denoising_errors(LAW.posterior_mean, POINTS, [0.0], key=jax.random.key(0))

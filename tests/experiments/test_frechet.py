@@ -39,3 +39,10 @@ def test_features_are_what_is_compared():
 def test_samples_that_diverged_are_refused():
     with pytest.raises(ValueError, match=r"`frechet_distance` needs two samples or more with finite features"):
         dp.frechet_distance(None, POINTS)(POINTS * np.inf)
+
+
+def test_samples_of_another_length_than_the_reference_are_refused(unchecked):
+    with pytest.raises(ValueError, match=r"needs samples of shape \(m, 3\).*Got \(40, 2\)"):
+        dp.frechet_distance(None, POINTS)(POINTS[:, :2])
+    with pytest.raises(ValueError, match=r"two samples or more with finite features, \(m, f\). Got shape \(3,\)"):
+        dp.frechet_distance(None, POINTS[0])

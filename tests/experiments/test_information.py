@@ -40,6 +40,23 @@ def test_the_collapse_time_of_a_linear_denoiser_is_the_spectral_one(points):
     assert ds.attrs["collapse_time_low"] < ds.attrs["collapse_time"] < ds.attrs["collapse_time_high"]
 
 
+def test_the_linear_denoiser_is_that_of_points_seen_before_where_there_are_any():
+    # As many new points as dimensions: their own linear denoiser knows them by heart, and bounds nothing.
+    law = dp.Gaussian(np.zeros(30), np.linspace(0.2, 2.0, 30))
+    seen, fresh = draws(law, 90), draws(law, 30, 2)
+    ds = dp.information(
+        linear_denoiser(seen), fresh, OU, TIMES, key=jax.random.key(0), count=90, training=seen, nodes=2
+    )
+    np.testing.assert_allclose(ds.information, ds.information_linear, rtol=1e-9)
+    assert np.all(ds.information_stderr < 1e-12)
+    np.testing.assert_allclose(ds.attrs["collapse_time"], ds.attrs["collapse_time_linear"], rtol=1e-9)
+    # What 90 points miss of a law in 30 dimensions costs information: a bound, as it should be, and the law's is lower.
+    exact = 0.5 * np.log1p(thermo.collapse_variance(90, np.linspace(0.2, 2.0, 30)))
+    assert ds.attrs["collapse_time"] > exact
+    own = dp.information(linear_denoiser(fresh), fresh, OU, TIMES, key=jax.random.key(0), count=90, nodes=2)
+    assert own.attrs["collapse_time_linear"] < exact
+
+
 def test_a_gaussian_has_the_information_of_its_spectrum():
     spectrum = np.array([4.0, 1.0, 0.25])
     target = dp.Gaussian(np.full(3, 0.3), spectrum)
@@ -136,6 +153,8 @@ def test_what_means_nothing_is_refused(points, unchecked):
         run(np.ones((4, 3), np.uint8))
     with pytest.raises(ValueError, match="`data` needs points that differ"):
         run(np.ones((4, 3)))
+    with pytest.raises(ValueError, match="`training` needs points that differ"):
+        run(training=np.ones((4, 3)))
     with pytest.raises(ValueError, match=r"`training` needs points of dimension 3\. Got 2"):
         run(training=points[:, :2])
     with pytest.raises(ValueError, match="`count` needs a whole number, at least 2"):

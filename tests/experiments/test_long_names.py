@@ -19,6 +19,7 @@ def hierarchy():
     return dp.hierarchical_mixture(jax.random.key(3), 8, (2, 2), (12.0, 4.0))
 
 
+LAW = dp.symmetric_mixture(np.ones(3))
 CLONES = {"samples": 32, "clones": 8, "steps": 2, "datasets": 2}
 RUNS = {
     "levels": lambda key: dp.speciation(hierarchy(), OU, [0.5, 1.0], key=key, samples=32),
@@ -28,6 +29,14 @@ RUNS = {
     ),
     "collapse": lambda key: dp.collapse(data(), OU, [0.5, 1.0], key=key, samples=None, steps=2, trajectories=4),
     "regimes": lambda key: dp.regimes(data(), OU, [0.5, 1.0], key=key, **CLONES),
+    "information": lambda key: dp.information(
+        LAW.posterior_mean, data().points, OU, [0.5, 1.0], key=key, count=9, training=data().points[:8], nodes=1
+    ),
+    "switch": lambda key: dp.switch(LAW, OU, [0.5], key=key, trajectories=8, steps=2, samples=32),
+    "late start": lambda key: dp.gaussian_start(
+        dp.Gaussian(np.zeros(3)), OU, [0.5, 1.0], key=key, quality={"size": lambda a: float(a.var())}, steps=(2,),
+        samples=8, repeats=2, samplers={"DDIM": dp.DDIM},
+    ),
     "diagram": lambda key: dp.diagram(data(), key=key, measured_sizes=1, samples=32, progress=False),
 }  # fmt: skip
 

@@ -87,6 +87,13 @@ def test_nearest_points_are_those_of_a_tree_whatever_the_blocks():
         np.testing.assert_allclose(ds.second_distance, distances[:, 1], rtol=1e-12)
 
 
+def test_a_copy_of_a_datum_given_twice_is_as_near_to_both_and_counted_as_none():
+    training = np.repeat(normal(0, 10, 4), 2, 0)
+    ds = dp.memorisation(training[:6], training)
+    np.testing.assert_array_equal(ds.ratio, 1)
+    assert ds.fraction == 0
+
+
 def test_copies_far_from_the_origin_are_found_in_single_precision():
     training = (1e3 + normal(0, 200, 20)).astype(np.float32)
     copies = training[:50] + np.float32(1e-3) * normal(1, 50, 20).astype(np.float32)
@@ -113,6 +120,9 @@ def test_a_curve_may_have_its_own_data_for_each_size():
     assert list(curve.n) == [10, 40]
     assert np.all(curve.fraction == 1)
     np.testing.assert_allclose(curve.nearest_distance, 2**0.5 * 1e-4, rtol=1e-6)
+    for points, along in (({}, "n"), (sizes, "fraction")):
+        with pytest.raises(ValueError, match="`memorisation_curve` needs `generated` points"):
+            dp.memorisation_curve(points, sizes, along=along)
     with pytest.raises(ValueError, match=r"`training` needs data for \[10, 40\]"):
         dp.memorisation_curve(sizes, {10: sizes[10]}, along="n")
 

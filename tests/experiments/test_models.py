@@ -1,5 +1,7 @@
 """Clones of a given score: an exact one in disguise, a wrong one, and a classifier in place of the posterior."""
 
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,10 +10,11 @@ import pytest
 
 import diffphys as dp
 from diffphys import thermo
-from diffphys._commands._words import _clone_words
+from diffphys._commands._words import _clone_words, regimes_words
 from diffphys.experiments._crossings import agreement_level
 from diffphys.experiments._last_change import last_change_attributes
-from diffphys.experiments._readouts import LabelAgreement, label_reading
+from diffphys.experiments._readouts import DatumAgreement, LabelAgreement, label_reading
+from diffphys.experiments._verdicts import model_verdict
 
 OU = dp.OrnsteinUhlenbeck()
 
@@ -128,6 +131,74 @@ def test_a_memoriser_in_disguise_meets_at_data_as_the_identity_says(data):
 
 
 @pytest.mark.slow
+def test_a_model_has_the_regimes_of_its_own_clones_and_not_those_of_its_data():
+    """Few points of two distant Gaussians, by the exact score of the law: it speciates as they do, but copies none."""
+    law = dp.symmetric_mixture(np.full(8, 2.0, np.float32))
+    points, labels = jax.vmap(law.sample_labelled)(jax.random.split(jax.random.key(5), 60))
+    crowd = dp.Empirical(points, np.asarray(labels))
+    ds = dp.regimes(
+        crowd, OU, [0.05, 0.3, 0.8, 1.3, 1.8, 2.4], key=jax.random.key(6), samples=200, clones=300, steps=12,
+        trunk_from=5.0, datasets=0, sampler=dp.Bridge(OU, law.posterior_mean), classify=side, trajectories=50,
+    )  # fmt: skip
+    a = ds.attrs
+    assert (a["verdict"], a["verdict_model"], a["score"]) == ("speciation", "speciation", "given")
+    assert a["regimes"] == "I and II: no collapse within these times"
+    assert a["has_regime_two"] == 1
+    # The exact score of the points does collapse.
+    assert float(ds.collapse_time[0, 0]) > 0.3
+    assert np.isnan(a["t_C"])
+    assert np.isnan(a["t_C_sigma_v"])
+    lines = regimes_words(ds.assign_attrs(data="points"))
+    own = lines[lines.index("The model, by its clones:") :]
+    # Late clones end near each other, and so near one datum: that alone is no collapse.
+    assert float(ds.phi_c_hard_clones[0]) > 0.5
+    assert any(re.match("of the model +0.* phi_c_hard_clones crosses 1/2", line) for line in own)
+    assert a["copied_share_clones"] < 0.1
+    assert own[-1].endswith("I and II: no collapse within these times")
+    assert sum(line.startswith("phi") and ", clones" in line for line in lines) == 2
+    # The nearest datum changes to the end.
+    assert ds.sizes["trajectory"] == 50
+    assert a["last_change_mean"] < 0.3
+    assert a["last_change_mean_sigma_v"] == pytest.approx(np.sqrt(np.expm1(2 * a["last_change_mean"])))
+
+
+def verdict(crossing, meeting, weights=(0.5, 0.5), copied=1.0):
+    times = np.array([0.2, 1.0, 2.0])
+    variables = {"phi_clones": ("t", times), "phi_c_hard_clones": ("t", np.array([1.0, meeting, np.nan]))}
+    attrs = {
+        "labelled_by": "classifier", "crossing_time_hard_clones": crossing, "clone_label_weights_hard": list(weights),
+        "phi_floor_hard_clones": float(np.sum(np.square(weights))), "phi_c_half_time_hard_clones": 0.6,
+        "copied_share_clones": copied,
+    }  # fmt: skip
+    return model_verdict(variables, attrs, times)
+
+
+def test_labels_of_a_model_whose_clones_meet_at_data_are_set_by_collapse():
+    assert verdict(1.0, 0.11)["verdict_model"].startswith("collapse: label agreement is set by collapse")
+    assert verdict(1.0, 0.09)["verdict_model"] == "speciation"
+    # Weights of 0.9 and 0.1 agree at 0.82 anyhow: what permuted labels could add is less.
+    assert verdict(1.0, 0.25, (0.9, 0.1))["verdict_model"] == "speciation"
+    assert verdict(np.nan, 0.0)["verdict_model"].startswith("none: the agreement does not cross")
+    assert verdict(np.nan, 0.0, (1.0, 0.0))["verdict_model"].startswith("one class")
+    assert verdict(0.6, 0.5)["phi_c_hard_clones_at_crossing"] == pytest.approx(0.75)
+    assert verdict(1.0, 0.0)["t_C"] == 0.6
+    assert verdict(1.0, 0.5, copied=0.05)["verdict_model"] == "speciation"
+    assert np.isnan(verdict(1.0, 0.5, copied=0.4)["t_C"])
+
+
+def test_copies_are_those_that_memorisation_counts(data):
+    noise = np.random.default_rng(1).normal(size=(20, 16))
+    ends = np.asarray(data.points)[:20] + np.linspace(0, 1.5, 20)[:, None] * noise
+    reading = DatumAgreement(data, lambda y, v: y)
+    found = jax.jit(jax.vmap(lambda a: reading(jnp.stack([a, a]), jnp.asarray(0.1, jnp.float32))["copied"]))(
+        jnp.asarray(ends, jnp.float32)
+    )
+    counted = dp.memorisation(ends, np.asarray(data.points))
+    np.testing.assert_array_equal(found, counted.nearest_distance < counted.second_distance / 3)
+    assert 3 < found.sum() < 17
+
+
+@pytest.mark.slow
 def test_last_changes_of_whole_trajectories_are_those_that_start_halfway(data):
     """From the prior above, or from forward samples: the law of the time is the same once both grids are fine."""
     whole, halfway = (
@@ -161,6 +232,8 @@ def test_last_changes_are_averaged_in_ou_time():
         ("speciation", {"classify": lambda a, v: a, "clones": 8},
          r"`classify` needs log-probabilities of the 2 labels of the target, of shape \(2,\). Got \(16,\)"),
         ("collapse", {"trajectories": 8, "trunk_from": 0.7}, "`trunk_from` needs a time above all `times`, 1.0"),
+        ("regimes", {"trajectories": 8, "trunk_from": 0.7}, "`trunk_from` needs a time above all `times`, 1.0"),
+        ("regimes", {"trajectories": 1}, "`trajectories` needs a whole number, at least 2"),
     ],
 )  # fmt: skip
 def test_experiments_on_models_refuse_what_means_nothing(data, experiment, change, message):

@@ -47,7 +47,7 @@ def test_the_exact_denoiser_costs_nothing():
     assert ds.attrs["path_kl"] == ds.attrs["total_variation_bound"] == 0
 
 
-def test_a_denoiser_that_is_not_finite_is_refused():
+def test_an_estimate_that_is_not_finite_is_refused_by_its_sample():
     with jax.debug_nans(False), pytest.raises(FloatingPointError, match="`gap` of sample 0 is not finite"):
         run(lambda y, v: y / 0.0 * 0.0, samples=8)
 

@@ -144,7 +144,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_regimes_in_words_speak_of_speciation_only_where_labels_say_so(case):
     attrs, t_c, words, two = CASES[case]
-    found = _regimes_in_words(attrs, t_c)
+    found = _regimes_in_words(attrs["spectral_time"], attrs["verdict"], t_c)
     assert re.match(words, found["regimes"])
     assert found["has_regime_two"] == two
 

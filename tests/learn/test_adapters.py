@@ -1,4 +1,4 @@
-"""Networks as denoisers and back: exact laws through every output and schedule, and what is refused."""
+"""Networks as denoisers and back: exact laws through every output and schedule."""
 
 import equinox as eqx
 import jax
@@ -246,45 +246,3 @@ def test_the_ends_of_a_schedule_may_be_asked_in_float32():
     for u in (1e-3, 1.0):
         v = jnp.float32(np.expm1(2 * clocks.vp_time(u)))
         assert np.isfinite(denoise(jnp.ones(DIM, jnp.float32), v)).all()
-
-
-@pytest.mark.parametrize(("v", "where"), [(1e5, "Got 100000"), (1e-6, "Got 1e-06"), (-1.0, "Got -1"), (0.0, "Got 0")])
-def test_noise_outside_the_schedule_is_refused(v, where):
-    denoise = from_network(lambda x, u: x, NoiseOutput(), DDPM, (DIM,))
-    with pytest.raises(ValueError, match=rf"Ornstein-Uhlenbeck times 3.37173e-05 to 5.06391.*{where}"):
-        denoise(jnp.ones(DIM), v)
-    with pytest.raises(RuntimeError, match="Got one outside"):
-        jax.block_until_ready(eqx.filter_jit(denoise)(jnp.ones(DIM), v))
-
-
-def test_a_network_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"shape of its state, \(1, 2, 1, 2\)\. Got \(1, 4\)"):
-        from_network(lambda x, u: x.reshape(1, 4), NoiseOutput(), DDPM, SHAPE)
-    with pytest.raises(ValueError, match=r"shape of its state, \(2, 2, 1\)\. Got tuple"):
-        from_network(lambda x, u: (x, u), NoiseOutput(), DDPM, SHAPE, batched=False, channels_first=True)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"shape": ()}, "`shape` needs the axes"),
-        ({"shape": (4,), "channels_first": True}, "`channels_first` needs a `shape` with channels last"),
-        ({"scale": -1.0}, "`scale` needs a finite number > 0"),
-        ({"offset": np.ones(3)}, r"`offset` needs to be one number or of shape \(4,\)"),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(options, message, unchecked):
-    with pytest.raises(ValueError, match=message):
-        from_network(lambda x, u: x, NoiseOutput(), DDPM, **{"shape": SHAPE} | options)
-
-
-def test_data_of_another_dimension_are_refused():
-    denoise = from_network(lambda x, u: x, NoiseOutput(), DDPM, SHAPE, offset=np.ones(DIM))
-    with pytest.raises(ValueError, match=r"`y` needs shape \(4,\), one flat sample of \(2, 1, 2\). Got \(5,\)"):
-        denoise(jnp.ones(5), 1.0)
-
-
-def test_an_image_of_other_axes_is_refused_by_an_adapted_denoiser():
-    network = to_network(lambda y, v: y, NoiseOutput(), DDPM, SHAPE, batched=False)
-    with pytest.raises(ValueError, match=r"`x` needs shape \(2, 1, 2\), that of the network. Got \(4,\)"):
-        network(jnp.ones(4), jnp.asarray(3))

@@ -140,8 +140,24 @@ def test_a_denoiser_refuses_other_shapes_and_labels_it_does_not_know(getkey):
     model = NetworkDenoiser.of(plain, denoiser().preconditioning, (3, 4))
     with pytest.raises(ValueError, match="trained with labels"):
         model.given(0)
-    with pytest.raises(ValueError, match="below `num_labels` = 2"):
-        denoiser().given(2)
+    for label in (2, -1, jnp.int32(2)):
+        with pytest.raises(ValueError, match="below `num_labels` = 2"):
+            denoiser().given(label)
+    with pytest.raises(ValueError, match=r"`shape` of 12 numbers, .* Got \(3, 3\)"):
+        NetworkDenoiser.of(plain, denoiser().preconditioning, (3, 3))
+
+
+@pytest.mark.parametrize("label", [0.5, True, np.array([0, 1])])
+def test_a_label_that_is_not_one_whole_number_is_refused(label, unchecked):
+    with pytest.raises(ValueError, match=r"`NetworkDenoiser\.given` needs one whole number"):
+        denoiser().given(label)
+
+
+def test_a_denoiser_takes_whole_numbers_and_one_variance(unchecked):
+    whole = np.arange(12)
+    np.testing.assert_array_equal(denoiser()(whole, 2), denoiser()(jnp.asarray(whole, float), 2.0))
+    with pytest.raises(ValueError, match="`variance` needs one number"):
+        denoiser()(jnp.zeros(12), jnp.ones(1))
 
 
 def test_a_denoiser_of_a_label_is_the_conditional_of_the_switch(getkey):
@@ -166,7 +182,11 @@ def test_a_journal_tells_models_apart_by_their_weights_and_knows_one_again():
         (lambda: MLPConfig(width=0), "width"),
         (lambda: MLPConfig(embedding=1), "embedding"),
         (lambda: MLPConfig(dropout=1.0), "dropout"),
+        (lambda: MLPConfig(width=8.0), "width"),
+        (lambda: MLPConfig(num_labels=1.5), "num_labels"),
         (lambda: UNetConfig(multipliers=()), "multipliers"),
+        (lambda: UNetConfig(multipliers=(1, 1.5)), "multipliers"),
+        (lambda: UNetConfig(attention=(0,)), "attention"),
         (lambda: UNetConfig(compute="float16"), "compute"),
         (lambda: UNetConfig(num_labels=-1), "num_labels"),
         (lambda: UNet((5, 6), 1, UNetConfig(patch=2), rngs=nnx.Rngs(0)), "patch"),
@@ -176,6 +196,6 @@ def test_a_journal_tells_models_apart_by_their_weights_and_knows_one_again():
         (lambda: UNet((4, 4), 1, UNetConfig(8, (1,), attention=(4,), heads=3), rngs=nnx.Rngs(0)), "heads"),
     ],
 )
-def test_sizes_that_mean_nothing_are_refused(make, match):
+def test_sizes_that_mean_nothing_are_refused(make, match, unchecked):
     with pytest.raises(ValueError, match=match):
         make()

@@ -29,7 +29,7 @@ def test_a_low_rank_has_the_trace_of_the_covariance_and_its_leading_directions()
     whole, low = GaussianPreconditioning.fit(points), GaussianPreconditioning.fit(points, 3)
     np.testing.assert_allclose(low.eigenvalues, whole.eigenvalues[:3], rtol=1e-5)
     np.testing.assert_allclose(jnp.abs(low.basis.T @ whole.basis[:, :3]), np.eye(3), atol=1e-4)
-    np.testing.assert_allclose(low.linear_error(1e9), whole.linear_error(1e9), rtol=1e-5)
+    np.testing.assert_allclose(low.variance, whole.variance, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("count", "rank"), [(8, None), (8, 12), (30, 5)])
@@ -39,7 +39,7 @@ def test_fewer_points_than_dimensions_span_a_gaussian_too(count, rank):
     exact = np.sort(np.linalg.eigvalsh(np.cov(points.T, bias=True)))[::-1]
     np.testing.assert_allclose(gaussian.eigenvalues, exact[: gaussian.eigenvalues.size], rtol=1e-5, atol=1e-6)
     assert gaussian.eigenvalues.size == min(count, rank or 40)
-    np.testing.assert_allclose(gaussian.linear_error(1e9), exact.mean(), rtol=1e-5)
+    np.testing.assert_allclose(gaussian.variance, exact.mean(), rtol=1e-5)
 
 
 def test_a_fit_takes_the_memory_of_a_block_of_rows():
@@ -121,3 +121,23 @@ def test_what_is_left_falls_with_the_square_of_the_noise_as_its_factor_does():
 def test_bad_data_are_refused(points, rank, match):
     with pytest.raises(ValueError, match=match):
         GaussianPreconditioning.fit(points, rank)
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e18])
+def test_data_whose_variance_float32_cannot_hold_are_refused(unit):
+    with pytest.raises(ValueError, match=r"a variance that float32 can hold\. Got .* a coordinate"):
+        GaussianPreconditioning.fit(POINTS * unit)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "match"),
+    [
+        ((np.zeros(3), np.eye(2), np.ones(2), 0.0), r"a basis \(d, r\).* Got \(3,\), \(2, 2\), \(2,\), \(\)"),
+        ((np.zeros(3), np.eye(3), np.array([1.0, 0.5, -0.1]), 0.0), "`eigenvalues` needs variances"),
+        ((np.zeros(3), np.zeros((3, 0)), np.zeros(0), np.nan), "`rest` needs finite values"),
+        ((np.zeros(3), np.zeros((3, 0)), np.zeros(0), 0.0), "an eigenvalue above 0"),
+    ],
+)
+def test_arrays_that_are_no_gaussian_are_refused(arrays, match, unchecked):
+    with jax.debug_nans(False), pytest.raises(ValueError, match=match):
+        GaussianPreconditioning.of(*arrays)

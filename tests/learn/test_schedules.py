@@ -91,6 +91,8 @@ def test_noise_that_does_not_rise_throughout_is_refused_by_its_index():
         (lambda: EDMSchedule(0.0), "`EDMSchedule` needs a finite `data_std`"),
         (lambda: ResidualOutput(0.0), "`ResidualOutput` needs a finite `data_std`"),
         (lambda: ExplodingSchedule(ends=(80.0, 0.002)), r"`ExplodingSchedule` needs `ends`"),
+        (lambda: ExplodingSchedule(jnp.log), "undoes `to_argument`. Got -2.303 back for sigma = 0.1"),
+        (lambda: ExplodingSchedule(jnp.log, jnp.exp2, (1.0, 2.0)), "Got 1.617 back for sigma = 2"),
         (lambda: StraightSchedule(ends=(-0.1, 1.0)), r"`StraightSchedule` needs `ends`"),
     ],
 )

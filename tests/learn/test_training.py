@@ -235,12 +235,9 @@ def test_a_folder_of_another_model_or_a_trained_one_is_refused(tmp_path):
         load(tmp_path)
 
 
-def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="needs a model"):
-        load(tmp_path)
-    (tmp_path / "model.json").write_text("{")
-    with pytest.raises(ValueError, match="damaged"):
-        load(tmp_path)
+def test_labels_for_a_network_without_are_refused():
+    with pytest.raises(ValueError, match="`labels` need a network with `num_labels`"):
+        train(POINTS, dataclasses.replace(SIZE, num_labels=0), PLAN, labels=LABELS)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +250,9 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         ({"labels": LABELS + 1}, "below `num_labels` = 2"),
         ({"shape": (2, 2)}, "3 numbers a sample"),
         ({"milestones": (31,)}, "steps from 1 to 30"),
+        ({"milestones": (1.5,)}, "steps from 1 to 30"),
+        ({"shape": (-1, -3)}, "3 numbers a sample"),
+        ({"resume": True}, "`resume` needs the `checkpoint`"),
         ({"description": {"shape": "round"}}, "names of its own"),
     ],
 )
@@ -263,9 +263,11 @@ def test_data_that_do_not_fit_are_refused(change, match, unchecked):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"steps": 0}, {"learning_rate": 0.0}, {"ema": 1.0}, {"batch": 0}, {"warmup": -1}, {"seed": -1}]
-)
-def test_plans_that_mean_nothing_are_refused(bad):
+    "bad",
+    [{"steps": 0}, {"learning_rate": 0.0}, {"ema": 1.0}, {"batch": 0}, {"warmup": -1}, {"seed": -1}, {"seed": 2**32},
+     {"steps": 3.0}, {"rank": -1}],
+)  # fmt: skip
+def test_plans_that_mean_nothing_are_refused(bad, unchecked):
     with pytest.raises(ValueError, match=next(iter(bad))):
         TrainingConfig(**bad)
 

@@ -87,6 +87,11 @@ def test_the_history_shows_the_loss_against_the_samples_seen():
     assert axes.get_yscale() == "linear"
 
 
+def test_the_history_of_a_short_training_has_a_mean_of_some_batches():
+    axes = dp.plots.training_history(history(np.arange(40.0) % 2)).axes[0]
+    np.testing.assert_allclose(axes.lines[1].get_ydata(), 0.5)
+
+
 def test_a_loss_of_an_unfinished_training_that_falls_by_decades_is_drawn_in_them():
     loss = np.where(np.arange(400) < 300, 0.97 ** np.arange(400.0), np.nan)
     axes = dp.plots.training_history(history(loss)).axes[0]

@@ -121,21 +121,30 @@ def test_speciation_figure_draws_every_curve_of_the_run():
 def test_figures_of_a_model_call_the_identity_a_reference(run):
     """Clones of another score: the same curves, lowered, under the name of the model."""
     clones = {}
-    for name in ("phi", "phi_hard", "phi_c"):
+    for name in ("phi", "phi_hard", "phi_c", "phi_c_hard"):
         clones |= {f"{name}_clones": 0.9 * run[name.replace("_hard", "")], f"{name}_clones_stderr": run.phi_stderr}
     model = run.assign(clones).assign_attrs(
-        score="given", labelled_by="classifier", crossing_time_hard_clones=1.3, threshold_hard_clones=0.78
-    )
+        score="given", labelled_by="classifier", crossing_time_hard_clones=1.3, threshold_hard_clones=0.78,
+        phi_c_half_time_hard_clones=0.55, t_C=0.55, verdict_model="speciation",
+    )  # fmt: skip
     left, right = dp.plots.regimes(model).axes
     assert r"$\phi$ of the exact empirical score, for reference" in legend(left)
     assert {r"$\phi$, clones of the model", r"$\phi$ by the classifier, clones of the model"} <= set(legend(left))
-    assert {r"$\phi_C$ of the exact empirical score, for reference", r"$\phi_C$, clones of the model"} <= set(
-        legend(right)
-    )
+    assert {
+        r"$\phi_C$ of the exact empirical score, for reference",
+        r"$f_e/\alpha$ of the exact empirical score, for reference",
+        r"$\phi_C$ by the nearest datum, clones of the model",
+    } <= set(legend(right))  # fmt: skip
     lines = [line.get_xdata()[0] for line in left.lines if len(set(line.get_xdata())) == 1]
     assert 1.3 in lines
     assert run.attrs["crossing_time"] not in lines
     assert " 0.780" in [text.get_text() for text in left.texts]
+    # Collapse where half of its own clones meet, and the regimes by that.
+    assert 0.55 in lines
+    assert float(run.collapse_time[0, 0]) not in lines
+    assert {r"$\phi_C = 1/2$", "III"} <= set(marks(left))
+    collapsed = model.assign_attrs(verdict_model="collapse: ...", has_regime_two=0)
+    assert not {"$t_S$", "I", "II"} & set(marks(dp.plots.regimes(collapsed).axes[0]))
 
 
 def test_collapse_and_diagram_figures_mark_their_times(run):

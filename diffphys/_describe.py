@@ -8,8 +8,8 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from ..processes import AbstractProcess
-from ..targets import AbstractDataSet
+from .processes import AbstractProcess
+from .targets import AbstractDataSet
 
 
 def described(value: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 import diffphys as dp
 from diffphys._config import canonical
-from diffphys.experiments._describe import describe_process, described
+from diffphys._describe import describe_process, described
 
 OU = dp.OrnsteinUhlenbeck()
 

@@ -1,0 +1,44 @@
+"""Whether labels are decided by speciation: the words, and the verdict on a model by its own clones."""
+
+from typing import Any
+
+import numpy as np
+
+from ._assemble import Variables
+
+# A departure beyond this says that label agreement is collapse, not speciation.
+TOLERANCE = 0.05
+BY_COLLAPSE = "collapse: label agreement is set by collapse here, not by speciation"
+NO_CROSSING = "none: the agreement does not cross its threshold within these times"
+ONE_CLASS = "one class: nothing to speciate"
+
+
+def model_verdict(variables: Variables, attrs: dict[str, Any], times: np.ndarray) -> dict[str, Any]:
+    r"""Whether clones of a given score speciate, and the time below which half of them end at one datum.
+
+    Permuted labels of the nearest data would agree as often as $\sum_k w_k^2 + (1 - \sum_k w_k^2)\, \phi_C$: where this
+    departs from $\sum_k w_k^2$ at the crossing, labels agree because data do. Nothing can be left out of what a network
+    has learned, so that the other sign of an exact score, the datum left out, has no counterpart.
+
+    Clones that part late end near each other, and so near one datum, whatever a model has learned: it is collapse only
+    where the ends are copies. With fewer than half of them there is no such time.
+    """
+    kind = "clones" if "phi_clones" in variables else "sampler"
+    suffix = "_hard" if attrs["labelled_by"] == "classifier" else ""
+    at = attrs[f"crossing_time{suffix}_{kind}"]
+    order = np.argsort(times)
+    agreement = variables[f"phi_c_hard_{kind}"][1][order]
+    known = np.isfinite(agreement)
+    meeting, copied = float(np.interp(at, times[order][known], agreement[known])), attrs[f"copied_share_{kind}"]
+    if np.count_nonzero(attrs[f"clone_label_weights{suffix}"]) < 2:
+        verdict = ONE_CLASS
+    elif not np.isfinite(at):
+        verdict = NO_CROSSING
+    elif (1 - attrs[f"phi_floor{suffix}_{kind}"]) * meeting * copied > TOLERANCE:
+        verdict = BY_COLLAPSE
+    else:
+        verdict = "speciation"
+    return {
+        "verdict_model": verdict, f"phi_c_hard_{kind}_at_crossing": meeting,
+        "t_C": attrs[f"phi_c_half_time_hard_{kind}"] if copied > 0.5 else float("nan"),
+    }  # fmt: skip
