@@ -194,13 +194,9 @@ PrecisionOption = Annotated[Precision, typer.Option("--precision", help="Type of
 Chunk = Annotated[int | None, typer.Option(help="Trajectories a compiled call; chosen from memory by default.",
                                            rich_help_panel=_RUN)]  # fmt: skip
 Trajectories = Annotated[
-    int | None,
-    typer.Option(
-        help="Trajectories on which the last change of the nearest datum is timed.",
-        rich_help_panel=_RUN,
-        show_default="none; of a --model a quarter of --clones",
-    ),
-]
+    int | None, typer.Option(help="Trajectories timed until the last change of the nearest datum.",
+                             rich_help_panel=_RUN, show_default="none; of a --model a quarter of --clones"),
+]  # fmt: skip
 Out = Annotated[pathlib.Path, typer.Option(help="Folder of the results.", rich_help_panel=_OUT)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.", rich_help_panel=_OUT)]
 NetworkOption = Annotated[
