@@ -235,7 +235,7 @@ def _scaled(values: np.ndarray, raw: Raw, scale: Sequence[float | int] | None) -
     if top is None:
         raise ValueError(
             f"`scale` needs a known raw range: eight-bit numbers, or floats in [0, 1]. Got {values.dtype} in "
-            f"[{smallest:g}, {largest:g}]. Give `scale=None` to keep the values, or map them to [0, 1] first."
+            f"[{smallest:g}, {largest:g}]. Give `scale=None` (`--scale none`) to keep them, or map to [0, 1] first."
         )
     # In float64, block by block, so that a large set never exists twice in eight bytes.
     np.multiply(values, (high - low) / top, out=points, dtype=np.float64, casting="same_kind")

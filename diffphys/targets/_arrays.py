@@ -23,6 +23,8 @@ def floating(value: Values, dtype=None) -> Float[Array, "..."]:
         # float32 stays float32 under x64; lists, Python numbers and integers take the default type.
         dtype = getattr(value, "dtype", float)
         dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else float
+    # float64 where there is no such type is float32 without a word, as in all of jax.
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
     # Host numbers are placed as they are: what is wrong with them is for the caller to say, not for `jax_debug_nans`.
     known = None if isinstance(value, jax.Array) else concrete(value)
     return jnp.asarray(value if known is None else known.astype(dtype), dtype)

@@ -1,5 +1,6 @@
 """Observations at the door of a target."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -27,3 +28,13 @@ def test_the_observation_is_named_in_its_refusal(unchecked):
 def test_a_variance_on_a_device_is_not_looked_at():
     """It would have to be waited for."""
     assert float(observation(2, jnp.ones(2), jnp.zeros(()))[1]) == 0
+
+
+def test_float64_of_the_host_is_float32_where_there_is_no_other_without_a_word(unchecked):
+    """Warnings are errors in these tests."""
+    jax.config.update("jax_enable_x64", False)
+    try:
+        y, variance = observation(2, np.ones(2), np.float64(0.5))
+    finally:
+        jax.config.update("jax_enable_x64", True)
+    assert (y.dtype, variance.dtype) == (jnp.float32, jnp.float32)
