@@ -55,11 +55,11 @@ def test_a_result_has_every_parameter():
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"key": 1}, "seed: [0, 0] in the file, [0, 1] now"),
-        ({"times": [0.5, 2.0]}, "times: [0.5, 1.0] in the file, [0.5, 2.0] now"),
+        ({"key": 1}, "seed: [0, 0] there, [0, 1] now"),
+        ({"times": [0.5, 2.0]}, "times: [0.5, 1.0] there, [0.5, 2.0] now"),
         ({"weight": 0.2}, "target.log_weights: ["),
-        ({"sampler": "ReverseSDE"}, "sampler.kind: Bridge in the file, ReverseSDE now"),
-        ({"steps": 4}, "steps: 2 in the file, 4 now"),
+        ({"sampler": "ReverseSDE"}, "sampler.kind: Bridge there, ReverseSDE now"),
+        ({"steps": 4}, "steps: 2 there, 4 now"),
     ],
 )
 def test_a_journal_of_another_run_says_how_it_differs(tmp_path, change, named):

@@ -280,15 +280,13 @@ def test_theory_alone_knows_the_threshold_of_two_classes():
     assert ds.attrs["threshold"] == pytest.approx(0.8368, abs=5e-5)
 
 
-def test_a_chunk_beyond_the_memory_is_run_in_parts_and_one_that_is_chosen_is_smaller(monkeypatch):
+def test_a_chunk_beyond_the_memory_is_refused_before_the_run_and_one_that_is_chosen_is_smaller(monkeypatch):
     def run(**options):
         return dp.speciation(two_gaussians(256), OU, [1.0, 2.0], key=jax.random.key(KEY), samples=4096, **options)
 
-    whole = run(chunk=4096)
     monkeypatch.setattr("diffphys.experiments._chunks.free_bytes", lambda: 3 * 2**20)
-    parts = run(chunk=4096)
-    assert whole.attrs["chunk_forward"] == parts.attrs["chunk_forward"] == 4096
-    np.testing.assert_allclose(parts.phi, whole.phi, atol=1e-6)
+    with pytest.raises(ValueError, match=r"A `chunk` of 4096 needs .* MiB.*Ask for a `chunk` of at most \d+"):
+        run(chunk=4096)
     assert run().attrs["chunk_forward"] < 1024
     monkeypatch.setattr("diffphys.experiments._chunks.free_bytes", lambda: 1000)
     with pytest.raises(ValueError, match=r"A `chunk` of 1 needs .* MiB.*Free memory, or use a larger machine"):
