@@ -151,10 +151,9 @@ class AbstractDataSet(AbstractLabelledTarget):
         if not isinstance(groupings, Labelings | None):
             groupings = self.labelings(groupings)
         y, variance = self._centred(y, variance)
-        own_class = None if index is None else self.label_of(index)
         others = None if groupings is None else groupings.slots
-        sums = self._weight_sums(y, variance, index, own_class, others, with_mean)
-        summary = summary_of(sums, own_class)
+        sums = self._weight_sums(y, variance, index, others, with_mean)
+        summary = summary_of(sums)
         mean = None if summary.mean is None else summary.mean + self.offset
         return summary._replace(log_evidence=summary.log_evidence - self._log_norm(variance), mean=mean)
 
@@ -235,7 +234,6 @@ class AbstractDataSet(AbstractLabelledTarget):
         y: Data,
         variance: Scalar,
         index: Int[Array, ""] | None,
-        own_class: Int[Array, ""] | None,
         labelings: Int[Array, "..."] | None,
         with_mean: bool,
     ) -> Summed:

@@ -119,8 +119,8 @@ class Empirical(AbstractDataSet):
     def _overlap(self, y: Data, other: Data, variance: Scalar) -> Scalar:
         return overlaps(self.cloud, y, other, variance).value()
 
-    def _weight_sums(self, y, variance, index, own_class, labelings, with_mean) -> Summed:
+    def _weight_sums(self, y, variance, index, labelings, with_mean) -> Summed:
         return weight_sums(
-            self.cloud, self.classes, self.num_labels, y, variance, index=index, own_class=own_class,
+            self.cloud, self.classes, self.num_labels, y, variance, index=index,
             labelings=labelings, with_mean=with_mean,
         )  # fmt: skip

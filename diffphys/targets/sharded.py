@@ -210,19 +210,19 @@ class ShardedEmpirical(AbstractDataSet):
         found: Overlaps = self._of_parts(lambda cloud, _, *at: overlaps(cloud, *at), y, other, variance)
         return found.merged().value()
 
-    def _weight_sums(self, y, variance, index, own_class, labelings, with_mean) -> Summed:
+    def _weight_sums(self, y, variance, index, labelings, with_mean) -> Summed:
         parts = self.num_parts
 
-        def one(cloud, part, y, variance, index, own_class, classes, labelings=None):
+        def one(cloud, part, y, variance, index, classes, labelings=None):
             own: Any = None if index is None else jnp.where(index % parts == part, index // parts, -1)
             found = weight_sums(
-                cloud, classes, self.num_labels, y, variance, index=own, own_class=own_class, labelings=labelings,
+                cloud, classes, self.num_labels, y, variance, index=own, labelings=labelings,
                 with_mean=with_mean,
             )  # fmt: skip
             return found._replace(sums=found.sums._replace(argmax=parts * found.sums.argmax + part))
 
         divided = (self.classes,) if labelings is None else (self.classes, labelings)
-        found = self._of_parts(one, y, variance, index, own_class, divided=divided)
+        found = self._of_parts(one, y, variance, index, divided=divided)
         return found.merged()
 
 

@@ -58,8 +58,10 @@ class _Sums(NamedTuple):
     argmax: Int[Array, ""]
     classes: LogSum
     mean: Float[Array, " d"] | None
-    siblings: LogSum | None
-    """The data of the class of the generating one, without this."""
+    rest: LogSum | None
+    """`weights` without the generating datum; known at the end, since all is summed without it until then."""
+    rest_classes: LogSum | None
+    """`classes` without it."""
     groups: Float[Array, "g k"] | None
     """Of each label of each other labeling, all in the units of `weights`."""
 
@@ -135,7 +137,6 @@ def weight_sums(
     variance: Scalar,
     *,
     index: Int[Array, ""] | None,
-    own_class: Int[Array, ""] | None,
     labelings: Int[Array, "b g s"] | None,
     with_mean: bool,
 ) -> Summed:
@@ -143,6 +144,7 @@ def weight_sums(
 
     Where expanded squares are too coarse, the nearest points so far are held back from the sums, and come last, with
     log-weights from direct differences. Putting their terms right afterwards would lose what is small beside them.
+    The generating datum comes last of all: before it, the sums are those of the others.
     """
     coarse = cloud.coarse(y, variance)
 
@@ -151,6 +153,11 @@ def weight_sums(
         others = None if labelings is None else jnp.moveaxis(labelings, 1, 0)[:, *place]
         return _Terms(logits, slots, classes[place], others, lambda factors: cloud.combine(factors, slots))
 
+    def of_others(terms: _Terms) -> _Terms:
+        return (
+            terms if index is None else terms._replace(logits=jnp.where(terms.slots == index, -jnp.inf, terms.logits))
+        )
+
     def step(carry: tuple[Scalar, Nearest, _Sums], block: Block, extra):
         products = cloud.products(block, y)
 
@@ -158,12 +165,12 @@ def weight_sums(
             nearest, left, rest = nearest.exchange(products, block.slots)
             old, level = level, jnp.max(nearest.products)
             terms = picked(log_weights(left.products - level, variance), left.slots)
-            return (level, nearest, _add(sums.shift((old - level) / variance), terms, index, own_class)), rest - level
+            return (level, nearest, _add(sums.shift((old - level) / variance), of_others(terms))), rest - level
 
         (level, nearest, sums), products = lax.cond(coarse, hold_back, lambda *carry: (carry, products), *carry)
         labels, others = extra
         terms = _Terms(log_weights(products, variance), block.slots, labels, others, block.combine)
-        return level, nearest, _add(sums, terms, index, own_class)
+        return level, nearest, _add(sums, of_others(terms))
 
     zero = jnp.zeros((), y.dtype)
     start = _Sums(
@@ -173,28 +180,25 @@ def weight_sums(
         argmax=jnp.zeros((), jnp.int32),
         classes=LogSum.empty(y.dtype, (num_labels,)),
         mean=jnp.zeros_like(y) if with_mean else None,
-        siblings=None if index is None else LogSum.empty(y.dtype),
+        rest=None,
+        rest_classes=None,
         groups=None if labelings is None else jnp.zeros((labelings.shape[1], num_labels), y.dtype),
     )
     _, nearest, sums = cloud.scan(step, (zero, Nearest.none(y.dtype), start), (classes, labelings))
     leaders = cloud.leaders(y, variance, nearest)
-    sums = lax.cond(coarse, lambda: _add(sums, picked(leaders.logits, leaders.slots), index, own_class), lambda: sums)
-    own_logit = None
-    if index is not None:
-        # Slot 0 always holds a datum.
-        found = cloud.logit(y, variance, leaders, jnp.maximum(index, 0))
-        own_logit = jnp.where(index >= 0, found, -jnp.inf)
-    return Summed(sums, leaders.anchor, own_logit)
+    sums = lax.cond(coarse, lambda: _add(sums, of_others(picked(leaders.logits, leaders.slots))), lambda: sums)
+    if index is None:
+        return Summed(sums, leaders.anchor, None)
+    # Slot 0 always holds a datum.
+    slot = jnp.maximum(index, 0)
+    own_logit = jnp.where(index >= 0, cloud.logit(y, variance, leaders, slot), -jnp.inf)
+    every = _add(sums, picked(own_logit[None], slot[None]))
+    return Summed(every._replace(rest=sums.weights, rest_classes=sums.classes), leaders.anchor, own_logit)
 
 
-def _add(sums: _Sums, terms: _Terms, index: Int[Array, ""] | None, own_class: Int[Array, ""] | None) -> _Sums:
+def _add(sums: _Sums, terms: _Terms) -> _Sums:
     """Adds terms to all sums."""
-    logits = terms.logits
-    sums = _add_weights(sums, terms)._replace(classes=sums.classes.add_by_label(logits, terms.labels))
-    if sums.siblings is not None:
-        are_siblings = (terms.labels == own_class) & (terms.slots != index)
-        sums = sums._replace(siblings=sums.siblings.add(jnp.where(are_siblings, logits, -jnp.inf))[0])
-    return sums
+    return _add_weights(sums, terms)._replace(classes=sums.classes.add_by_label(terms.logits, terms.labels))
 
 
 def _add_weights(sums: _Sums, terms: _Terms) -> _Sums:
@@ -228,27 +232,25 @@ def _by_label(
     return jnp.matmul(values, belongs.reshape(values.size, -1), precision=PRECISION).reshape(like.shape)
 
 
-def summary_of(summed: Summed, own_class: Int[Array, ""] | None) -> WeightsSummary:
+def summary_of(summed: Summed) -> WeightsSummary:
     """The summary of the completed sums, its `log_evidence` without the terms common to all data."""
     sums, anchor, own_logit = summed
     total = sums.weights.total
-    classes = sums.classes.value()
     summary = WeightsSummary(
         log_evidence=sums.weights.value() + anchor,
         # Two terms that are never negative: no digits are lost, and a single weight of 1 gives exactly 0.
         entropy=jnp.log(total) - sums.surprise / total,
         participation=sums.squares / total**2,
         argmax=sums.argmax,
-        label_log_posterior=jax.nn.log_softmax(classes),
+        label_log_posterior=jax.nn.log_softmax(sums.classes.value()),
         mean=None if sums.mean is None else sums.mean / total,
     )
-    if sums.siblings is not None and own_logit is not None:
-        without = classes.at[own_class].set(sums.siblings.value())
-        ratio = jax.nn.logsumexp(without) - own_logit
+    if sums.rest is not None and sums.rest_classes is not None and own_logit is not None:
+        ratio = sums.rest.value() - own_logit
         summary = summary._replace(
             log_own_weight=-jax.nn.softplus(ratio),
             log_rest_over_own=ratio,
-            label_log_posterior_without=jax.nn.log_softmax(without),
+            label_log_posterior_without=jax.nn.log_softmax(sums.rest_classes.value()),
         )
     if sums.groups is not None:
         summary = summary._replace(grouping_posteriors=sums.groups / total)
