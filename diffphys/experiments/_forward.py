@@ -56,7 +56,7 @@ def _entropy(posterior: Float[Array, " k"]) -> Scalar:
 
 def _data_readout(target: AbstractDataSet, y: Data, variance: Scalar, index: Int[Array, ""]):
     """What the weights of the data say of the data themselves: one streamed pass."""
-    return _of_data(target.weights_summary(y, variance, index))
+    return _of_data(target.weights_summary(y, variance, index, with_labels=False))
 
 
 def _of_data(summary: Any) -> dict[str, Array]:

@@ -39,7 +39,7 @@ def _last_change(data, sampler, rows, kernels: Kernel, from_prior: bool, root, f
         z = now.sample(noise_key, jnp.zeros_like(a) if from_prior else a)
 
         def nearest(kernel, z):
-            return data.weights_summary(*kernel.observe(z)).argmax
+            return data.weights_summary(*kernel.observe(z), with_labels=False).argmax
 
         draw = noise_of(sampler, step_key, z)
 

@@ -105,7 +105,7 @@ class DatumAgreement(eqx.Module):
         first, second = np.triu_indices(ys.shape[0], 1)
         overlap = jax.vmap(self.target.overlap, in_axes=(0, 0, None))(ys[first], ys[second], variance)
         ends = ys if self.denoise is None else jax.vmap(self.denoise, in_axes=(0, None))(ys, variance)
-        nearest = jax.vmap(lambda a: self.target.weights_summary(a, variance).argmax)(ends)
+        nearest = jax.vmap(lambda a: self.target.weights_summary(a, variance, with_labels=False).argmax)(ends)
         same = (nearest[first] == nearest[second]).astype(ys.dtype)
         agreement = {"phi_c": jnp.mean(overlap), "phi_c_hard": jnp.mean(same)}
         if self.denoise is None:
@@ -116,7 +116,7 @@ class DatumAgreement(eqx.Module):
     def _is_copy(self, a: Data, nearest: Array, variance: Scalar) -> Array:
         # With next to no noise the mean is the nearest datum, and L the difference of the two least squares over it.
         sharp = _SHARP * variance
-        summary = self.target.weights_summary(a, sharp, nearest, with_mean=True)
+        summary = self.target.weights_summary(a, sharp, nearest, with_mean=True, with_labels=False)
         assert summary.mean is not None, "it was asked for"
         assert summary.log_rest_over_own is not None, "so was it"
         apart = -2 * sharp * summary.log_rest_over_own
@@ -129,7 +129,7 @@ class ExpectedDatumAgreement(eqx.Module):
     target: AbstractDataSet
 
     def __call__(self, y: Data, variance: Scalar) -> dict[str, Array]:
-        return {"phi_c": self.target.weights_summary(y, variance).participation}
+        return {"phi_c": self.target.weights_summary(y, variance, with_labels=False).participation}
 
 
 def datum_agreement(data: AbstractDataSet, sampler: AbstractSampler) -> DatumAgreement:

@@ -43,7 +43,7 @@ class _BothExpected(eqx.Module):
     labels: bool = eqx.field(static=True)
 
     def __call__(self, y: Data, variance: Scalar) -> dict[str, Array]:
-        summary = self.target.weights_summary(y, variance)
+        summary: Any = self.target.weights_summary(y, variance, with_labels=self.labels)
         expected = {"phi_c": summary.participation}
         return expected | ({"phi": jnp.sum(jnp.exp(2 * summary.label_log_posterior))} if self.labels else {})
 

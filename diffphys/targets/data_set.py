@@ -126,6 +126,7 @@ class AbstractDataSet(AbstractLabelledTarget):
         index: Int[ArrayLike, ""] | None = None,
         groupings: Int[Array, "g n"] | Labelings | None = None,
         with_mean: bool = False,
+        with_labels: bool = True,
     ) -> WeightsSummary:
         r"""What the posterior weights say of collapse and of classes, in one pass over the data.
 
@@ -139,6 +140,7 @@ class AbstractDataSet(AbstractLabelledTarget):
             groupings: other labels for the data, such as permuted ones, each from 0 to `num_labels - 1`; or what
                 `labelings` makes of them.
             with_mean: whether to give the posterior mean too, at the price of another matrix product.
+            with_labels: whether to give what they say of the classes, at the price of as many exponentials again.
 
         Returns:
             The summary; what was not asked for is None.
@@ -152,7 +154,7 @@ class AbstractDataSet(AbstractLabelledTarget):
             groupings = self.labelings(groupings)
         y, variance = self._centred(y, variance)
         others = None if groupings is None else groupings.slots
-        sums = self._weight_sums(y, variance, index, others, with_mean)
+        sums = self._weight_sums(y, variance, index, others, with_mean, with_labels)
         summary = summary_of(sums)
         mean = None if summary.mean is None else summary.mean + self.offset
         return summary._replace(log_evidence=summary.log_evidence - self._log_norm(variance), mean=mean)
@@ -236,6 +238,7 @@ class AbstractDataSet(AbstractLabelledTarget):
         index: Int[Array, ""] | None,
         labelings: Int[Array, "..."] | None,
         with_mean: bool,
+        with_labels: bool,
     ) -> Summed:
         """The sums that a summary is made of."""
 

@@ -119,8 +119,8 @@ class Empirical(AbstractDataSet):
     def _overlap(self, y: Data, other: Data, variance: Scalar) -> Scalar:
         return overlaps(self.cloud, y, other, variance).value()
 
-    def _weight_sums(self, y, variance, index, labelings, with_mean) -> Summed:
+    def _weight_sums(self, y, variance, index, labelings, with_mean, with_labels) -> Summed:
         return weight_sums(
             self.cloud, self.classes, self.num_labels, y, variance, index=index,
-            labelings=labelings, with_mean=with_mean,
+            labelings=labelings, with_mean=with_mean, with_labels=with_labels,
         )  # fmt: skip

@@ -210,14 +210,14 @@ class ShardedEmpirical(AbstractDataSet):
         found: Overlaps = self._of_parts(lambda cloud, _, *at: overlaps(cloud, *at), y, other, variance)
         return found.merged().value()
 
-    def _weight_sums(self, y, variance, index, labelings, with_mean) -> Summed:
+    def _weight_sums(self, y, variance, index, labelings, with_mean, with_labels) -> Summed:
         parts = self.num_parts
 
         def one(cloud, part, y, variance, index, classes, labelings=None):
             own: Any = None if index is None else jnp.where(index % parts == part, index // parts, -1)
             found = weight_sums(
                 cloud, classes, self.num_labels, y, variance, index=own, labelings=labelings,
-                with_mean=with_mean,
+                with_mean=with_mean, with_labels=with_labels,
             )  # fmt: skip
             return found._replace(sums=found.sums._replace(argmax=parts * found.sums.argmax + part))
 

@@ -28,7 +28,7 @@ class WeightsSummary(NamedTuple):
     """The sum of squared weights; its mean over forward samples is the agreement of clones on a datum."""
     argmax: Int[Array, ""]
     """The index of the largest weight."""
-    label_log_posterior: Float[Array, " k"]
+    label_log_posterior: Float[Array, " k"] | None = None
     """The log-probability of each class."""
     mean: Float[Array, " d"] | None = None
     """The posterior mean."""
@@ -56,7 +56,7 @@ class _Sums(NamedTuple):
     surprise: Float[Array, ""]
     squares: Float[Array, ""]
     argmax: Int[Array, ""]
-    classes: LogSum
+    classes: LogSum | None
     mean: Float[Array, " d"] | None
     rest: LogSum | None
     """`weights` without the generating datum; known at the end, since all is summed without it until then."""
@@ -128,7 +128,7 @@ def label_sums(
     return cloud.scan(step, LogSum.empty(y.dtype, (num_labels,)), classes), leaders.anchor
 
 
-@functools.partial(jax.jit, static_argnames=("num_labels", "with_mean"))
+@functools.partial(jax.jit, static_argnames=("num_labels", "with_mean", "with_labels"))
 def weight_sums(
     cloud: Cloud,
     classes: Int[Array, "b s"],
@@ -139,6 +139,7 @@ def weight_sums(
     index: Int[Array, ""] | None,
     labelings: Int[Array, "b g s"] | None,
     with_mean: bool,
+    with_labels: bool,
 ) -> Summed:
     """The sums over a cloud, of the datum at slot `index`; that is below 0 if it is another cloud's.
 
@@ -178,7 +179,7 @@ def weight_sums(
         surprise=zero,
         squares=zero,
         argmax=jnp.zeros((), jnp.int32),
-        classes=LogSum.empty(y.dtype, (num_labels,)),
+        classes=LogSum.empty(y.dtype, (num_labels,)) if with_labels else None,
         mean=jnp.zeros_like(y) if with_mean else None,
         rest=None,
         rest_classes=None,
@@ -198,7 +199,8 @@ def weight_sums(
 
 def _add(sums: _Sums, terms: _Terms) -> _Sums:
     """Adds terms to all sums."""
-    return _add_weights(sums, terms)._replace(classes=sums.classes.add_by_label(terms.logits, terms.labels))
+    classes = None if sums.classes is None else sums.classes.add_by_label(terms.logits, terms.labels)
+    return _add_weights(sums, terms)._replace(classes=classes)
 
 
 def _add_weights(sums: _Sums, terms: _Terms) -> _Sums:
@@ -242,16 +244,20 @@ def summary_of(summed: Summed) -> WeightsSummary:
         entropy=jnp.log(total) - sums.surprise / total,
         participation=sums.squares / total**2,
         argmax=sums.argmax,
-        label_log_posterior=jax.nn.log_softmax(sums.classes.value()),
+        label_log_posterior=_normalised(sums.classes),
         mean=None if sums.mean is None else sums.mean / total,
     )
-    if sums.rest is not None and sums.rest_classes is not None and own_logit is not None:
+    if sums.rest is not None and own_logit is not None:
         ratio = sums.rest.value() - own_logit
         summary = summary._replace(
             log_own_weight=-jax.nn.softplus(ratio),
             log_rest_over_own=ratio,
-            label_log_posterior_without=jax.nn.log_softmax(sums.rest_classes.value()),
+            label_log_posterior_without=_normalised(sums.rest_classes),
         )
     if sums.groups is not None:
         summary = summary._replace(grouping_posteriors=sums.groups / total)
     return summary
+
+
+def _normalised(classes: LogSum | None) -> Float[Array, " k"] | None:
+    return None if classes is None else jax.nn.log_softmax(classes.value())

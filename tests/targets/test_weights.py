@@ -73,6 +73,17 @@ def test_what_is_not_asked_for_is_not_computed():
     assert all(getattr(summary, name) is not None for name in summary._fields[:5])
 
 
+@pytest.mark.parametrize("kind", ["labelled", "direct"])
+def test_without_labels_all_else_is_the_same(kind):
+    y, variance, index = jnp.asarray(POINTS[3] + 0.1), jnp.asarray(0.5), jnp.asarray(3)
+    full, bare = (TARGETS[kind].weights_summary(y, variance, index, None, True, told) for told in (True, False))
+    assert full.label_log_posterior is not None
+    assert bare.label_log_posterior is None
+    assert bare.label_log_posterior_without is None
+    for name in ("log_evidence", "entropy", "participation", "argmax", "mean", "log_own_weight", "log_rest_over_own"):
+        np.testing.assert_array_equal(getattr(bare, name), getattr(full, name), err_msg=name)
+
+
 @pytest.mark.parametrize("kind", TARGETS)
 def test_a_single_weight_of_one_has_no_entropy_at_all(kind):
     """No 0 log 0 and no cancellation: at small noise the summary is exact, and all logarithms stay finite."""
