@@ -16,7 +16,7 @@ import diffphys as dp
 
 KILLS = 50
 JOB = ["speciation", "--target", "mixture", "--dim", "16", "--times", "3", "--samples", "2000", "--steps", "16",
-       "--clones", "40000", "--chunk", "50", "--resume"]  # fmt: skip
+       "--clones", "80000", "--chunk", "50", "--resume"]  # fmt: skip
 
 
 def start(out, cache):
