@@ -68,7 +68,6 @@ def test_a_second_process_loads_what_the_first_compiled_and_says_nothing(tmp_pat
     assert (compiled, loaded) == (f"0 {number}", f"{number} 0")
     # The number, and the memory by which chunks are chosen.
     assert first == second
-    assert int(first.split()[1]) > 0
 
 
 @pytest.mark.slow
