@@ -13,6 +13,7 @@ from .experiments import (
     frechet_distance as frechet_distance,
     gaussian_regimes as gaussian_regimes,
     gaussian_start as gaussian_start,
+    generate as generate,
     information as information,
     late_start as late_start,
     memorisation as memorisation,

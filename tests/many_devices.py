@@ -41,7 +41,10 @@ def others():
         target, OU, [0.5, 1.0], key=jax.random.key(3), quality={"first": lambda found: float(found[:, 0].sum())},
         samples=6, repeats=3, steps=(4,), chunk=4,
     )  # fmt: skip
+    made = dp.generate(dp.Bridge(OU, target.posterior_mean), np.geomspace(3.0, 0.1, 4), key=jax.random.key(4), number=9,
+                       dim=8, chunk=4)  # fmt: skip
     return {
+        "generate": made.ravel().tolist(),
         "late_start": [*walks.label_weight.values.ravel(), *walks.label_weight_sampler.values.ravel()],
         "path_divergence": [*gaps.gap.values, gaps.attrs["path_kl"]],
         "gaussian_start": starts.quality.values.ravel().tolist(),

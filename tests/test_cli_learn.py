@@ -237,10 +237,10 @@ def test_every_sampler_that_can_be_named_is_there():
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in SAMPLERS])
 def test_every_sampler_draws_the_law_of_its_denoiser(name):
-    made = _sampling.generate(
+    made, _ = _sampling.generate_named(
         LAW.posterior_mean, name, (1e-3, 1600.0), key=jax.random.key(0), number=300, dim=20, steps=150, progress=False
     )
-    pairs = made.values.reshape(-1, 2)
+    pairs = made.reshape(-1, 2)
     # Errors of first order in the steps, of a few per cent, beside those of 3000 draws. Corrections by Langevin steps
     # of a length that is not small widen the law.
     np.testing.assert_allclose(pairs.std(0), [2.0, 0.5], rtol=0.2 if name == "predictor-corrector" else 0.1)
@@ -255,7 +255,7 @@ def test_a_sample_that_is_not_finite_is_refused_by_its_number():
         jax.debug_nans(False),
         pytest.raises(FloatingPointError, match=r"`samples` of sample \d+ is not finite \(chunk"),
     ):
-        _sampling.generate(
+        _sampling.generate_named(
             far, "ddim", (1e-3, 4.0), key=jax.random.key(0), number=16, dim=2, steps=2, progress=False
         )  # fmt: skip
 

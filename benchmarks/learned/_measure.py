@@ -4,9 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -76,16 +74,7 @@ def copies(denoise: Any, training: np.ndarray, held_out: np.ndarray, top: float)
     """The share of generated images that are copies of training images."""
     sampler = dp.DPMSolverMultistep(OU, denoise)
     ts = dp.clocks.log_snr_grid(top, 0.01, 30)
-
-    def one(key: Any) -> Any:
-        start, walk = jax.random.split(key)
-        z = dp.simulate(sampler, walk, ts, OU.kernel(top).prior(start, training.shape[1], jnp.float32))
-        return OU.kernel(float(ts[-1])).observe(z)
-
-    ends, variances = jax.vmap(one)(jax.random.split(jax.random.key(3), 512))
-    generated = np.asarray(
-        eqx.filter_jit(lambda denoise, *observed: jax.vmap(denoise)(*observed))(denoise, ends, variances)
-    )
+    generated = dp.generate(sampler, ts, key=jax.random.key(3), number=512, dim=training.shape[1])
     found = dp.memorisation(generated, training, held_out=held_out)
     names = {"fraction": "copied_fraction", "fraction_stderr": "copied_fraction_stderr",
              "fraction_held_out": "copied_fraction_held_out", "nearer": "probability_nearer"}  # fmt: skip

@@ -17,7 +17,7 @@ from ..data import LabelledData
 from ..learn import ClassifierFreeGuidance, MLPConfig, TrainedModel, TrainingConfig, UNetConfig, train
 from ..learn.checkpoints import DESCRIPTION
 from ._models import Model, describe_data, kept_out, open_model, save_mean
-from ._sampling import generate
+from ._sampling import generate_named
 from ._shared import draw, folder, keep, load_data, root_key, whole_numbers
 
 # Noise levels of the table of errors, its highest in units of the largest eigenvalue, and the most data it takes.
@@ -56,10 +56,10 @@ def run_train(**options: Any) -> None:
     draw(plots.training_history(history), out / "loss.png")
     sample_key, error_key = jax.random.split(key)
     model = open_model(str(out), {"typed": ()})
-    made = generate(
+    made, _ = generate_named(
         model.denoiser, _SAMPLER, model.variances, key=sample_key, number=_PICTURES, dim=model.dim, steps=_STEPS
     )
-    draw(_pictures(made.values + model.mean, model, loaded), out / "samples.png")
+    draw(_pictures(made + model.mean, model, loaded), out / "samples.png")
     errors = _errors(trained, loaded, held, model, error_key)
     keep(errors, out / "errors.nc")
     typer.echo("\n".join(_words(trained, loaded, held, errors)))
@@ -74,11 +74,11 @@ def run_sample(**options: Any) -> None:
             raise ValueError(f"--{name} needs at least 1. Got {options[name]}.")
     model = open_model(options["model"], options, options["step"])
     denoise, label = _given(model, options)
-    made = generate(
+    made, evaluations = generate_named(
         denoise, options["sampler"].value, model.variances, key=key,
         number=options["number"], dim=model.dim, steps=options["steps"], chunk=options["chunk"],
     )  # fmt: skip
-    values = made.values + model.mean
+    values = made + model.mean
     name = "images" if len(model.shape) > 1 else "points"
     arrays: dict[str, Any] = {name: values.reshape(-1, *model.shape).astype(np.float32)}
     if label is not None:
@@ -88,8 +88,8 @@ def run_sample(**options: Any) -> None:
         with replacing(path) as writing:
             np.savez(writing, **arrays)
     draw(_pictures(values, model, None), out / "samples.png")
-    typer.echo(f"{model.words}: {len(values)} samples by {options['sampler'].value}, {made.evaluations} evaluations "
-               f"of the denoiser each, {made.rate:.3g} samples/s")  # fmt: skip
+    typer.echo(f"{model.words}: {len(values)} samples by {options['sampler'].value}, {evaluations} evaluations "
+               "of the denoiser each")  # fmt: skip
     typer.echo(f"Saved {path} and {out / 'samples.png'}")
 
 

@@ -11,6 +11,7 @@ from .focused_grid import focused_grid as focused_grid
 from .frechet import frechet_distance as frechet_distance
 from .gaussian_regimes import ESTIMATORS as ESTIMATORS, gaussian_regimes as gaussian_regimes
 from .gaussian_start import SAMPLERS as SAMPLERS, gaussian_start as gaussian_start
+from .generate import generate as generate
 from .information import information as information
 from .late_start import late_start as late_start
 from .memorisation import memorisation as memorisation, memorisation_curve as memorisation_curve

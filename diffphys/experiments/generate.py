@@ -1,0 +1,134 @@
+"""Samples of a denoiser: many trajectories from noise to data, in chunks on all devices."""
+
+import pathlib
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from .._box_muller import box_muller
+from .._devices import over_items
+from .._keys import check_root
+from .._types import PRNGKey
+from ..clocks import check_grid
+from ..processes import Kernel
+from ..samplers import AbstractSampler
+from ..samplers._checks import check_denoiser
+from ..samplers.base import Increments, check_sampler, noise_of, place, run
+from ..targets import is_divided
+from ._assemble import check_count, runner_for
+from ._chunks import ChunkedProgram
+
+
+def generate(
+    sampler: AbstractSampler,
+    ts: Float[np.ndarray | Array, " n"],
+    *,
+    key: PRNGKey,
+    number: int | None = None,
+    dim: int | None = None,
+    start: Float[np.ndarray | Array, "number ..."] | None = None,
+    clean: bool = True,
+    dtype: DTypeLike | None = None,
+    increments: Increments = box_muller,
+    chunk: int | None = None,
+    checkpoint: str | pathlib.Path | None = None,
+    progress: bool | None = None,
+) -> Float[np.ndarray, "number ..."]:
+    r"""Samples of a denoiser, each by a trajectory of its own down a grid of times.
+
+    Sample i starts from a draw of the prior $\mathcal N(0, \Sigma_{t_0})$ and has its own noise, both addressed by
+    (key, i): so it is the same, but for rounding, whatever the number of samples, of devices and of those run at once.
+    By default as many are run at once as stay near the caches of a CPU, which costs less than all of them together.
+
+    Args:
+        sampler: the rule of a step, with its denoiser.
+        ts: decreasing times, from where the data are forgotten to where samples are wanted, the last above 0.
+        key: a typed key, the root of all noise.
+        number: how many samples; that of `start` if these are given.
+        dim: coordinates of a sample.
+        start: the states at `ts[0]`, one a row, in place of draws of the prior and of `number` and `dim`: where the
+            data are not forgotten, or not centred.
+        clean: whether to denoise the ends, $E[a | z]$ at the last time; if not, they are the states there.
+        dtype: of the states; by default that of `start`, or float32.
+        increments: how noise is drawn, as in `simulate`.
+        chunk: samples a compiled call.
+        checkpoint: a folder for the journal of finished chunks; a run that finds its own there goes on from it.
+        progress: whether to show a bar; by default on a terminal.
+
+    Returns:
+        The samples, one a row: (number, d), or states of the process if not `clean`.
+
+    Raises:
+        ValueError: for a grid, key, count, start or chunk that means nothing or does not fit.
+        FloatingPointError: for a sample that is not finite, by its number; nothing of its chunk is kept.
+    """
+    check_sampler("generate", sampler)
+    check_root(key)
+    grid, lead = check_grid(ts), np.shape(sampler.process.start()[0])
+    if (start is None) == (number is None) or (start is None) == (dim is None):
+        raise ValueError(
+            f"`generate` needs `number` and `dim`, or `start`. Got number={number}, dim={dim} and "
+            f"{'no start' if start is None else 'a start'}. Do give the one or the other."
+        )
+    if start is not None:
+        start = jnp.asarray(start, dtype)
+        number, dim, dtype = len(start), start.shape[-1], start.dtype
+    assert number is not None and dim is not None
+    check_count("number", number, 1)
+    check_count("dim", dim, 1)
+    dtype = jax.dtypes.canonicalize_dtype(np.float32 if dtype is None else dtype)
+    state = jax.ShapeDtypeStruct((*lead, dim) if start is None else start.shape[1:], dtype)
+    check_denoiser(sampler.denoise, state, sampler.process)
+    plans = place((sampler.plan(grid), sampler.process.table(grid[[0, -1]])), dtype)
+    arguments = (sampler, plans, key, start, state, clean, increments)
+    runner = runner_for(
+        sampler.process, grid, key, chunk, checkpoint, progress, sampler=sampler, clean=clean, increments=increments
+    )
+    program = ChunkedProgram(
+        _ends, arguments, items=number, elements=_elements(sampler, state), chunk=runner.chunk_of("samples")
+    )
+
+    def whole(_: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Of the shape of all chunks, the last one too."""
+        rows = results["samples"]
+        return {"samples": np.concatenate([rows, np.zeros((program.chunk - len(rows), *rows.shape[1:]), rows.dtype)])}
+
+    found = runner.collect("samples", program, whole, {"number": number, "dim": dim}, unit="sample")["samples"]
+    return found.reshape(-1, *found.shape[2:])[:number]
+
+
+def _elements(sampler: AbstractSampler, state: jax.ShapeDtypeStruct) -> int:
+    """Numbers that a step has at hand: what it carries, its noise, and what the denoiser takes and gives."""
+    carry = eqx.filter_eval_shape(sampler.init, state)
+    return sum(leaf.size for leaf in jax.tree.leaves(carry)) + sampler.draws * state.size + 2 * state.shape[-1]
+
+
+@eqx.filter_jit
+def _ends(
+    sampler: AbstractSampler,
+    plans: tuple[Any, Kernel],
+    key: PRNGKey,
+    starts: Float[Array, "number ..."] | None,
+    state: jax.ShapeDtypeStruct,
+    clean: bool,
+    increments: Increments,
+    item: Array,
+    chunk: int,
+) -> dict[str, Float[Array, "chunk ..."]]:
+    """The ends of trajectories `item ... item + chunk - 1`; `plans` are the steps, and the kernels at both ends."""
+    rows, kernels = plans
+    first, last = (jax.tree.map(lambda leaf, i=i: leaf[i], kernels) for i in (0, 1))
+
+    def one(i):
+        start_key, noise_key = jr.split(jr.fold_in(key, i))
+        z = first.prior(start_key, state.shape[-1], state.dtype) if starts is None else starts[i]
+        z = run(sampler, rows, z, noise_of(sampler, noise_key, z, increments))
+        return sampler.denoise(*last.observe(z)) if clean else z
+
+    return {"samples": over_items(jax.vmap(one), item, chunk, together=is_divided(sampler))}
