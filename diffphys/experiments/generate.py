@@ -71,15 +71,14 @@ def generate(
     check_sampler("generate", sampler)
     check_root(key)
     grid, lead = check_grid(ts), np.shape(sampler.process.start()[0])
-    if (start is None) == (number is None) or (start is None) == (dim is None):
+    if start is not None and number is None and dim is None:
+        start = jnp.asarray(start, dtype)
+        number, dim, dtype = len(start), start.shape[-1], start.dtype
+    elif start is not None or number is None or dim is None:
         raise ValueError(
             f"`generate` needs `number` and `dim`, or `start`. Got number={number}, dim={dim} and "
             f"{'no start' if start is None else 'a start'}. Do give the one or the other."
         )
-    if start is not None:
-        start = jnp.asarray(start, dtype)
-        number, dim, dtype = len(start), start.shape[-1], start.dtype
-    assert number is not None and dim is not None
     check_count("number", number, 1)
     check_count("dim", dim, 1)
     dtype = jax.dtypes.canonicalize_dtype(np.float32 if dtype is None else dtype)
