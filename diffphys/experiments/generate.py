@@ -44,7 +44,7 @@ def generate(
 
     Sample i starts from a draw of the prior $\mathcal N(0, \Sigma_{t_0})$ and has its own noise, both addressed by
     (key, i): so it is the same, but for rounding, whatever the number of samples, of devices and of those run at once.
-    By default as many are run at once as stay near the caches of a CPU, which costs less than all of them together.
+    By default as many are run at once as stay near the caches of a CPU.
 
     Args:
         sampler: the rule of a step, with its denoiser.
@@ -84,13 +84,11 @@ def generate(
     dtype = jax.dtypes.canonicalize_dtype(np.float32 if dtype is None else dtype)
     state = jax.ShapeDtypeStruct((*lead, dim) if start is None else start.shape[1:], dtype)
     check_denoiser(sampler.denoise, state, sampler.process)
-    plans = place((sampler.plan(grid), sampler.process.table(grid[[0, -1]])), dtype)
-    arguments = (sampler, plans, key, start, state, clean, increments)
     runner = runner_for(
         sampler.process, grid, key, chunk, checkpoint, progress, sampler=sampler, clean=clean, increments=increments
     )
-    program = ChunkedProgram(
-        _ends, arguments, items=number, elements=_elements(sampler, state), chunk=runner.chunk_of("samples")
+    program = ends_program(
+        sampler, grid, key, number, state, start, clean=clean, increments=increments, chunk=runner.chunk_of("samples")
     )
 
     def whole(_: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -102,10 +100,22 @@ def generate(
     return found.reshape(-1, *found.shape[2:])[:number]
 
 
-def _elements(sampler: AbstractSampler, state: jax.ShapeDtypeStruct) -> int:
-    """Numbers that a step has at hand: what it carries, its noise, and what the denoiser takes and gives."""
-    carry = eqx.filter_eval_shape(sampler.init, state)
-    return sum(leaf.size for leaf in jax.tree.leaves(carry)) + sampler.draws * state.size + 2 * state.shape[-1]
+def ends_program(
+    sampler: AbstractSampler,
+    grid: Float[np.ndarray, " n"],
+    key: PRNGKey,
+    number: int,
+    state: jax.ShapeDtypeStruct,
+    start: Float[Array, "number ..."] | None = None,
+    *,
+    clean: bool,
+    increments: Increments,
+    chunk: int | None,
+) -> ChunkedProgram:
+    """The program of so many trajectories; `state` is the shape and dtype of one."""
+    plans = place((sampler.plan(grid), sampler.process.table(grid[[0, -1]])), state.dtype)
+    arguments = (sampler, plans, key, start, state, clean, increments)
+    return ChunkedProgram(_ends, arguments, items=number, elements=state.size, chunk=chunk)
 
 
 @eqx.filter_jit
