@@ -19,8 +19,8 @@ from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractTarget
 from ._asked import Asked
 from ._assemble import CloneOptions, check_times
-from ._last_change import check_last_changes, last_changes
-from ._readouts import Classifier, DatumAgreement, LabelAgreement, datum_agreement, label_reading
+from ._last_change import Walks
+from ._readouts import Classifier, DatumAgreement, LabelAgreement, datum_agreement, label_reading, labelled_by
 from ._verdicts import model_verdict
 from .collapse import collapse_curves, collapse_theory, excess_entropy_errors
 from .speciation import speciation_curves, speciation_theory
@@ -87,17 +87,15 @@ def regimes(
     if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`regimes` needs a data set, `Empirical(points, labels)`. Got `{type(data).__name__}`.")
     times = check_times(times)
-    check_last_changes(times, trajectories, trunk_from)
+    walks = Walks.asked(times, trajectories, steps, grid, trunk_from)
     options = CloneOptions.asked(
-        times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments, classify
-    )
+        times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments,
+        classify=classify,
+    )  # fmt: skip
     asked = Asked.checked(
         "regimes", data, process, times, key, options, sampler=sampler, samples=samples, datasets=datasets,
-        chunk=chunk, checkpoint=checkpoint, progress=progress, tell=tell, law=law,
+        chunk=chunk, checkpoint=checkpoint, progress=progress, tell=tell, walks=walks, law=law, classify=classify,
     )  # fmt: skip
-    walks: dict[str, Any] = {"steps": steps, "grid": grid, "trunk_from": trunk_from}
-    if trajectories is not None:
-        asked.parameters["trajectories"] = {"number": trajectories, "sampler": asked.sampler, **walks}
     variables, attrs = speciation_theory(data, process, times)
     theory, results = collapse_theory(data, process, times, law)
     variables, attrs = variables | theory, attrs | results
@@ -117,13 +115,12 @@ def regimes(
         readout = _BothAgreements(labels, datum_agreement(data, asked.sampler))
         curves, results = asked.clones(readout, "phi", _BothExpected(data, classify is None))
         variables, attrs = variables | curves, attrs | results
+        attrs["labelled_by"] = labelled_by(classify)
         if attrs["score"] == "given":
             attrs |= model_verdict(variables, attrs, times)
             attrs |= _regimes_in_words(attrs["spectral_time"], attrs["verdict_model"], attrs["t_C"])
-    if trajectories is not None:
-        last, results = last_changes(asked, trajectories, **walks)
-        variables, attrs = variables | last, attrs | results
-    return asked.dataset(variables, attrs)
+    last, results = asked.last_changes()
+    return asked.dataset(variables | last, attrs | results)
 
 
 def _regimes_in_words(t_s: float, verdict: str, t_c: float) -> dict[str, Any]:

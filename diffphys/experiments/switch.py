@@ -32,7 +32,7 @@ from ._conditional import Conditional, Guided, checked_guidance, exact_condition
 from ._crossings import agreement_level
 from ._forward import measure_forward
 from ._long_names import with_long_names
-from ._readouts import Classifier, has_exact_score, label_reading
+from ._readouts import Classifier, has_exact_score, label_reading, labelled_by
 from ._statistics import crossing_interval
 from ._switch_runs import Switch, SwitchRun, run_switch
 from ._theory import channel_variances, two_classes
@@ -139,7 +139,7 @@ def switch(
     attrs = {
         "trajectories": trajectories, "sampler": type(experiment.free).__name__, "steps": steps, "stop": options.stop,
         "is_time_reversal": int(experiment.free.is_time_reversal), "increments": increments.__name__,
-        "score": "exact" if exact else "given", "labelled_by": "posterior" if classify is None else "classifier",
+        "score": "exact" if exact else "given", "labelled_by": labelled_by(classify),
         "trunk_from": float(trunk_from), "label_weights": class_weights.tolist(), "threshold": level,
         "floor": float(np.sum(class_weights**2)), "dtype": str(np.dtype(dtype)), "chunk_switch": result.chunk,
         "denoiser_evaluations": result.evaluations, "target": type(target).__name__, "d": target.dim,
