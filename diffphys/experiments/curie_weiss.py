@@ -62,8 +62,8 @@ def curie_weiss(
         data_dims: numbers of spins of the magnets whose score is estimated.
         ratios: numbers of data a spin, P / N.
         draws: data sets for each.
-        checkpoint: a folder for the journals of the clones.
-        progress: whether to show a bar.
+        checkpoint: a folder for the journals of clones and other trajectories.
+        progress: whether to show bars.
 
     Returns:
         A dataset with the variables of `speciation` and `late_start` on `t`, of `weights_from_data` on (`learner`,
@@ -91,14 +91,14 @@ def curie_weiss(
     clone_key, late_key, step_key, data_key = jax.random.split(key, 4)
     magnet, process = CurieWeiss(dim, beta, field), OrnsteinUhlenbeck(temperature)
     times = np.linspace(0.25, 2.0, number) * speciation_time
+    how: dict[str, Any] = {"checkpoint": checkpoint, "progress": progress}
     phi = speciation(
-        magnet, process, times, key=clone_key, samples=samples, clones=clones, steps=steps, checkpoint=checkpoint,
-        progress=progress,
+        magnet, process, times, key=clone_key, samples=samples, clones=clones, steps=steps, **how,
     )  # fmt: skip
-    late = late_start(magnet, process, times, key=late_key, samples=samples, trajectories=clones, steps=steps)
+    late = late_start(magnet, process, times, key=late_key, samples=samples, trajectories=clones, steps=steps, **how)
     near = critical_steps(
         magnet, process, speciation_time, key=step_key, start=speciation_time + 4.0, stop=0.1 * speciation_time,
-        steps=few_steps, width=min(0.5, 0.8 * speciation_time), trajectories=trajectories,
+        steps=few_steps, width=min(0.5, 0.8 * speciation_time), trajectories=trajectories, **how,
     )  # fmt: skip
     data = weights_from_data(beta, field, key=data_key, dims=data_dims, ratios=ratios, draws=draws)
     kappa, mu = np.array([0.1, 0.5, 1.0, 2.0, 4.0]), np.linspace(-8.0, 8.0, 161)
