@@ -22,7 +22,6 @@ FLOORS = (
     ("_describe", "diffused"),
     ("samplers",),
     ("thermo",),
-    ("learn",),
     ("_journal", "data", "results"),
     ("learn",),
     ("experiments",),
