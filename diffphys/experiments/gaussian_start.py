@@ -13,8 +13,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
+from .._describe import described
 from .._devices import on_all_devices, over_items, to_host
-from .._journal import Journal, run_chunks
+from .._journal import DIGEST, Journal, run_chunks
 from .._keys import check_root
 from .._types import Denoiser, PRNGKey, Scalar, Times
 from ..clocks import log_snr_grid
@@ -82,7 +83,8 @@ def gaussian_start(
         times: times at which the dynamics starts, above 0, in order; five or more for an estimate.
         key: a typed key.
         quality: by name, functions of generated samples, (m, d) in NumPy, that are small where these are good, such as
-            `frechet_distance(features, reference)`.
+            `frechet_distance(features, reference)`. A journal knows functions by their names, and partial ones by
+            their arguments too.
         denoise: the denoiser; by default that of the target.
         samplers: by name, `make(process, denoise)`; by default DDPM (`Bridge`), DDIM and PNDM, whose start has here one
             evaluation a step.
@@ -202,7 +204,7 @@ def _journal(checkpoint, tree: Any, samplers, grids, quality, **settings: Any) -
     if checkpoint is None:
         return None
     config = {
-        "inputs": fingerprint(tree), "samplers": list(samplers), "quality": list(quality),
+        DIGEST: fingerprint(tree), "samplers": list(samplers), "measures": list(quality), "quality": described(quality),
         "grids": {str(n): [ts.tolist() for ts in own] for n, own in grids.items()}, **settings,
     }  # fmt: skip
     return Journal(pathlib.Path(checkpoint) / "gaussian-start", config)
