@@ -273,7 +273,10 @@ def test_a_denoiser_in_a_file_is_sampled(tmp_path, monkeypatch):
         (["mine.py:shrink"], "needs --data or --dim, which tell the shape"),
         (["mine.py:shrink", "--dim", "3", "--data", "digits"], "Give --data or --dim, not both"),
         (["mine.py:other", "--dim", "3"], "called 'other'"),
-        (["mine.py:short", "--dim", "3"], "needs a denoiser of 3 numbers"),
+        (
+            ["mine.py:short", "--dim", "3"],
+            "needs a denoiser that returns shape (3,). Got (2,) from ",
+        ),
         (["mine.py:host", "--dim", "3"], "needs a denoiser that computes in jax"),
         (["mine.py:shrink", "--dim", "0"], "--dim needs at least 1"),
         (["mine.py", "--dim", "3"], "needs the name of a denoiser in the file"),
