@@ -113,7 +113,7 @@ def _convolution(config: Any, strides: int = 1) -> Any:
     return make
 
 
-def _attending_block(config: UNetConfig, rngs: nnx.Rngs, size: int, out: int, side: int | None) -> nnx.List:
+def _attending_block(config: UNetConfig, rngs: nnx.Rngs, size: int, out: int, side: int | None) -> Any:
     """A residual block of maps, and attention after it at the sides that have it."""
     made = [_Block(_convolution(config), _norm(config), size, out, config, rngs)]
     return nnx.List([*made, _Attention(out, config, rngs)] if side in config.attention else made)
