@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from ._config import canonical, differences
 from ._devices import hides_bar, is_first_process, of_all_processes
-from ._files import replacing, unwritable
+from ._files import LOCK, claimed, replacing, unwritable
 
 DIGEST = "inputs"
 """The entry of a configuration that holds a digest of what the others do not name."""
 
 _PREFIX = "quantity."  # `numpy.savez` takes an array called `file` for its own argument.
-_SETTINGS, _CHUNKS, _LOCK = "run.json", "[0-9]*.npz", ".lock"
+_SETTINGS, _CHUNKS = "run.json", "[0-9]*.npz"
 
 Arrays = dict[str, np.ndarray]
 
@@ -74,7 +74,7 @@ class Journal:
         if not is_first_process():
             yield
             return
-        with _claimed(self.path):
+        with claimed(self.path, "Journal"):
             try:
                 yield
             finally:
@@ -257,33 +257,12 @@ def _place(results: Arrays, chunk: Mapping[str, Any], i: int, count: int) -> Arr
     return arrays
 
 
-@contextlib.contextmanager
-def _claimed(path: pathlib.Path) -> Iterator[None]:
-    """Claimed by this run until its end, however that comes: the system forgets the locks of a process with it."""
-    import filelock  # Not quick to import, and most runs keep no journal.
-
-    lock = filelock.FileLock(path / _LOCK, timeout=0)
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(lock)
-        except filelock.Timeout:
-            raise ValueError(
-                f"`Journal` needs a folder in which no other run is writing. Got `{path}`, in which one is. "
-                "Wait for its end, or give another folder."
-            ) from None
-        except NotImplementedError:  # A file system without locks: there nobody has one.
-            pass
-        except OSError as error:
-            raise unwritable(path, error) from None
-        yield
-
-
 def check_unclaimed(folder: pathlib.Path) -> None:
     """Refuses to go on where another run is writing a journal.
 
     Raises:
         ValueError: if one is.
     """
-    for file in folder.glob(f"*/{_LOCK}"):
-        with _claimed(file.parent):
+    for file in folder.glob(f"*/{LOCK}"):
+        with claimed(file.parent, "Journal"):
             pass

@@ -16,6 +16,11 @@ def check_key(key: Any) -> None:
         raise ValueError(f"`key` needs one key. Got shape {key.shape}. Map over many with `jax.vmap`.")
 
 
+def root_of(seed: Any) -> jax.Array:
+    """The root of a seed, of a kind whose numbers are the same in every batch, whatever kind JAX makes by default."""
+    return jr.key(seed, impl="threefry2x32")
+
+
 def check_root(key: Any) -> None:
     """Refuses what cannot be the root of addressed noise: also keys that draw other numbers in another batch.
 

@@ -16,13 +16,12 @@ import diffphys
 
 ROOT = pathlib.Path(diffphys.__file__).parent
 FLOORS = (
-    ("_config", "_devices", "_files", "_keys", "_threefry", "_types", "_versions", "clocks"),
+    ("_config", "_devices", "_files", "_keys", "_memory", "_threefry", "_types", "_versions", "clocks"),
     ("_block", "_box_muller", "_root"),
     ("processes", "targets"),
     ("_describe", "diffused"),
     ("samplers",),
     ("thermo",),
-    ("learn",),
     ("_journal", "data", "results"),
     ("learn",),
     ("experiments",),

@@ -1,35 +1,20 @@
-"""The commands of learned scores as a user meets them: models, samples, and what they refuse."""
+"""The commands of learned scores as a user meets them: models, their samples and regimes, and what they refuse."""
 
 import json
 import re
 import shutil
-import sys
 
 import jax
-import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
-from typer.testing import CliRunner
+from learned_commands import SMALL, VECTORS, run, write_points
 
 import diffphys as dp
-from diffphys import _options
-from diffphys._commands import _models, _sampling
-from diffphys.cli import app
-from diffphys.learn import _loop
+from diffphys._commands import _models
 
-matplotlib.use("Agg")
-
-SMALL = ["--network", "mlp", "--channels", 8, "--blocks", 1, "--batch", 8]
 DIGITS = [*SMALL, "--per-class", 20, "--conditional", "--steps", 6, "--save-every", 2, "--milestones", 2]
-VECTORS = [*SMALL, "--scale", "none"]
 NO_DATA = {"typed": ()}
-
-
-def run(*arguments):
-    """As users run: optax is not clean under strict promotion, and losses to come are nan."""
-    with jax.numpy_dtype_promotion("standard"), jax.debug_nans(False):
-        return CliRunner().invoke(app, [str(a) for a in arguments])
 
 
 def opened(folder):
@@ -48,8 +33,7 @@ def digits(tmp_path_factory):
 def gaussian(tmp_path_factory):
     """Vectors from a file, and a network that has hardly moved from the linear denoiser, exact for them."""
     out = tmp_path_factory.mktemp("gaussian")
-    points = np.random.default_rng(0).normal(size=(500, 2)) * [3.0, 0.5] + [1.0, 2.0]
-    np.savez(out / "points.npz", points=points)
+    points = write_points(out)
     job = ["train", "--data", out / "points.npz", *VECTORS, "--steps", 1, "--out", out / "model"]
     result = run(*job)
     assert result.exit_code == 0, result.output
@@ -153,12 +137,6 @@ def test_regimes_of_a_model_refuse_what_belongs_to_data(options, message, digits
     assert message in result.stderr
 
 
-def test_regimes_of_a_denoiser_in_a_file_want_data(tmp_path):
-    result = run("regimes", "--model", tmp_path / "mine.py:shrink", "--out", tmp_path)
-    assert result.exit_code == 2
-    assert "mine.py:shrink needs --data, whose regimes it is to have" in result.stderr
-
-
 def test_data_that_changed_since_are_refused(gaussian, tmp_path):
     out, points, _ = gaussian
     model = opened(out / "model")
@@ -191,23 +169,6 @@ def test_samples_have_the_law_and_the_units_of_the_data(gaussian, tmp_path):
     assert (tmp_path / "samples.png").stat().st_size > 5000
 
 
-def test_samples_of_data_that_are_not_centred_have_their_mean_when_the_library_trained(tmp_path):
-    points = np.random.default_rng(0).normal(size=(500, 2)) * [3.0, 0.5] + [100.0, 200.0]
-    size, labels = dp.learn.MLPConfig(8, 1, num_labels=2), np.arange(500) % 2
-    with jax.numpy_dtype_promotion("standard"), jax.debug_nans(False):
-        dp.learn.train(points, size, dp.learn.TrainingConfig(1, 8), labels=labels, checkpoint=tmp_path / "model")
-    result = run("sample", "--model", tmp_path / "model", "--number", 1000, "--steps", 12, "--out", tmp_path)
-    assert result.exit_code == 0, result.output
-    made = np.load(tmp_path / "samples.npz")["points"]
-    assert np.all(np.abs(made.mean(0) - points.mean(0)) < 4 * points.std(0) / 1000**0.5)
-    job = ["--number", 2, "--steps", 2, "--out", tmp_path]
-    assert run("sample", "--model", tmp_path / "model", "--label", 1, *job).exit_code == 0
-    result = run("sample", "--model", tmp_path / "model", "--label", 2, *job)
-    assert "--label needs one of 0, 1. Got 2" in result.stderr
-    result = run("regimes", "--model", tmp_path / "model", "--out", tmp_path)
-    assert "Train by `diffphys train`, or give a denoiser FILE.py:NAME with --data" in result.stderr
-
-
 def test_guidance_goes_from_all_data_to_the_class_and_a_step_is_kept(digits, tmp_path):
     jobs = {
         "all": [], "one": ["--label", 1], "zero": ["--label", 1, "--guidance", 0],
@@ -224,146 +185,6 @@ def test_guidance_goes_from_all_data_to_the_class_and_a_step_is_kept(digits, tmp
     np.testing.assert_allclose(made["same"]["images"], made["one"]["images"], atol=1e-5)
     np.testing.assert_array_equal(made["one"]["labels"], [1, 1, 1])
     assert np.abs(made["old"]["images"] - made["all"]["images"]).max() > 1e-6
-
-
-LAW = dp.Gaussian(np.zeros(20, np.float32), np.tile(np.array([4.0, 0.25], np.float32), 10))
-SAMPLERS = [*_sampling.OVERDAMPED, *_sampling.PHASE_SPACE]
-QUICK = ("dpm-solver-multistep", "bridge", "oba")
-
-
-def test_every_sampler_that_can_be_named_is_there():
-    assert [entry.value for entry in _options.Generator] == SAMPLERS
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in SAMPLERS])
-def test_every_sampler_draws_the_law_of_its_denoiser(name):
-    made, _ = _sampling.generate_named(
-        LAW.posterior_mean, name, (1e-3, 1600.0), key=jax.random.key(0), number=300, dim=20, steps=150, progress=False
-    )
-    pairs = made.reshape(-1, 2)
-    # Errors of first order in the steps, of a few per cent, beside those of 3000 draws. Corrections by Langevin steps
-    # of a length that is not small widen the law.
-    np.testing.assert_allclose(pairs.std(0), [2.0, 0.5], rtol=0.2 if name == "predictor-corrector" else 0.1)
-    assert np.all(np.abs(pairs.mean(0)) < 4 * np.array([2.0, 0.5]) / 3000**0.5)
-
-
-def test_a_sample_that_is_not_finite_is_refused_by_its_number():
-    def far(y, v):
-        return jax.numpy.where(y[0] > 0, jax.numpy.nan, 0 * y)
-
-    with (
-        jax.debug_nans(False),
-        pytest.raises(FloatingPointError, match=r"`samples` of sample \d+ is not finite \(chunk"),
-    ):
-        _sampling.generate_named(
-            far, "ddim", (1e-3, 4.0), key=jax.random.key(0), number=16, dim=2, steps=2, progress=False
-        )  # fmt: skip
-
-
-def test_a_denoiser_in_a_file_is_sampled(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "beside.py").write_text("def shrink(y, v):\n    return y / (1 + v)\n")
-    (tmp_path / "mine.py").write_text(
-        "import numpy as np\nfrom beside import shrink\n\nshort = lambda y, v: y[1:]\nhost = lambda y, v: np.sin(y)\n"
-    )
-    result = run("sample", "--model", f"{tmp_path / 'mine.py'}:shrink", "--dim", 3, "--number", 500, "--out", tmp_path)
-    assert result.exit_code == 0, result.output
-    assert np.load(tmp_path / "samples.npz")["points"].std() == pytest.approx(1, abs=0.05)
-    for options, message in (
-        (["mine.py:shrink"], "needs --data or --dim, which tell the shape"),
-        (["mine.py:shrink", "--dim", "3", "--data", "digits"], "Give --data or --dim, not both"),
-        (["mine.py:other", "--dim", "3"], "called 'other'"),
-        (["mine.py:short", "--dim", "3"], "needs a denoiser of 3 numbers"),
-        (["mine.py:host", "--dim", "3"], "needs a denoiser that computes in jax"),
-        (["mine.py:shrink", "--dim", "0"], "--dim needs at least 1"),
-        (["mine.py", "--dim", "3"], "needs the name of a denoiser in the file"),
-        (["none.py:shrink", "--dim", "3"], "needs an existing file"),
-        (["mine.py:shrink", "--dim", "3", "--step", "best"], "--step needs a model in a folder"),
-        (["mine.py:shrink", "--dim", "3", "--pad", "9"], "--pad needs data"),
-    ):
-        result = run("sample", "--model", tmp_path / options[0], *options[1:], "--out", tmp_path)
-        assert result.exit_code == 2, message
-        assert message in result.stderr
-
-
-ADAPTED = """
-import equinox as eqx
-from diffphys.learn import ExplodingSchedule, NoiseOutput, from_network
-
-def network(x, u):
-    return x * (u / (1 + u**2))[:, None]
-
-def of(low, high):
-    return eqx.filter_jit(from_network(network, NoiseOutput(), ExplodingSchedule(ends=(low, high)), (3,)))
-
-known, beyond = of(0.2, 10.0), of(30.0, 100.0)
-"""
-
-
-def test_an_adapted_network_is_asked_at_the_noise_that_it_knows(tmp_path):
-    (tmp_path / "adapted.py").write_text(ADAPTED)
-    job = ["--dim", 3, "--number", 300, "--steps", 12, "--out", tmp_path]
-    result = run("sample", "--model", f"{tmp_path / 'adapted.py'}:known", *job)
-    assert result.exit_code == 0, result.output
-    assert np.load(tmp_path / "samples.npz")["points"].std() == pytest.approx(1, abs=4 / 1800**0.5 + 0.02)
-    result = run("sample", "--model", f"{tmp_path / 'adapted.py'}:beyond", *job)
-    assert result.exit_code == 2
-    assert "--model needs a network that knows noise variances in 0.001 to 400. Got one of 900" in result.stderr
-
-
-def test_the_data_of_a_denoiser_in_a_file_tell_its_shape(tmp_path):
-    (tmp_path / "mine.py").write_text("def zero(y, v):\n    return 0 * y\n")
-    job = ["--data", "digits", "--classes", "0", "--number", 2, "--steps", 2, "--out", tmp_path]
-    result = run("sample", "--model", f"{tmp_path / 'mine.py'}:zero", *job)
-    assert result.exit_code == 0, result.output
-    mean = dp.load("digits", classes=[0]).mean.reshape(8, 8)
-    np.testing.assert_allclose(np.load(tmp_path / "samples.npz")["images"], np.stack([mean, mean]), atol=1e-6)
-
-
-@pytest.fixture
-def interrupt(monkeypatch):
-    """Makes a run stop, once, where its fourth batch is asked for."""
-    batch, cut = _loop._Order.batch, {3}
-
-    def interrupted(self, step):
-        if step in cut:
-            cut.remove(step)
-            raise KeyboardInterrupt
-        return batch(self, step)
-
-    monkeypatch.setattr(_loop._Order, "batch", interrupted)
-
-
-def test_an_interrupted_training_says_how_to_go_on(gaussian, tmp_path, interrupt):
-    job = ["train", "--data", gaussian[0] / "points.npz", *VECTORS, "--steps", 6, "--out", tmp_path]
-    result = run(*job)
-    assert result.exit_code == 130
-    assert f"Run the same command with --resume to go on from {tmp_path}." in result.stderr
-    again = run(*job)
-    assert again.exit_code == 2
-    assert "needs an empty folder, or `resume`" in again.stderr
-    assert run("sample", "--model", tmp_path, "--steps", 2, "--number", 2, "--out", tmp_path).exit_code == 0
-
-
-@pytest.mark.slow
-def test_an_interrupted_training_is_resumed_to_the_same_bits(gaussian, tmp_path, interrupt):
-    job = ["train", "--data", gaussian[0] / "points.npz", *VECTORS, "--steps", 6]
-    assert run(*job, "--out", tmp_path / "cut").exit_code == 130
-    for options in (["--out", tmp_path / "cut", "--resume"], ["--out", tmp_path / "whole"]):
-        assert run(*job, *options).exit_code == 0
-    for name in ("history.nc", "errors.nc"):
-        cut, whole = (dp.results.load(tmp_path / folder / name) for folder in ("cut", "whole"))
-        xr.testing.assert_equal(cut, whole)
-
-
-@pytest.mark.slow
-def test_a_unet_learns_digits_better_than_a_linear_denoiser(tmp_path):
-    job = ["--channels", 8, "--multipliers", "1,2", "--attention", 4, "--patch", 2, "--steps", 400]
-    result = run("train", *job, "--batch", 64, "--held-out", 40, "--compute", "bfloat16", "--out", tmp_path)
-    assert result.exit_code == 0, result.output
-    ds = dp.results.load(tmp_path / "errors.nc").sel(part="held out")
-    assert float((ds.ratio + 4 * ds.ratio_stderr).min()) < 1
-    assert (tmp_path / "samples.png").stat().st_size > 5000
 
 
 def test_a_folder_of_another_model_is_refused_and_left_as_it_is(gaussian, tmp_path):
@@ -405,28 +226,6 @@ def test_a_checkpoint_of_another_architecture_is_named(gaussian, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--held-out", "500"], "--held-out needs a number from 0, below"),
-        (["--conditional"], "--conditional needs labelled data"),
-        (["--attention", "7"], "--attention needs a U-Net"),
-        (["--network", "unet"], "`UNet` needs images"),
-        (["--milestones", "a"], "--milestones needs numbers"),
-        (["--milestones", "7000"], "`milestones` needs steps from 1 to 2000. Got [7000]"),
-        (["--channels", "0"], "`MLPConfig` needs `width` of at least 1"),
-        (["--dropout", "1"], "`MLPConfig` needs `dropout` in [0, 1)"),
-        (["--steps", "0"], "`TrainingConfig` needs `steps` of at least 1"),
-        (["--scale", "0,1"], "`scale` needs a known raw range"),
-    ],
-)
-def test_train_refuses_what_means_nothing(gaussian, tmp_path, options, message):
-    result = run("train", "--data", gaussian[0] / "points.npz", "--scale", "none", *options, "--out", tmp_path)
-    assert result.exit_code == 2
-    assert message in result.stderr
-    assert "Traceback" not in result.output
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
         (["--number", "0"], "--number needs at least 1"),
         (["--guidance", "2"], "--guidance needs --label"),
         (["--label", "7"], "--label needs one of 0, 1. Got 7"),
@@ -451,15 +250,3 @@ def test_sample_refuses_a_folder_without_a_model_and_a_label_without_classes(gau
     assert "needs a model, as `diffphys train`" in result.stderr
     result = run("sample", "--model", gaussian[0] / "model", "--label", "0", "--out", tmp_path)
     assert "--label needs a model trained with --conditional" in result.stderr
-
-
-def test_images_of_mixed_sizes_are_named_by_train(tmp_path):
-    import PIL.Image
-
-    for i, side in enumerate((8, 8, 9)):
-        picture = tmp_path / "pictures" / f"{i}.png"
-        picture.parent.mkdir(exist_ok=True)
-        PIL.Image.fromarray(np.full((side, side), 20 * i, np.uint8)).save(picture)
-    result = run("train", "--data", tmp_path / "pictures", "--out", tmp_path / "out")
-    assert result.exit_code == 2
-    assert "`source` needs images of one size and kind. Got" in result.stderr

@@ -7,7 +7,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from diffphys._keys import check_key, check_root
+from diffphys._keys import check_key, check_root, root_of
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,10 @@ def test_a_root_whose_numbers_hang_on_their_batch_is_refused(kind):
     with pytest.raises(ValueError, match=f"same in every batch. Got .*{kind}.*threefry2x32"):
         check_root(jr.key(0, impl=kind))
     check_root(jr.key(0, impl="threefry2x32"))
+
+
+def test_the_root_of_a_seed_is_the_same_whatever_kind_jax_makes():
+    own = jr.key_data(root_of(7))
+    with jax.default_prng_impl("rbg"):
+        check_root(root_of(7))
+        np.testing.assert_array_equal(jr.key_data(root_of(7)), own)

@@ -205,8 +205,9 @@ def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]
             f"--model needs a denoiser that computes in jax. Got {text}, which asks for numbers while jax traces. "
             "Wrap NumPy or torch in jax.pure_callback."
         ) from error
-    if getattr(found, "shape", None) != (dim,):
-        raise ValueError(f"--model needs a denoiser of {dim} numbers. Got one that returns {found} in {text}.")
+    returned = getattr(found, "shape", type(found).__name__)
+    if returned != (dim,):
+        raise ValueError(f"--model needs a denoiser that returns shape ({dim},). Got {returned} from {text}.")
     return Model(cast(Denoiser, denoise), shape, mean, _known_noise(denoise, variances, text), data, text)
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 from .._devices import is_first_process, wait_for_all
 from .._files import replacing
 from .._journal import check_unclaimed
+from .._keys import root_of
 from ..data import LabelledData, load
 from ..data._named import NAMES
 from ..results import save
@@ -81,7 +82,7 @@ def root_key(seed: int) -> Any:
     """
     if not 0 <= seed < 2**32:
         raise ValueError(f"--seed needs a whole number from 0 to {2**32 - 1}. Got {seed}.")
-    return jax.random.key(seed, impl="threefry2x32")
+    return root_of(seed)
 
 
 def load_data(options: dict[str, Any]) -> LabelledData:

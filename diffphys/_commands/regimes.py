@@ -10,6 +10,7 @@ import typer
 import xarray as xr
 
 from .. import experiments, plots
+from .._keys import root_of
 from ..clocks import log_snr_grid
 from ..experiments import default_times
 from ..processes import OrnsteinUhlenbeck
@@ -124,7 +125,7 @@ def _target(command: str, options: dict[str, Any]) -> tuple[AbstractLabelledTarg
             return law, law, {"data": words}
         if options["size"] < 2:
             raise ValueError(f"--size needs at least 2 data. Got {options['size']}.")
-        data_key = jax.random.key(options["seed"] + 1, impl="threefry2x32")
+        data_key = root_of(options["seed"] + 1)
         points, labels = jax.vmap(law.sample_labelled)(jax.random.split(data_key, options["size"]))
         return Empirical(points, np.asarray(labels)), law, {"data": f"{options['size']} data of {words}"}
     if options.get("reduce"):

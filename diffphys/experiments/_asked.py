@@ -26,6 +26,7 @@ from ._chunks import Runner
 from ._clone_curves import clone_curves
 from ._clones import Readout
 from ._forward import ForwardRun, half_sample_errors, measure_forward
+from ._last_change import Walks, last_changes
 from ._theory import channel_variances
 
 
@@ -44,6 +45,8 @@ class Asked(NamedTuple):
     sampler: AbstractSampler
     options: CloneOptions | None
     """None for no clones."""
+    walks: Walks | None
+    """None for no last changes of the nearest datum."""
     samples: int | None
     """None for no forward samples."""
     accuracy: Accuracy | None
@@ -71,6 +74,7 @@ class Asked(NamedTuple):
         checkpoint: str | pathlib.Path | None,
         progress: bool | None,
         tell: Callable[[xr.Dataset], None] | None,
+        walks: Walks | None = None,
         **parameters: Any,
     ) -> "Asked":
         """What was asked for, with the sampler and the runner that it needs; `parameters` are those of its own."""
@@ -80,10 +84,12 @@ class Asked(NamedTuple):
         parameters = {"target": target, "samples": samples, "datasets": datasets, **parameters}
         if options is not None:
             parameters["clones"] = {"sampler": sampler, **options._asdict()}
+        if walks is not None:
+            parameters["trajectories"] = {"sampler": sampler, **walks._asdict()}
         runner = runner_for(process, times, key, chunk, checkpoint, progress, target=target)
         return cls(
             name, target, process, times, channel_variances(process, times), key, forward_key, clone_key, sampler,
-            options, samples, accuracy, datasets, runner, tell, parameters,
+            options, walks, samples, accuracy, datasets, runner, tell, parameters,
         )  # fmt: skip
 
     def forward(self, *, labels: bool = True) -> ForwardRun:
@@ -114,6 +120,15 @@ class Asked(NamedTuple):
         return clone_curves(
             self.sampler, readout, self.target, self.times, self.options, key=self.clone_key, dtype=dtype,
             runner=self.runner, name=f"{self.name}-clones", quantity=quantity, expected=expected,
+        )  # fmt: skip
+
+    def last_changes(self) -> tuple[Variables, dict[str, Any]]:
+        """The last changes of the nearest datum and their attributes, if they were asked for; see `last_changes`."""
+        if self.walks is None:
+            return {}, {}
+        return last_changes(
+            self.target, self.sampler, self.times, self.walks, key=jax.random.fold_in(self.clone_key, 1),
+            runner=self.runner,
         )  # fmt: skip
 
     def dataset(self, variables: Variables, attrs: dict[str, Any]) -> xr.Dataset:

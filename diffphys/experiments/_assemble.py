@@ -97,16 +97,25 @@ class CloneOptions(NamedTuple):
     grid: Callable[[float, float, int], np.ndarray] = log_snr_grid
     trunk_from: float | None = None
     increments: Increments = box_muller
-    classify: Classifier | None = None
     stderr: float | None = None
 
     @classmethod
-    def asked(cls, times: np.ndarray, clones: int | None, stderr: float | None, *others: Any) -> "CloneOptions | None":
-        """Those of an experiment that was asked for clones or for an error of theirs, which a pilot then begins."""
+    def asked(
+        cls,
+        times: np.ndarray,
+        clones: int | None,
+        stderr: float | None,
+        *others: Any,
+        classify: Classifier | None = None,
+    ) -> "CloneOptions | None":
+        """Those of an experiment that was asked for clones or for an error of theirs, which a pilot then begins.
+
+        Without any there is nothing to `classify`.
+        """
         options = cls(PILOT if clones is None else clones, *others, stderr=stderr)
         if clones is not None or stderr is not None:
             return options.checked(times)
-        if options.classify is not None:
+        if classify is not None:
             raise ValueError("`classify` labels the ends of clones. Got no `clones`. Do ask for some.")
         return None
 

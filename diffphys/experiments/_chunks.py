@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import numpy as np
-import psutil
 from jaxtyping import Array
 
 from .._describe import described
 from .._devices import of_all_processes, on_all_devices, to_host
 from .._journal import DIGEST, Journal, run_chunks
+from .._memory import available_bytes
 
 # The share of free memory that a chunk may use, and the elements that keep a chunk near the caches of a CPU.
 _SHARE = 0.6
@@ -37,7 +37,7 @@ def free_bytes() -> int:
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    return psutil.virtual_memory().available // jax.local_device_count()
+    return available_bytes() // jax.local_device_count()
 
 
 class ChunkedProgram:

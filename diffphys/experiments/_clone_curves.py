@@ -57,7 +57,6 @@ def clone_curves(
     attrs: dict[str, Any] = {}
     if "phi" in run.moments:
         attrs |= label_crossings(run, branch_times, kind)
-        attrs["labelled_by"] = "posterior" if options.classify is None else "classifier"
     if "phi_c" in run.moments:
         attrs |= datum_crossings(run, branch_times, kind)
     return _curves(run, kind, times, branch_times), attrs | {

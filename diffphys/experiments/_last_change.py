@@ -1,7 +1,7 @@
 """When, along a trajectory, the nearest datum changes for the last time."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,13 +11,14 @@ import numpy as np
 from jaxtyping import Float
 
 from .._devices import over_items
+from .._types import PRNGKey
 from ..clocks import check_grid
 from ..processes import AbstractProcess, Kernel, OrnsteinUhlenbeck
+from ..samplers import AbstractSampler
 from ..samplers.base import noise_of, place
-from ..targets import is_divided
-from ._asked import Asked
-from ._assemble import check_count
-from ._chunks import ChunkedProgram
+from ..targets import AbstractDataSet, is_divided
+from ._assemble import Variables, check_count
+from ._chunks import ChunkedProgram, Runner
 from ._theory import channel_variances, temperature_of
 
 # Of the journal and the bar.
@@ -60,37 +61,49 @@ def _last_change(data, sampler, rows, kernels: Kernel, from_prior: bool, root, f
     return over_items(jax.vmap(one), first, chunk, together=is_divided((data, sampler)))
 
 
-def check_last_changes(times: Times, trajectories: int | None, trunk_from: float | None) -> None:
-    """Refuses trajectories that could not be run, before anything is."""
-    check_count("trajectories", trajectories, 2)
-    if trajectories is None:
-        return
-    if trunk_from is None and times.size < 2:
-        raise ValueError(f"`trajectories` needs two `times`, where they start and end. Got {times.tolist()}.")
-    if trunk_from is not None and trunk_from <= times.max():
-        raise ValueError(f"`trunk_from` needs a time above all `times`, {times.max()}. Got {trunk_from}.")
+class Walks(NamedTuple):
+    """Trajectories on which last changes are timed."""
+
+    number: int
+    steps: int
+    grid: Callable[[float, float, int], np.ndarray]
+    trunk_from: float | None
+    """The time at which they start, from the prior; None for forward samples at the greatest of the times."""
+
+    @classmethod
+    def asked(
+        cls,
+        times: Times,
+        trajectories: int | None,
+        steps: int,
+        grid: Callable[[float, float, int], np.ndarray],
+        trunk_from: float | None,
+    ) -> "Walks | None":
+        """Those of an experiment, None for none; refuses what could not be run, before anything is."""
+        check_count("trajectories", trajectories, 2)
+        if trajectories is None:
+            return None
+        if trunk_from is None and times.size < 2:
+            raise ValueError(f"`trajectories` needs two `times`, where they start and end. Got {times.tolist()}.")
+        if trunk_from is not None and trunk_from <= times.max():
+            raise ValueError(f"`trunk_from` needs a time above all `times`, {times.max()}. Got {trunk_from}.")
+        return cls(trajectories, steps, grid, trunk_from)
 
 
 def last_changes(
-    asked: Asked,
-    trajectories: int,
-    *,
-    steps: int,
-    grid: Callable[[float, float, int], np.ndarray],
-    trunk_from: float | None,
-) -> tuple[dict[str, tuple], dict[str, Any]]:
+    data: AbstractDataSet, sampler: AbstractSampler, times: Times, walks: Walks, *, key: PRNGKey, runner: Runner
+) -> tuple[Variables, dict[str, Any]]:
     r"""The first time, going down the grid, after the last change of the nearest datum; the start if it never changes.
 
     Nearest to the channel, $\arg\min_\mu |y - a_\mu|$, so to $x / m$ where the state is $x = m a + $ noise.
-    Trajectories start from forward samples at the greatest of the times, or from the prior at `trunk_from`, and end at
-    the least.
+    Trajectories end at the least of the times.
     """
-    data, sampler, times, runner = asked.target, asked.sampler, asked.times, asked.runner
-    ts = check_grid(grid(float(times.max()) if trunk_from is None else trunk_from, float(times.min()), steps))
-    kernels, key = sampler.process.table(ts), jr.fold_in(asked.clone_key, 1)
+    start = float(times.max()) if walks.trunk_from is None else walks.trunk_from
+    ts = check_grid(walks.grid(start, float(times.min()), walks.steps))
+    rows, kernels, from_prior = sampler.plan(ts), sampler.process.table(ts), walks.trunk_from is not None
     program = ChunkedProgram(
-        _last_change, (data, sampler, sampler.plan(ts), kernels, trunk_from is not None, key), items=trajectories,
-        elements=2 * data.dim, chunk=runner.chunk_of(_NAME),
+        _last_change, (data, sampler, rows, kernels, from_prior, key), items=walks.number, elements=2 * data.dim,
+        chunk=runner.chunk_of(_NAME),
     )  # fmt: skip
 
     def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -98,7 +111,7 @@ def last_changes(
         padded[: len(results["last"])] = results["last"]
         return {"last": padded}
 
-    stacked = runner.collect(_NAME, program, reduce, {"trajectories": trajectories}, unit="trajectory")
+    stacked = runner.collect(_NAME, program, reduce, {"trajectories": walks.number}, unit="trajectory")
     last = stacked["last"].ravel()
     found = ts[last[last >= 0]]
     variable = ("trajectory", found, {"long_name": "last change of the nearest datum"})

@@ -84,6 +84,11 @@ def label_reading(
     return reading
 
 
+def labelled_by(classify: Classifier | None) -> str:
+    """What gives the ends their labels, in a word."""
+    return "posterior" if classify is None else "classifier"
+
+
 def has_exact_score(sampler: AbstractSampler, target: AbstractTarget) -> bool:
     """Whether a sampler moves by the target's own posterior mean, so that the identities are its exact answers."""
     return bool(eqx.tree_equal(sampler.denoise, target.posterior_mean))

@@ -21,7 +21,8 @@ def model_verdict(variables: Variables, attrs: dict[str, Any], times: np.ndarray
     has learned, so that the other sign of an exact score, the datum left out, has no counterpart.
 
     Clones that part late end near each other, and so near one datum, whatever a model has learned: it is collapse only
-    where the ends are copies. With fewer than half of them there is no such time.
+    where the ends are copies. So `t_C` is that time if more than half of the ends are copies, and nan if half of them
+    or fewer are: it does not tend to anything on the way there, for the time is measured on all ends alike.
     """
     kind = "clones" if "phi_clones" in variables else "sampler"
     suffix = "_hard" if attrs["labelled_by"] == "classifier" else ""
@@ -30,6 +31,7 @@ def model_verdict(variables: Variables, attrs: dict[str, Any], times: np.ndarray
     agreement = variables[f"phi_c_hard_{kind}"][1][order]
     known = np.isfinite(agreement)
     meeting, copied = float(np.interp(at, times[order][known], agreement[known])), attrs[f"copied_share_{kind}"]
+    copies = copied > 0.5
     if np.count_nonzero(attrs[f"clone_label_weights{suffix}"]) < 2:
         verdict = ONE_CLASS
     elif not np.isfinite(at):
@@ -40,5 +42,6 @@ def model_verdict(variables: Variables, attrs: dict[str, Any], times: np.ndarray
         verdict = "speciation"
     return {
         "verdict_model": verdict, f"phi_c_hard_{kind}_at_crossing": meeting,
-        "t_C": attrs[f"phi_c_half_time_hard_{kind}"] if copied > 0.5 else float("nan"),
+        "t_C": attrs[f"phi_c_half_time_hard_{kind}"] if copies else float("nan"),
+        "collapsed_throughout": int(copies and np.all(agreement[known] > 0.5)),
     }  # fmt: skip

@@ -28,7 +28,7 @@ from ._assemble import (
 )  # fmt: skip
 from ._collapse_times import times_by_name
 from ._forward import ForwardRun
-from ._last_change import check_last_changes, last_changes
+from ._last_change import Walks
 from ._readouts import ExpectedDatumAgreement, datum_agreement
 from ._statistics import Moments
 from ._theory import channel_variances, spectrum_of, two_classes, within_spectrum
@@ -124,7 +124,7 @@ def collapse(
     if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`collapse` needs a data set, `Empirical(points)`. Got `{type(data).__name__}`.")
     times = check_times(times)
-    check_last_changes(times, trajectories, trunk_from)
+    walks = Walks.asked(times, trajectories, steps, grid, trunk_from)
     accuracy = None
     if stderr is not None:
         if not 0 < stderr < np.inf:
@@ -136,11 +136,9 @@ def collapse(
     )
     asked = Asked.checked(
         "collapse", data, process, times, key, options, sampler=sampler, samples=samples, accuracy=accuracy,
-        datasets=datasets, chunk=chunk, checkpoint=checkpoint, progress=progress, tell=tell, law=law, stderr=stderr,
+        datasets=datasets, chunk=chunk, checkpoint=checkpoint, progress=progress, tell=tell, walks=walks, law=law,
+        stderr=stderr,
     )  # fmt: skip
-    walks: dict[str, Any] = {"steps": steps, "grid": grid, "trunk_from": trunk_from}
-    if trajectories is not None:
-        asked.parameters["trajectories"] = {"number": trajectories, "sampler": asked.sampler, **walks}
     variables, attrs = collapse_theory(data, process, times, law)
     if samples is not None:
         curves, results = collapse_curves(data, process, times, asked.forward(labels=False), law)
@@ -151,10 +149,8 @@ def collapse(
     if options is not None:
         curves, results = asked.clones(datum_agreement(data, asked.sampler), "phi_c", ExpectedDatumAgreement(data))
         variables, attrs = variables | curves, attrs | results
-    if trajectories is not None:
-        last, results = last_changes(asked, trajectories, **walks)
-        variables, attrs = variables | last, attrs | results
-    return asked.dataset(variables, attrs)
+    last, results = asked.last_changes()
+    return asked.dataset(variables | last, attrs | results)
 
 
 def excess_entropy_errors(data: AbstractDataSet, errors: Variables) -> Variables:

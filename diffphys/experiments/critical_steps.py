@@ -1,9 +1,9 @@
 """What steps near the critical time are worth: weights and diversity against where a fixed number of steps is spent."""
 
+import itertools
+import pathlib
 from collections.abc import Callable, Sequence
 
-import jax
-import jax.random as jr
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
@@ -14,11 +14,9 @@ from .._types import Denoiser, PRNGKey
 from ..processes import AbstractProcess
 from ..results import dataset
 from ..samplers import AbstractSampler, Bridge
-from ..samplers.base import place
 from ..targets import AbstractLabelledTarget
-from ._assemble import check_count, seed_of, split_key
-from ._chunks import refuse_not_finite
-from .late_start import _walk
+from ._assemble import check_count, runner_for, seed_of, split_key
+from ._label_posteriors import LabelPosteriors, of_ends
 
 
 def windowed_grid(
@@ -51,16 +49,23 @@ def windowed_grid(
         raise ValueError(f"A window needs start > high > low > stop > 0. Got {start}, {high}, {low} and {stop}.")
     if not 1 <= inside <= steps - 2:
         raise ValueError(f"`inside` needs from 1 to {steps - 2} of the {steps} steps. Got {inside}.")
-    ends = [start, high, low, stop]
-    logs = [float(np.log(process.kernel(t).variance)) for t in ends]
-    above, below = logs[0] - logs[1], logs[2] - logs[3]
+    above, _, below = -np.diff(_log_noise(process, start, high, low, stop))
     first = int(np.clip(round((steps - inside) * above / (above + below)), 1, steps - inside - 1))
-    parts = [
-        np.linspace(logs[i], logs[i + 1], count + 1)[1:]
-        for i, count in enumerate((first, inside, steps - inside - first))
-    ]
-    times = [process.time_of_variance(float(np.exp(level))) for level in np.concatenate(parts)]
-    return np.array([start, *times[:-1], stop])
+    counts = (first, inside, steps - inside - first)
+    ends = itertools.pairwise((start, high, low, stop))
+    parts = [_evenly(process, *part, count) for part, count in zip(ends, counts, strict=True)]
+    return np.array([start, *(t for part in parts for t in part[1:])])
+
+
+def _log_noise(process: AbstractProcess, *times: float) -> Float[np.ndarray, " times"]:
+    return np.log([float(process.kernel(t).variance) for t in times])
+
+
+def _evenly(process: AbstractProcess, start: float, stop: float, steps: int) -> Float[np.ndarray, " knots"]:
+    """A grid uniform in the logarithm of the noise."""
+    first, last = _log_noise(process, start, stop)
+    levels = np.exp(np.linspace(first, last, steps + 1)[1:-1])
+    return np.array([start, *(process.time_of_variance(float(level)) for level in levels), stop])
 
 
 def critical_steps(
@@ -76,6 +81,9 @@ def critical_steps(
     width: float = 0.5,
     trajectories: int = 4096,
     sampler: Callable[[AbstractProcess, Denoiser], AbstractSampler] = Bridge,
+    chunk: int | None = None,
+    checkpoint: str | pathlib.Path | None = None,
+    progress: bool | None = None,
 ) -> xr.Dataset:
     r"""Weights of the classes and their diversity, against the number of steps spent near the critical time.
 
@@ -95,6 +103,9 @@ def critical_steps(
         width: half the width of the window, in time.
         trajectories: for each grid.
         sampler: `sampler(process, denoise)`, how they move.
+        chunk: trajectories a compiled call, on every grid; chosen by default.
+        checkpoint: a folder for the journal of finished chunks.
+        progress: whether to show a bar; by default on a terminal.
 
     Returns:
         A dataset on `inside` (and `label`): `label_weight` with `label_weight_stderr`, `deficit`, the total variation
@@ -104,7 +115,8 @@ def critical_steps(
         (`deficit_uniform` and `diversity_uniform`, with `_stderr`, and `inside_uniform`), and `diversity_true`.
 
     Raises:
-        ValueError: for times, steps or keys that mean nothing, or a window that reaches `start` or `stop`.
+        ValueError: for times, steps or keys that mean nothing, a window that reaches `start` or `stop`, and a chunk
+            that does not fit.
         FloatingPointError: if a trajectory does not end at a finite state, with its number.
 
     Reference:
@@ -120,30 +132,21 @@ def critical_steps(
             f"Got {start}, {stop}, {critical_time} and {width}. Do narrow the window."
         )
     _, walk_key = split_key(key)
-    dtype = jax.eval_shape(target.sample, jr.key(0)).dtype
-    ends = place(process.table(np.array([start, stop])), dtype)
-    begin, end = (jax.tree.map(lambda leaf, i=i: leaf[i], ends) for i in (0, 1))
-    own, keys = sampler(process, target.posterior_mean), jr.split(walk_key, trajectories)
-
-    def measured(ts: Float[np.ndarray, " knots"]) -> np.ndarray:
-        """Posteriors of the labels at the ends of all trajectories of a grid."""
-        rows = place(own.plan(ts), dtype)
-        posteriors = np.asarray(_walk(own, target, rows, begin, end, jr.clone(keys)), np.float64)
-        refuse_not_finite({"label_weight": posteriors}, 0, f"on the grid of {ts.size - 1} steps", "trajectory")
-        return posteriors
-
-    levels = np.log([float(process.kernel(t).variance) for t in (start, stop)])
-    uniform = np.exp(np.linspace(levels[0], levels[1], steps + 1))
-    uniform = np.array([start, *(process.time_of_variance(float(v)) for v in uniform[1:-1]), stop])
+    window = {"critical_time": critical_time, "width": width, "start": start, "stop": stop}
+    uniform = _evenly(process, start, stop, steps)
     grids = [windowed_grid(process, start, low, high, stop, steps, n) for n in chosen]
-    found = [measured(ts) for ts in (*grids, uniform)]
+    own = sampler(process, target.posterior_mean)
+    found = of_ends(
+        own, target, [*grids, uniform], key=walk_key, trajectories=trajectories, firsts=[0] * (len(grids) + 1),
+        runner=runner_for(process, np.array([start, stop]), key, chunk, checkpoint, progress, target=target),
+        name="critical-steps", quantity="label_weight", settings={"sampler": own, "grids": grids},
+    )  # fmt: skip
     true = np.asarray(target.label_weights, np.float64)
     read = _read(found, true)
     variables: dict[str, tuple] = {
         name: (("inside", "label") if values.ndim > 1 else "inside", values[:-1]) for name, values in read.items()
     }
     variables["grid"] = (("inside", "knot"), np.stack(grids))
-    window = {"critical_time": critical_time, "width": width, "start": start, "stop": stop}
     coords = {"inside": chosen, "label": np.arange(len(true))}
     parameters = describe_process(process) | window
     ds = dataset(variables, coords, experiment="critical-steps", seed=seed_of(key), parameters=parameters)
@@ -152,28 +155,23 @@ def critical_steps(
         for name in ("deficit", "diversity") for end in ("", "_stderr")
     }  # fmt: skip
     return ds.assign_attrs(
-        steps=steps, trajectories=trajectories, sampler=type(own).__name__, target=type(target).__name__,
-        critical_time=critical_time, width=width, diversity_true=float(-xlogy(true, true).sum()),
+        steps=steps, trajectories=trajectories, chunk=found.chunk, sampler=type(own).__name__,
+        target=type(target).__name__, critical_time=critical_time, width=width,
+        diversity_true=float(-xlogy(true, true).sum()),
         inside_uniform=int(np.sum((uniform[1:] < high) & (uniform[1:] >= low))), **uniformly,
     )  # fmt: skip
 
 
-def _read(found: Sequence[np.ndarray], true: Float[np.ndarray, " labels"]) -> dict[str, np.ndarray]:
+def _read(found: LabelPosteriors, true: Float[np.ndarray, " labels"]) -> dict[str, np.ndarray]:
     """What the posteriors at the ends of the trajectories say, a row a grid."""
-    weights = np.stack([posteriors.mean(0) for posteriors in found])
+    weights = found.mean
     return {
         "label_weight": weights,
-        "label_weight_stderr": np.stack([p.std(0, ddof=1) / np.sqrt(len(p)) for p in found]),
+        "label_weight_stderr": found.stderr,
         "deficit": 0.5 * np.abs(weights - true).sum(1),
-        "deficit_stderr": _spread(found, 0.5 * np.sign(weights - true)),
+        "deficit_stderr": found.stderr_along(0.5 * np.sign(weights - true)),
         "diversity": -xlogy(weights, weights).sum(1),
         # The derivative of the entropy, up to a constant: posteriors sum to 1.
-        "diversity_stderr": _spread(found, -np.log(np.maximum(weights, np.finfo(float).tiny))),
-        "indecision": np.array([-xlogy(p, p).sum(1).mean() for p in found]),
+        "diversity_stderr": found.stderr_along(-np.log(np.maximum(weights, np.finfo(float).tiny))),
+        "indecision": found.entropy,
     }
-
-
-def _spread(found: Sequence[np.ndarray], slopes: np.ndarray) -> np.ndarray:
-    """Standard errors of functions of the mean posteriors with these derivatives."""
-    parts = [posteriors @ slope for posteriors, slope in zip(found, slopes, strict=True)]
-    return np.array([part.std(ddof=1) / np.sqrt(len(part)) for part in parts])

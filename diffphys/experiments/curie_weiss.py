@@ -20,6 +20,13 @@ from .late_start import late_start
 from .speciation import speciation
 from .weights_from_data import weights_from_data
 
+# Attributes that are kept: of the clones, and of the steps near the critical time.
+_OF_CLONES = ("threshold", "crossing_time", "crossing_low", "crossing_high", "verdict", "spectral_time", "floor")
+_OF_STEPS = (
+    "deficit_uniform", "deficit_uniform_stderr", "diversity_uniform", "diversity_true", "inside_uniform", "steps",
+    "width",
+)  # fmt: skip
+
 
 def curie_weiss(
     dim: int,
@@ -62,8 +69,8 @@ def curie_weiss(
         data_dims: numbers of spins of the magnets whose score is estimated.
         ratios: numbers of data a spin, P / N.
         draws: data sets for each.
-        checkpoint: a folder for the journals of the clones.
-        progress: whether to show a bar.
+        checkpoint: a folder for the journals of clones and other trajectories.
+        progress: whether to show bars.
 
     Returns:
         A dataset with the variables of `speciation` and `late_start` on `t`, of `weights_from_data` on (`learner`,
@@ -91,37 +98,36 @@ def curie_weiss(
     clone_key, late_key, step_key, data_key = jax.random.split(key, 4)
     magnet, process = CurieWeiss(dim, beta, field), OrnsteinUhlenbeck(temperature)
     times = np.linspace(0.25, 2.0, number) * speciation_time
-    phi = speciation(
-        magnet, process, times, key=clone_key, samples=samples, clones=clones, steps=steps, checkpoint=checkpoint,
-        progress=progress,
-    )  # fmt: skip
-    late = late_start(magnet, process, times, key=late_key, samples=samples, trajectories=clones, steps=steps)
+    how: dict[str, Any] = {"checkpoint": checkpoint, "progress": progress}
+    phi = speciation(magnet, process, times, key=clone_key, samples=samples, clones=clones, steps=steps, **how)
+    late = late_start(magnet, process, times, key=late_key, samples=samples, trajectories=clones, steps=steps, **how)
     near = critical_steps(
         magnet, process, speciation_time, key=step_key, start=speciation_time + 4.0, stop=0.1 * speciation_time,
-        steps=few_steps, width=min(0.5, 0.8 * speciation_time), trajectories=trajectories,
+        steps=few_steps, width=min(0.5, 0.8 * speciation_time), trajectories=trajectories, **how,
     )  # fmt: skip
     data = weights_from_data(beta, field, key=data_key, dims=data_dims, ratios=ratios, draws=draws)
-    kappa, mu = np.array([0.1, 0.5, 1.0, 2.0, 4.0]), np.linspace(-8.0, 8.0, 161)
-    potential = thermo.magnetisation_potential(mu, kappa[:, None], beta, field, temperature)
-    variables, coords = _together(phi, late, near.rename({name: f"critical_{name}" for name in near.data_vars}), data)
-    variables["potential"] = (("kappa", "mu"), potential)
-    coords |= {"kappa": kappa, "mu": mu}
+    potential = _potential(beta, field, temperature)
+    named = near.rename({name: f"critical_{name}" for name in near.data_vars})
+    variables, coords = _together(phi, late, named, data, potential)
     parameters = {
         "dim": dim, "beta": beta, "field": field, "temperature": temperature, "samples": samples, "clones": clones,
         "steps": steps, "few_steps": few_steps, "trajectories": trajectories, "draws": draws,
     }  # fmt: skip
     ds = dataset(variables, coords, experiment="curie-weiss", seed=seed_of(key), parameters=parameters)
-    kept = ("threshold", "crossing_time", "crossing_low", "crossing_high", "verdict", "spectral_time", "floor")
-    ds = ds.assign_attrs({name: phi.attrs[name] for name in kept})
-    ds = ds.assign_attrs({f"critical_{name}": near.attrs[name] for name in (
-        "deficit_uniform", "deficit_uniform_stderr", "diversity_uniform", "diversity_true", "inside_uniform", "steps",
-        "width",
-    )})  # fmt: skip
+    ds = ds.assign_attrs({name: phi.attrs[name] for name in _OF_CLONES})
+    ds = ds.assign_attrs({f"critical_{name}": near.attrs[name] for name in _OF_STEPS})
     return ds.assign_attrs(
         speciation_time=speciation_time, magnetisation=float(thermo.spontaneous_magnetisation(beta)),
         up_weight=float(magnet.label_weights[0]), up_weight_limit=float(thermo.state_weight(beta, field)), N=dim,
         clones=clones, beta=beta, field=field, temperature=temperature,
     )  # fmt: skip
+
+
+def _potential(beta: float, field: float, temperature: float) -> xr.Dataset:
+    """The potential in which the magnetisation moves, on (`kappa`, `mu`)."""
+    kappa, mu = np.array([0.1, 0.5, 1.0, 2.0, 4.0]), np.linspace(-8.0, 8.0, 161)
+    potential = thermo.magnetisation_potential(mu, kappa[:, None], beta, field, temperature)
+    return xr.Dataset({"potential": (("kappa", "mu"), potential)}, {"kappa": kappa, "mu": mu})
 
 
 def _together(*parts: xr.Dataset) -> tuple[dict[str, tuple], dict[str, Any]]:

@@ -1,6 +1,7 @@
 """How far what is generated lies from the data: score error, step and horizon, each measured on a solvable model."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -14,7 +15,7 @@ from ..results import dataset
 from ..samplers import ReverseSDE
 from ..samplers.table import AbstractTableSampler
 from ._assemble import check_count
-from ._gaussian_flow import GaussianLaw, push
+from ._gaussian_flow import GaussianLaw, LinearDenoiser, push
 
 
 def error_bound(
@@ -79,33 +80,16 @@ def error_bound(
         )
     for count in steps:
         check_count("steps", count, 1)
-    process = OrnsteinUhlenbeck(temperature)
-    centre, direction = np.full(len(values), float(mean)), np.full(len(values), len(values) ** -0.5)
-
-    def law(t: float) -> GaussianLaw:
-        return GaussianLaw(np.exp(-t) * centre, -temperature * np.expm1(-2 * t) + np.exp(-2 * t) * values)
-
-    # All errors of the score at once: coordinates are independent, so each error is a copy of them.
-    copies, shifts = np.tile(values, len(errors)), np.outer(errors, direction).ravel()
-
-    def denoise(variance: float, t: float) -> tuple[np.ndarray, np.ndarray]:
-        # The estimate is e^t (x + Delta s): its error is e^t Delta times that of the score, m v in the channel.
-        slope = copies / (copies + variance)
-        lift = float(np.sqrt(temperature / (temperature + variance)))
-        return slope, (1 - slope) * np.tile(centre, len(errors)) + lift * variance * shifts
-
-    shape = (len(errors), len(steps), len(ends))
-    variation, transport = np.empty(shape), np.empty(shape)
-    target, run = law(stop), sampler(process, lambda y, v: y)
-    start = GaussianLaw(np.zeros(len(copies)), np.full(len(copies), temperature))
-    for k, end in enumerate(ends):
-        for j, count in enumerate(steps):
-            made = push(run, denoise, start, grid(float(end), stop, count))
-            for i, (mean_made, variance) in enumerate(zip(*(np.split(x, len(errors)) for x in made), strict=True)):
-                apart = mean_made - target.mean
-                variation[i, j, k] = thermo.total_variation(variance, target.variance, apart)
-                transport[i, j, k] = thermo.wasserstein(variance, target.variance, apart)
-    mismatch = [thermo.total_variation(law(t).variance, np.full(len(values), temperature), law(t).mean) for t in ends]
+    data = _NormalData(values, np.full(len(values), float(mean)), temperature)
+    target, run = data.law(stop), sampler(OrnsteinUhlenbeck(temperature), lambda y, v: y)
+    prior = GaussianLaw(np.zeros(len(values)), np.full(len(values), temperature))
+    start, denoise = GaussianLaw(*(np.tile(part, len(errors)) for part in prior)), data.denoiser(errors)
+    found = [
+        [_distances(push(run, denoise, start, grid(float(end), stop, count)), target) for end in ends]
+        for count in steps
+    ]
+    variation, transport = np.array(found).transpose(2, 3, 0, 1)
+    mismatch = [_distances(data.law(t), prior)[0][0] for t in ends]
     path = errors[:, None] ** 2 * temperature * (ends - stop)
     dims = ("score_error", "steps", "horizon")
     variables = {
@@ -118,5 +102,38 @@ def error_bound(
     ds = dataset(variables, coords, experiment="error-bound", seed=None, parameters=parameters)
     return ds.assign_attrs(
         stop=stop, sampler=type(run).__name__, grid=getattr(grid, "__name__", type(grid).__name__),
-        stopping_wasserstein=thermo.wasserstein(target.variance, values, target.mean - centre),
+        stopping_wasserstein=thermo.wasserstein(target.variance, values, target.mean - data.mean),
     )  # fmt: skip
+
+
+class _NormalData(NamedTuple):
+    """Normal data with independent coordinates, under an Ornstein-Uhlenbeck process."""
+
+    spectrum: Float[np.ndarray, " N"]
+    mean: Float[np.ndarray, " N"]
+    temperature: float
+
+    def law(self, t: float) -> GaussianLaw:
+        """Their law at a time."""
+        variance = -self.temperature * np.expm1(-2 * t) + np.exp(-2 * t) * self.spectrum
+        return GaussianLaw(np.exp(-t) * self.mean, variance)
+
+    def denoiser(self, errors: Float[np.ndarray, " errors"]) -> LinearDenoiser:
+        """Those of scores that are off by vectors of these lengths, all at once: coordinates are independent."""
+        spectrum, mean = np.tile(self.spectrum, len(errors)), np.tile(self.mean, len(errors))
+        shifts = np.repeat(errors, len(self.mean)) * len(self.mean) ** -0.5
+
+        def denoise(variance: float, t: float) -> tuple[np.ndarray, np.ndarray]:
+            # The estimate is e^t (x + Delta s): its error is e^t Delta times that of the score, m v in the channel.
+            slope = spectrum / (spectrum + variance)
+            lift = float(np.sqrt(self.temperature / (self.temperature + variance)))
+            return slope, (1 - slope) * mean + lift * variance * shifts
+
+        return denoise
+
+
+def _distances(made: GaussianLaw, target: GaussianLaw) -> Float[np.ndarray, "2 laws"]:
+    """Total variation and squared Wasserstein distance from a law, of several one after the other."""
+    laws = [*zip(*(part.reshape(-1, len(target.mean)) for part in made), strict=True)]
+    measures = (thermo.total_variation, thermo.wasserstein)
+    return np.array([[m(variance, target.variance, mean - target.mean) for mean, variance in laws] for m in measures])

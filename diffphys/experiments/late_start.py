@@ -1,24 +1,19 @@
 """What a dynamics that starts late makes of the weights of the classes."""
 
+import pathlib
 from collections.abc import Callable
+from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float
 
-from .._devices import on_all_devices, over_rows, to_host
 from .._types import PRNGKey, Times
 from ..clocks import log_snr_grid
-from ..processes import AbstractProcess, Kernel
+from ..processes import AbstractProcess
 from ..samplers import AbstractSampler
-from ..samplers.base import noise_of, place, run
-from ..targets import AbstractLabelledTarget, is_divided
-from ._assemble import check_count, check_times, experiment_dataset, sampler_for, split_key
-from ._chunks import refuse_not_finite
+from ..targets import AbstractLabelledTarget
+from ._assemble import check_count, check_times, experiment_dataset, runner_for, sampler_for, split_key
+from ._label_posteriors import of_ends, of_prior
 
 
 def late_start(
@@ -33,6 +28,9 @@ def late_start(
     steps: int = 64,
     stop: float | None = None,
     grid: Callable[[float, float, int], np.ndarray] = log_snr_grid,
+    chunk: int | None = None,
+    checkpoint: str | pathlib.Path | None = None,
+    progress: bool | None = None,
 ) -> xr.Dataset:
     r"""Weights of the classes that are generated when the reverse dynamics starts from the prior at a time t.
 
@@ -55,6 +53,9 @@ def late_start(
         steps: steps from each time to `stop`.
         stop: where they end and are read; by default half the least time.
         grid: makes their grid, `grid(t, stop, steps)`.
+        chunk: samples or trajectories a compiled call; chosen by default.
+        checkpoint: a folder for the journals of finished chunks.
+        progress: whether to show bars; by default on a terminal.
 
     Returns:
         A dataset on `t` (every clock as coordinates) and `label`: `label_weight` and `label_weight_stderr` by the
@@ -62,7 +63,8 @@ def late_start(
         `deficit`, the total variation distance of the generated weights from the true ones.
 
     Raises:
-        ValueError: for times, counts or keys that mean nothing, or `stop` not below all times.
+        ValueError: for times, counts, keys or grids that mean nothing, `stop` not below all times, and a chunk that
+            does not fit.
         FloatingPointError: if a trajectory does not end at a finite state, with its number.
 
     Reference:
@@ -74,72 +76,34 @@ def late_start(
     check_count("trajectories", trajectories, 2)
     check_count("steps", steps, 1)
     prior_key, walk_key = split_key(key)
-    dtype = jax.eval_shape(target.sample, jr.key(0)).dtype
-    kernels = place(process.table(times), dtype)
-    starts = [jax.tree.map(lambda leaf, i=i: leaf[i], kernels) for i in range(len(times))]
-    placed = on_all_devices((target, kernels, jr.split(prior_key, samples)))
-    found = to_host(_prior_posteriors(*placed)).astype(np.float64)
-    refuse_not_finite({"label_weight": found}, 0, "all at once", "sample")
+    runner = runner_for(process, times, key, chunk, checkpoint, progress, target=target)
+    found = of_prior(target, process, times, key=prior_key, samples=samples, runner=runner, name="late-start-prior")
     true = np.asarray(target.label_weights, np.float64)
     dims = ("t", "label")
-    mean = found.mean(0)
     variables: dict[str, tuple] = {
-        "label_weight": (dims, mean),
-        "label_weight_stderr": (dims, found.std(0, ddof=1) / np.sqrt(samples)),
+        "label_weight": (dims, found.mean),
+        "label_weight_stderr": (dims, found.stderr),
         "label_weight_true": ("label", true),
-        "deficit": ("t", 0.5 * np.abs(mean - true).sum(1)),
+        "deficit": ("t", 0.5 * np.abs(found.mean - true).sum(1)),
     }
-    attrs = {"samples": samples, "d": target.dim, "target": type(target).__name__}
+    attrs: dict[str, Any] = {
+        "samples": samples, "chunk_samples": found.chunk, "d": target.dim, "target": type(target).__name__
+    }  # fmt: skip
     if trajectories is not None:
         sampler = sampler_for(sampler, process, target)
         stop = 0.5 * float(times.min()) if stop is None else stop
         if not 0 < stop < times.min():
             raise ValueError(f"`stop` needs a time above 0 and below all `times`, {times.min()}. Got {stop}.")
-        end = jax.tree.map(lambda leaf: leaf[0], place(process.table(np.array([stop])), dtype))
-        keys = jr.split(walk_key, (len(times), trajectories))
-        plans = [place(sampler.plan(grid(float(t), stop, steps)), dtype) for t in times]
-        known = on_all_devices((sampler, target))
-        walks = [_walk(*known, *on_all_devices((plans[i], starts[i], end, keys[i]))) for i in range(len(times))]
-        ends = np.stack([to_host(posteriors).astype(np.float64) for posteriors in walks])
-        for time, found in zip(times, ends, strict=True):
-            refuse_not_finite({"label_weight_sampler": found}, 0, f"from t = {time:g}", "trajectory")
-        variables["label_weight_sampler"] = (dims, ends.mean(1))
-        variables["label_weight_sampler_stderr"] = (dims, ends.std(1, ddof=1) / np.sqrt(trajectories))
-        attrs |= {"trajectories": trajectories, "sampler": type(sampler).__name__, "steps": steps, "stop": stop}
+        ends = of_ends(
+            sampler, target, [grid(float(t), stop, steps) for t in times], key=walk_key, trajectories=trajectories,
+            firsts=range(0, len(times) * trajectories, trajectories), runner=runner, name="late-start",
+            quantity="label_weight_sampler", settings={"sampler": sampler, "steps": steps, "stop": stop, "grid": grid},
+        )  # fmt: skip
+        variables["label_weight_sampler"] = (dims, ends.mean)
+        variables["label_weight_sampler_stderr"] = (dims, ends.stderr)
+        attrs |= {
+            "trajectories": trajectories, "chunk_trajectories": ends.chunk, "sampler": type(sampler).__name__,
+            "steps": steps, "stop": stop,
+        }  # fmt: skip
     parameters = {"target": target, "sampler": sampler, "grid": grid}
     return experiment_dataset("late-start", process, times, variables, attrs, key, **parameters)
-
-
-@eqx.filter_jit
-def _prior_posteriors(
-    target: AbstractLabelledTarget, kernels: Kernel, keys: Array
-) -> Float[Array, "samples times labels"]:
-    """Posteriors of the labels of draws of the prior at each time."""
-    variances = jnp.asarray(kernels.variance)
-
-    def one(key):
-        # One noise for all times, and one time after the other.
-        noise = jr.normal(key, (*np.shape(kernels.mean)[1:], target.dim), variances.dtype)
-        nothing = jnp.zeros(target.dim, variances.dtype)
-
-        def at(kernel):
-            return jnp.exp(target.label_log_posterior(*kernel.observe(kernel.noised(nothing, noise))))
-
-        return jax.lax.map(at, kernels)
-
-    return over_rows(jax.vmap(one), keys, together=is_divided(target))
-
-
-@eqx.filter_jit
-def _walk(
-    sampler: AbstractSampler, target: AbstractLabelledTarget, rows, start: Kernel, end: Kernel, keys: Array
-) -> Float[Array, "trajectories labels"]:
-    """Posteriors of the labels at the end of reverse trajectories from the prior."""
-
-    def one(key):
-        start_key, noise_key = jr.split(key)
-        z = start.prior(start_key, target.dim, jnp.asarray(start.variance).dtype)
-        z = run(sampler, rows, z, noise_of(sampler, noise_key, z))
-        return jnp.exp(target.label_log_posterior(*end.observe(z)))
-
-    return over_rows(jax.vmap(one), keys, together=is_divided((sampler, target)))

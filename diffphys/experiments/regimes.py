@@ -19,8 +19,8 @@ from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractTarget
 from ._asked import Asked
 from ._assemble import CloneOptions, check_times
-from ._last_change import check_last_changes, last_changes
-from ._readouts import Classifier, DatumAgreement, LabelAgreement, datum_agreement, label_reading
+from ._last_change import Walks
+from ._readouts import Classifier, DatumAgreement, LabelAgreement, datum_agreement, label_reading, labelled_by
 from ._verdicts import model_verdict
 from .collapse import collapse_curves, collapse_theory, excess_entropy_errors
 from .speciation import speciation_curves, speciation_theory
@@ -78,26 +78,25 @@ def regimes(
 
     Arguments, errors and variables are theirs; `clones_stderr` is an error of phi. The attribute `regimes` says in
     words which regimes there are, `has_regime_two` whether there is the second: between collapse and speciation, it
-    exists only if labels are decided by speciation, and before collapse. `t_C` is where E[L] = 0.
+    exists only if labels are decided by speciation, and before collapse. `t_C` is where E[L] = 0; it is nan if that is
+    at none of the times, and `collapsed_throughout` tells whether it is then above all of them.
 
-    Clones of a given score have regimes of their own, and these three attributes are theirs: `t_C` is then where half
+    Clones of a given score have regimes of their own, and these four attributes are theirs: `t_C` is then where half
     of them end at one datum, the one nearest to the denoised end, if more than half of the ends are copies at all; and
     `verdict_model` says whether they speciate. `verdict` stays that of the exact score of the data.
     """
     if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`regimes` needs a data set, `Empirical(points, labels)`. Got `{type(data).__name__}`.")
     times = check_times(times)
-    check_last_changes(times, trajectories, trunk_from)
+    walks = Walks.asked(times, trajectories, steps, grid, trunk_from)
     options = CloneOptions.asked(
-        times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments, classify
-    )
+        times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments,
+        classify=classify,
+    )  # fmt: skip
     asked = Asked.checked(
         "regimes", data, process, times, key, options, sampler=sampler, samples=samples, datasets=datasets,
-        chunk=chunk, checkpoint=checkpoint, progress=progress, tell=tell, law=law,
+        chunk=chunk, checkpoint=checkpoint, progress=progress, tell=tell, walks=walks, law=law, classify=classify,
     )  # fmt: skip
-    walks: dict[str, Any] = {"steps": steps, "grid": grid, "trunk_from": trunk_from}
-    if trajectories is not None:
-        asked.parameters["trajectories"] = {"number": trajectories, "sampler": asked.sampler, **walks}
     variables, attrs = speciation_theory(data, process, times)
     theory, results = collapse_theory(data, process, times, law)
     variables, attrs = variables | theory, attrs | results
@@ -110,25 +109,29 @@ def regimes(
             variables, attrs = variables | curves, attrs | results
         errors = asked.data_errors("phi", "phi_left_out", "phi_c", "entropy")
         variables |= excess_entropy_errors(data, errors)
-        attrs |= _regimes_in_words(attrs["spectral_time"], attrs["verdict"], float(variables["collapse_time"][1][0, 0]))
+        attrs["collapsed_throughout"] = int(np.all(variables["log_ratio"][1] < 0))
+        t_c = float(variables["collapse_time"][1][0, 0])
+        attrs |= _regimes_in_words(attrs["spectral_time"], attrs["verdict"], t_c, attrs["collapsed_throughout"])
     asked.report(variables, attrs)
     if options is not None:
         labels = LabelAgreement(label_reading(data, asked.sampler.denoise, classify))
         readout = _BothAgreements(labels, datum_agreement(data, asked.sampler))
         curves, results = asked.clones(readout, "phi", _BothExpected(data, classify is None))
         variables, attrs = variables | curves, attrs | results
+        attrs["labelled_by"] = labelled_by(classify)
         if attrs["score"] == "given":
             attrs |= model_verdict(variables, attrs, times)
-            attrs |= _regimes_in_words(attrs["spectral_time"], attrs["verdict_model"], attrs["t_C"])
-    if trajectories is not None:
-        last, results = last_changes(asked, trajectories, **walks)
-        variables, attrs = variables | last, attrs | results
-    return asked.dataset(variables, attrs)
+            of_model = ("spectral_time", "verdict_model", "t_C", "collapsed_throughout")
+            attrs |= _regimes_in_words(*(attrs[name] for name in of_model))
+    last, results = asked.last_changes()
+    return asked.dataset(variables | last, attrs | results)
 
 
-def _regimes_in_words(t_s: float, verdict: str, t_c: float) -> dict[str, Any]:
-    """Which of the three regimes exist."""
+def _regimes_in_words(t_s: float, verdict: str, t_c: float, collapsed: bool | int) -> dict[str, Any]:
+    """Which of the three regimes exist; `collapsed` tells that all times lie below collapse, so that none is t_C."""
     two, third = False, "III below t_C" if np.isfinite(t_c) else "no collapse within these times"
+    if collapsed:
+        third = "III at all of these times"
     if not np.isfinite(t_s):
         words = "none: no speciation by the spectral criterion (Lambda <= T)"
         if verdict == "speciation":
@@ -137,10 +140,10 @@ def _regimes_in_words(t_s: float, verdict: str, t_c: float) -> dict[str, Any]:
         words = f"{third}; no regime I or II: {verdict.removeprefix('collapse: ')}"
     elif verdict != "speciation":
         words = f"I above t_S, {third}; no regime II: {verdict.removeprefix('none: ')}"
+    elif collapsed or t_c >= t_s:
+        words = "I and III: collapse precedes speciation, there is no regime II"
     elif not np.isfinite(t_c):
         words, two = "I and II: no collapse within these times", True
-    elif t_c >= t_s:
-        words = "I and III: collapse precedes speciation, there is no regime II"
     else:
         words, two = "I, II and III", True
     return {"regimes": words, "t_C": t_c, "has_regime_two": int(two)}

@@ -19,7 +19,7 @@ from ..targets import AbstractDataSet, AbstractLabelledTarget
 from ._asked import Asked
 from ._assemble import CloneOptions, Variables, check_times, curve, forward_attributes  # fmt: skip
 from ._forward import ForwardRun
-from ._readouts import Classifier, ExpectedLabelAgreement, LabelAgreement, label_reading
+from ._readouts import Classifier, ExpectedLabelAgreement, LabelAgreement, label_reading, labelled_by
 from ._statistics import crossing, crossing_interval
 from ._theory import (
     channel_variances,
@@ -126,11 +126,12 @@ def speciation(
         )
     times = check_times(times)
     options = CloneOptions.asked(
-        times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments, classify
-    )
+        times, clones, clones_stderr, clone_times, branches, steps, stop, grid, trunk_from, increments,
+        classify=classify,
+    )  # fmt: skip
     asked = Asked.checked(
         "speciation", target, process, times, key, options, sampler=sampler, samples=samples, datasets=datasets,
-        chunk=chunk, checkpoint=checkpoint, progress=progress, tell=tell,
+        chunk=chunk, checkpoint=checkpoint, progress=progress, tell=tell, classify=classify,
     )  # fmt: skip
     variables, attrs = speciation_theory(target, process, times)
     if samples is not None:
@@ -143,6 +144,7 @@ def speciation(
         expected = ExpectedLabelAgreement(target.label_log_posterior) if classify is None else None
         curves, results = asked.clones(labels, "phi", expected)
         variables, attrs = variables | curves, attrs | results
+        attrs["labelled_by"] = labelled_by(classify)
     return asked.dataset(variables, attrs)
 
 

@@ -28,11 +28,12 @@ from ._assemble import (
     split_key,
 )  # fmt: skip
 from ._checks import check_denoiser_of
+from ._chunks import Runner
 from ._conditional import Conditional, Guided, checked_guidance, exact_conditional
 from ._crossings import agreement_level
 from ._forward import measure_forward
 from ._long_names import with_long_names
-from ._readouts import Classifier, has_exact_score, label_reading
+from ._readouts import Classifier, has_exact_score, label_reading, labelled_by
 from ._statistics import crossing_interval
 from ._switch_runs import Switch, SwitchRun, run_switch
 from ._theory import channel_variances, two_classes
@@ -139,21 +140,12 @@ def switch(
     attrs = {
         "trajectories": trajectories, "sampler": type(experiment.free).__name__, "steps": steps, "stop": options.stop,
         "is_time_reversal": int(experiment.free.is_time_reversal), "increments": increments.__name__,
-        "score": "exact" if exact else "given", "labelled_by": "posterior" if classify is None else "classifier",
+        "score": "exact" if exact else "given", "labelled_by": labelled_by(classify),
         "trunk_from": float(trunk_from), "label_weights": class_weights.tolist(), "threshold": level,
         "floor": float(np.sum(class_weights**2)), "dtype": str(np.dtype(dtype)), "chunk_switch": result.chunk,
         "denoiser_evaluations": result.evaluations, "target": type(target).__name__, "d": target.dim,
-    }  # fmt: skip
-    pair = two_classes(target)
-    if pair is not None:
-        delta = thermo.separation(pair.half_difference, pair.covariance, variances)
-        variables["phi_theory"] = ("t", thermo.agreement(delta, pair.weight))
-    if samples is not None:
-        measured = measure_forward(
-            target, variances, times, key=forward_key, samples=samples, runner=runner, name="switch-forward"
-        )
-        variables |= curve("phi", measured.moments["phi"])
-        attrs["samples"] = samples
+    } | ({} if samples is None else {"samples": samples})  # fmt: skip
+    variables |= _agreement_of_clones(target, variances, times, forward_key, samples, runner)
     parameters = {
         "target": target, "sampler": experiment.free, "conditional": conditional, "denoise": denoise,
         "classify": classify, "guidance": weights, "samples": samples, "trajectories": options._asdict(),
@@ -171,3 +163,25 @@ def _variables(result: SwitchRun, times: np.ndarray, level: float) -> Variables:
     found = np.array([crossing_interval(times, curve, level) for curve in result.kept])
     names = ("crossing_time", "crossing_low", "crossing_high")
     return variables | {name: ("guidance", found[:, i]) for i, name in enumerate(names)}
+
+
+def _agreement_of_clones(
+    target: AbstractLabelledTarget,
+    variances: np.ndarray,
+    times: np.ndarray,
+    key: PRNGKey,
+    samples: int | None,
+    runner: Runner,
+) -> Variables:
+    """What is kept by the exact score, without a trajectory: by forward samples, and by theory where there is one."""
+    variables: Variables = {}
+    pair = two_classes(target)
+    if pair is not None:
+        delta = thermo.separation(pair.half_difference, pair.covariance, variances)
+        variables["phi_theory"] = ("t", thermo.agreement(delta, pair.weight))
+    if samples is not None:
+        measured = measure_forward(
+            target, variances, times, key=key, samples=samples, runner=runner, name="switch-forward"
+        )
+        variables |= curve("phi", measured.moments["phi"])
+    return variables

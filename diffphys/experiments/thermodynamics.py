@@ -95,18 +95,28 @@ def thermodynamics(
     variables |= _joined(branches)
     if within:
         direction = _departure(branches[1].ds, critical) if mode is None else jnp.asarray(mode)
-        expansion = thermo.landau(denoise, origin, critical, direction)
-        attrs |= {"quartic": float(expansion.quartic), "continuous": int(expansion.is_continuous)}
-        if expansion.is_continuous:
-            found = thermo.critical_exponents(denoise, origin, critical, direction)
-            rows = np.array([getattr(found, name)[:3] for name in _EXPONENTS])
+        exponents, results = _transition(denoise, origin, critical, direction)
+        variables, attrs = variables | exponents, attrs | results
+        if exponents:
             coords["exponent"] = np.array(_EXPONENTS)
-            variables |= {name: ("exponent", rows[:, i]) for i, name in enumerate(("value", "low", "high"))}
-            attrs["amplitude_ratio"] = found.amplitude_ratio
     parameters = {"bounds": [low, high], "temperature": temperature, "most": most}
     return dataset(
         variables, coords, experiment="thermodynamics", seed=seed_of(key), parameters=parameters
     ).assign_attrs(attrs)
+
+
+def _transition(
+    denoise: Denoiser, origin: Data, critical: float, direction: jax.Array
+) -> tuple[dict[str, tuple], dict[str, Any]]:
+    """The exponents of the transition, if it is continuous, and the coefficients that tell whether it is."""
+    expansion = thermo.landau(denoise, origin, critical, direction)
+    attrs = {"quartic": float(expansion.quartic), "continuous": int(expansion.is_continuous)}
+    if not expansion.is_continuous:
+        return {}, attrs
+    found = thermo.critical_exponents(denoise, origin, critical, direction)
+    rows = np.array([getattr(found, name)[:3] for name in _EXPONENTS])
+    variables: dict[str, tuple] = {n: ("exponent", rows[:, i]) for i, n in enumerate(("value", "low", "high"))}
+    return variables, attrs | {"amplitude_ratio": found.amplitude_ratio}
 
 
 def _branches(

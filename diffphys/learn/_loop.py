@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
 from .._devices import hides_bar, in_shares, lost
+from .._keys import root_of
 from .._types import Data, PRNGKey, Scalar
 from .checkpoints import Checkpoints
 from .configs import TrainingConfig
@@ -159,7 +160,7 @@ def _update(
     points: Float[Array, "b d"], labels: Int[Array, " b"],
 ) -> State:  # fmt: skip
     """One step: the batch's gradient, clipped and applied, and the average of the weights."""
-    level_key, key = jr.split(jr.fold_in(jr.key(seed), step))
+    level_key, key = jr.split(jr.fold_in(root_of(seed), step))
     levels = stratified_levels(level_key, recipe.batch, jnp.float32)
     keys = jax.vmap(jr.fold_in, (None, 0))(key, jnp.arange(recipe.batch))
 

@@ -15,7 +15,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from .._config import canonical, differences
 from .._devices import is_first_process, wait_for_all
-from .._files import replacing
+from .._files import claimed, replacing
 
 # What the folder of a model holds.
 DESCRIPTION, _GAUSSIAN, _STEPS = "model.json", "preconditioning.npz", "checkpoints"
@@ -39,8 +39,8 @@ class Checkpoints:
         resume: whether a folder that has states already is gone on with, or refused.
 
     Raises:
-        ValueError: for a folder of another model, or one that has states while `resume` is false, or milestones that
-            are gone by.
+        ValueError: for a folder of another model, in which another run is writing, or that has states while `resume`
+            is false, or milestones that are gone by.
         OSError: if it cannot be written.
     """
 
@@ -54,15 +54,23 @@ class Checkpoints:
         resume: bool = False,
     ):
         self.folder = pathlib.Path(folder).absolute()
-        if is_first_process():
-            self.folder.mkdir(parents=True, exist_ok=True)
-        plain = json.loads(canonical(description))
+        with contextlib.ExitStack() as claim:
+            if is_first_process():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                claim.enter_context(claimed(self.folder, "checkpoint"))
+            self._begin(json.loads(canonical(description)), arrays, milestones, resume)
+            self._claim = claim.pop_all()
+
+    def _begin(
+        self, plain: dict[str, Any], arrays: Mapping[str, np.ndarray], milestones: tuple[int, ...], resume: bool
+    ) -> None:
+        """Describes the model in an empty folder, or finds the same one there."""
         file = self.folder / DESCRIPTION
         if file.exists():
             _refuse_another(self.folder, _description(self.folder), plain)
             if not resume and _steps_in(self.folder):
                 raise ValueError(
-                    f"`checkpoint` needs an empty folder, or `resume`. Got `{folder}` with a model in it. "
+                    f"`checkpoint` needs an empty folder, or `resume`. Got `{self.folder}` with a model in it. "
                     "Resume it, or give another folder."
                 )
         elif is_first_process():
@@ -77,8 +85,8 @@ class Checkpoints:
         gone = [step for step in milestones if kept and step < kept[-1] and step not in kept]
         if gone:
             raise ValueError(
-                f"`milestones` needs steps that are kept or to come. Got {gone} in `{folder}`, which is at {kept[-1]} "
-                f"and keeps {kept}. Leave them out, or train in another folder."
+                f"`milestones` needs steps that are kept or to come. Got {gone} in `{self.folder}`, which is at "
+                f"{kept[-1]} and keeps {kept}. Leave them out, or train in another folder."
             )
 
     @property
@@ -102,12 +110,12 @@ class Checkpoints:
         return _restore(self._manager, self.folder, like, self.last)
 
     def close(self) -> None:
-        """Waits until all states are written.
+        """Waits until all states are written, and leaves the folder to others.
 
         Raises:
             OSError: if the last one cannot be.
         """
-        with _unwritten(self.folder):
+        with self._claim, _unwritten(self.folder):
             self._manager.wait_until_finished()
             self._manager.close()
 

@@ -15,6 +15,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from .._keys import root_of
 from .._types import Data, Scalar
 from ..targets._arrays import floating, require_finite
 from .configs import require_whole
@@ -163,7 +164,7 @@ def train_classifier(
     generator = np.random.Generator(np.random.Philox(key=[config.seed, 0]))
     order = generator.permutation(len(samples))
     kept, rest = np.split(order, [len(order) - int(held_out * len(order))])
-    network = Classifier(shape, int(codes.max()) + 1, config, rngs=nnx.Rngs(config.seed))
+    network = Classifier(shape, int(codes.max()) + 1, config, rngs=nnx.Rngs(root_of(config.seed)))
     graph, weights = nnx.split(network)
     scale = jnp.asarray(spread, jnp.float32)
     model = TrainedClassifier(graph, weights, jnp.asarray(mean), scale, float("nan"))
@@ -211,7 +212,7 @@ def _update(optimizer, model, weights, state, points, labels, noise, seed, step)
     """One step of the cross-entropy of a batch."""
 
     def loss(weights):
-        seen = points + noise * jr.normal(jr.fold_in(jr.key(seed), step), points.shape, points.dtype)
+        seen = points + noise * jr.normal(jr.fold_in(root_of(seed), step), points.shape, points.dtype)
         logs = jax.vmap(eqx.tree_at(lambda tree: tree.weights, model, weights))(seen)
         return -jnp.mean(jnp.take_along_axis(logs, labels[:, None], 1))
 

@@ -113,6 +113,12 @@ def _convolution(config: Any, strides: int = 1) -> Any:
     return make
 
 
+def _attending_block(config: UNetConfig, rngs: nnx.Rngs, size: int, out: int, side: int | None) -> Any:
+    """A residual block of maps, and attention after it at the sides that have it."""
+    made = [_Block(_convolution(config), _norm(config), size, out, config, rngs)]
+    return nnx.List([*made, _Attention(out, config, rngs)] if side in config.attention else made)
+
+
 class MLP(nnx.Module):
     """A residual network of vectors.
 
@@ -177,43 +183,33 @@ class UNet(nnx.Module):
         self.shape, self.patch = shape, config.patch
         colours = math.prod(shape[2:]) * config.patch**2
         sizes = [config.channels * multiplier for multiplier in config.multipliers]
-        layer, norm = _convolution(config), _norm(config)
-        side = min(shape[:2]) // config.patch
-
-        def block(size: int, out: int, side: int) -> Any:
-            attends = side in config.attention
-            made = [_Block(layer, norm, size, out, config, rngs)]
-            return nnx.List([*made, _Attention(out, config, rngs)] if attends else made)
-
-        self.condition = _Condition(config, rngs)
-        self.first = layer(colours * inputs, sizes[0], rngs)
-        down, halvings, skips, size, sides = [], [], [sizes[0]], sizes[0], []
-        for i, out in enumerate(sizes):
-            sides.append(side)
-            stage = []
-            for _ in range(config.blocks):
-                stage.append(block(size, out, side))
-                size = out
-                skips.append(out)
-            down.append(nnx.List(stage))
-            if i < len(sizes) - 1:
-                halvings.append(_convolution(config, strides=2)(size, size, rngs))
-                skips.append(size)
-                side = -(-side // 2)
+        block = functools.partial(_attending_block, config, rngs)
+        sides = [min(shape[:2]) // config.patch]
+        for _ in sizes[1:]:
+            sides.append(-(-sides[-1] // 2))
         if not set(config.attention) <= set(sides):
             raise ValueError(f"`UNet` needs `attention` at sides of its maps, {sides}. Got {config.attention}.")
-        self.down, self.halvings = nnx.List(down), nnx.List(halvings)
-        self.middle = nnx.List([block(size, size, side), nnx.List([_Block(layer, norm, size, size, config, rngs)])])
-        up, doublings = [], []
+
+        self.condition = _Condition(config, rngs)
+        self.first = _convolution(config)(colours * inputs, sizes[0], rngs)
+        # The sizes of the maps that the way up is shown again.
+        skips, size = [sizes[0]], sizes[0]
+        self.down, self.halvings = nnx.List([]), nnx.List([])
+        for out, side in zip(sizes, sides, strict=True):
+            if self.down:
+                self.halvings.append(_convolution(config, strides=2)(size, size, rngs))
+                skips.append(size)
+            self.down.append(nnx.List([block(shown, out, side) for shown in (size, *[out] * (config.blocks - 1))]))
+            skips += [out] * config.blocks
+            size = out
+        self.middle = nnx.List([block(size, size, side), block(size, size, None)])
+        self.up, self.doublings = nnx.List([]), nnx.List([])
         for out, side in zip(reversed(sizes), reversed(sides), strict=True):
-            stage = []
-            for _ in range(config.blocks + 1):
-                stage.append(block(size + skips.pop(), out, side))
-                size = out
-            up.append(nnx.List(stage))
-            if skips:
-                doublings.append(layer(size, size, rngs))
-        self.up, self.doublings = nnx.List(up), nnx.List(doublings)
+            if self.up:
+                self.doublings.append(_convolution(config)(size, size, rngs))
+            shown = (size, *[out] * config.blocks)
+            self.up.append(nnx.List([block(own + skips.pop(), out, side) for own in shown]))
+            size = out
         self.last_norm = _norm(config)(size, rngs)
         self.last = nnx.Conv(size, colours, (3, 3), kernel_init=nnx.initializers.zeros, rngs=rngs)
 

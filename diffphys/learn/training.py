@@ -1,5 +1,6 @@
 """Training of a denoiser: every random number addressed by the step, so that a resumed run is the same run."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -19,6 +20,7 @@ from jaxtyping import Float, Int
 from .._config import canonical
 from .._describe import described
 from .._devices import on_all_devices
+from .._keys import root_of
 from ..results import dataset
 from ._loop import Loop, State
 from .checkpoints import Checkpoints, describe, restore
@@ -96,7 +98,7 @@ def train(
     Raises:
         ValueError: for points, labels or shapes that do not fit, a batch that the devices cannot share, milestones
             that are no steps or gone by, nothing to resume from, or the folder of another model, of other data or
-            settings.
+            settings, or one in which another run is training.
         FloatingPointError: if the loss or the weights are not finite; nothing is saved then.
     """
     samples = _checked(points, shape, labels, network)
@@ -116,23 +118,20 @@ def train(
     kept = None
     if checkpoint is not None:
         kept = Checkpoints(checkpoint, everything, _arrays(gaussian), milestones=tuple(milestones), resume=resume)
-    weights = jax.tree.leaves(model.weights)
-    average = [jnp.copy(leaf) for leaf in weights]
-    state = State(weights, average, optimizer.init(weights), jnp.zeros(training.steps, jnp.float32))
-    state, model = on_all_devices((state, model))
-    first = 0
-    if kept is not None and kept.last is not None:
-        first = kept.last
-        found = kept.restore(state.items())
-        state = State(**found["model"], **found["rest"])
-    loop = Loop(
-        samples, labels, model, on_all_devices(objective), optimizer, training, kept, frozenset(milestones), on_save
-    )
-    try:
+    with contextlib.nullcontext() if kept is None else contextlib.closing(kept):
+        weights = jax.tree.leaves(model.weights)
+        average = [jnp.copy(leaf) for leaf in weights]
+        state = State(weights, average, optimizer.init(weights), jnp.zeros(training.steps, jnp.float32))
+        state, model = on_all_devices((state, model))
+        first = 0
+        if kept is not None and kept.last is not None:
+            first = kept.last
+            found = kept.restore(state.items())
+            state = State(**found["model"], **found["rest"])
+        loop = Loop(
+            samples, labels, model, on_all_devices(objective), optimizer, training, kept, frozenset(milestones), on_save
+        )
         state = loop.run(state, first, progress)
-    finally:
-        if kept is not None:
-            kept.close()
     history = _history(np.asarray(state.losses), training, training.steps)
     return TrainedModel(loop.with_weights(state.average), history, everything, training.steps)
 
@@ -194,7 +193,7 @@ def _adam(training: TrainingConfig) -> optax.GradientTransformation:
 
 def _untrained(network: Any, gaussian: GaussianPreconditioning, shape: tuple[int, ...], seed: int) -> NetworkDenoiser:
     kind: Any = MLP if isinstance(network, MLPConfig) else UNet
-    return NetworkDenoiser.of(kind(shape, 2, network, rngs=nnx.Rngs(seed)), gaussian, shape)
+    return NetworkDenoiser.of(kind(shape, 2, network, rngs=nnx.Rngs(root_of(seed))), gaussian, shape)
 
 
 def _arrays(gaussian: GaussianPreconditioning) -> dict[str, np.ndarray]:

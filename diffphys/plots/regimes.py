@@ -125,6 +125,8 @@ def _shade(axes: Axes, ds: xr.Dataset, *, named: bool) -> None:
         spans["II"] = (np.fmax(low, t_c), t_s)
     if np.isfinite(t_c):
         spans["III"] = (low, t_c)
+    if ds.attrs.get("collapsed_throughout", 0):
+        spans = {"III": (low, high)}
     for name, (left, right) in spans.items():
         left, right = max(left, low), min(right, high)
         if left < right:

@@ -1,5 +1,7 @@
 """Collapse against theory, simulation against identity, and the facts of real data."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -244,6 +246,18 @@ def test_memory_that_runs_out_halves_the_chunk(small, monkeypatch):
     monkeypatch.setattr(_chunks.ChunkedProgram, "__init__", starved)
     halved = dp.collapse(small, OU, [0.5, 0.8], key=key(), samples=64, datasets=0, chunk=64)
     np.testing.assert_allclose(halved.phi_c, whole.phi_c, rtol=1e-5)
+
+
+def test_a_result_has_the_settings_of_its_trajectories_and_none_that_collapse_cannot_have(small):
+    ds = dp.collapse(
+        small, OU, [0.5, 0.8], key=key(), samples=None, clones=8, trajectories=6, steps=4, datasets=0, trunk_from=2.0
+    )  # fmt: skip
+    config = json.loads(ds.attrs["config"])
+    assert "classify" not in config["clones"]
+    assert {name: config["trajectories"][name] for name in ("number", "steps", "grid", "trunk_from")} == {
+        "number": 6, "steps": 4, "grid": "log_snr_grid", "trunk_from": 2.0,
+    }  # fmt: skip
+    assert config["trajectories"]["sampler"]["kind"] == "Bridge"
 
 
 def test_theory_alone_knows_the_load(small):

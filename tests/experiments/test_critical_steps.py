@@ -56,6 +56,21 @@ def test_many_steps_anywhere_rebuild_the_weights():
     assert ds.deficit[0] < 4 * ds.label_weight_stderr.max() + 0.004
 
 
+def test_chunks_change_no_number():
+    whole, parts = (
+        dp.critical_steps(
+            dp.symmetric_mixture(np.full(8, 1.0), 0.05, 0.7), OU, 1.0, key=jax.random.key(1), start=3.0, stop=0.1,
+            steps=5, inside=[1, 3], trajectories=40, chunk=chunk,
+        )
+        for chunk in (None, 7)
+    )  # fmt: skip
+    assert parts.attrs["chunk"] == 7 < whole.attrs["chunk"]
+    for name in whole.data_vars:
+        np.testing.assert_allclose(parts[name], whole[name], rtol=1e-10, atol=1e-14, err_msg=name)
+    for name in ("deficit_uniform", "diversity_uniform", "deficit_uniform_stderr", "diversity_uniform_stderr"):
+        assert parts.attrs[name] == pytest.approx(whole.attrs[name], rel=1e-10)
+
+
 def test_windows_that_mean_nothing_are_refused():
     with pytest.raises(ValueError, match="start > high > low > stop > 0"):
         windowed_grid(OU, 1.0, 1.0, 2.0, 0.1, 12, 3)

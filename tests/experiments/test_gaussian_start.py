@@ -192,6 +192,28 @@ def test_a_journal_gives_the_same_numbers_and_of_other_settings_is_refused(tmp_p
             dp.gaussian_start(target, process, [0.5, 1.0], key=jax.random.key(0), **options | change)
 
 
+def test_a_journal_tells_functions_of_one_name_apart(tmp_path):
+    """By their own names and their arguments: the quality of another reference is another one."""
+    points = np.random.default_rng(0).normal(size=(30, 3))
+
+    def run(distance):
+        dp.gaussian_start(
+            dp.Gaussian(np.full(3, 0.4), SPREAD), OU, [0.5], key=jax.random.key(0), quality={"distance": distance},
+            steps=(3,), samples=20, repeats=2, samplers=BRIDGE, checkpoint=tmp_path,
+        )  # fmt: skip
+
+    run(dp.frechet_distance(None, points))
+    run(dp.frechet_distance(None, points.copy()))
+    with pytest.raises(ValueError, match=r"quality\.distance\.arguments: \[.* there, \[.* now"):
+        run(dp.frechet_distance(None, points + 0.1))
+    with pytest.raises(ValueError, match=r"quality\.distance: \(absent\) there, .*spread now"):
+        run(spread)
+
+
+def spread(samples):
+    return float(samples.var())
+
+
 def test_what_means_nothing_is_refused():
     points, key = np.eye(3), jax.random.key(0)
     with pytest.raises(ValueError, match="needs a `denoise` for points"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import diffphys as dp
+from diffphys.experiments._chunks import ChunkedProgram
 from diffphys.thermo import spontaneous_magnetisation
 
 OU = dp.OrnsteinUhlenbeck()
@@ -42,6 +43,57 @@ def test_weights_of_two_distant_states_are_those_of_a_normal_magnetisation():
     exact = (1 / (1 + np.exp(-2 * (field * m + kappa * m * nodes)))) @ weights / weights.sum()
     # The theory is of infinite N: corrections of order kappa^2 / N and 1 / N.
     assert np.all(np.abs(ds.label_weight[:, 0] - exact) < 4 * ds.label_weight_stderr[:, 0] + 0.01)
+
+
+@pytest.mark.parametrize("process", [OU, dp.PhaseSpaceLangevin()], ids=["ou", "psld"])
+def test_chunks_change_no_number(process):
+    """Noise has the number of the sample or trajectory, wherever its chunk begins."""
+    target = dp.symmetric_mixture(np.full(4, 1.5), 0.3, 0.8)
+    whole, parts = (
+        dp.late_start(
+            target, process, TIMES, key=jax.random.key(4), samples=50, trajectories=30, steps=4, chunk=chunk
+        )
+        for chunk in (None, 7)
+    )  # fmt: skip
+    assert (parts.attrs["chunk_samples"], parts.attrs["chunk_trajectories"]) == (7, 7)
+    assert whole.attrs["chunk_samples"] > 7
+    for name in whole.data_vars:
+        np.testing.assert_allclose(parts[name], whole[name], rtol=1e-10, atol=1e-14, err_msg=name)
+    assert len({*whole.label_weight_sampler.values.ravel()}) == 2 * len(TIMES)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    def run(**options):
+        target = dp.symmetric_mixture(np.full(4, 1.5))
+        return dp.late_start(
+            target, OU, TIMES, key=jax.random.key(5), samples=20, trajectories=20, steps=4, chunk=8, **options
+        )
+
+    whole, called, original = run(), [], ChunkedProgram.__call__
+
+    def failing(self, index):
+        if len(called) == 4:
+            raise KeyboardInterrupt
+        return called.append(index) or original(self, index)
+
+    monkeypatch.setattr(ChunkedProgram, "__call__", failing)
+    with pytest.raises(KeyboardInterrupt):
+        run(checkpoint=tmp_path)
+    called[:] = called[2:]
+    resumed = run(checkpoint=tmp_path)
+    for name in whole.data_vars:
+        np.testing.assert_array_equal(resumed[name], whole[name])
+
+
+def test_grids_of_different_sizes_are_refused():
+    def grid(start, stop, steps):
+        return dp.clocks.log_snr_grid(start, stop, steps + (start > 1))
+
+    with pytest.raises(ValueError, match=r"`grid` needs as many times from every start. Got \[5, 6\]"):
+        dp.late_start(
+            dp.symmetric_mixture(np.ones(2)), OU, TIMES, key=jax.random.key(0), samples=4, trajectories=4, steps=4,
+            grid=grid,
+        )  # fmt: skip
 
 
 def test_what_means_nothing_is_refused():

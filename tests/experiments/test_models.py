@@ -184,6 +184,14 @@ def test_labels_of_a_model_whose_clones_meet_at_data_are_set_by_collapse():
     assert verdict(1.0, 0.0)["t_C"] == 0.6
     assert verdict(1.0, 0.5, copied=0.05)["verdict_model"] == "speciation"
     assert np.isnan(verdict(1.0, 0.5, copied=0.4)["t_C"])
+    assert np.isnan(verdict(1.0, 0.5, copied=0.5)["t_C"])
+
+
+def test_a_model_whose_clones_end_at_copies_from_every_time_is_collapsed_throughout():
+    assert verdict(1.0, 0.6)["collapsed_throughout"] == 1
+    assert verdict(1.0, 0.4)["collapsed_throughout"] == 0
+    # Near one datum, but of none a copy.
+    assert verdict(1.0, 0.6, copied=0.4)["collapsed_throughout"] == 0
 
 
 def test_copies_are_those_that_memorisation_counts(data):

@@ -139,14 +139,37 @@ CASES = {
     ),
     "no collapse": (dict(verdict="speciation", spectral_time=1.0), np.nan, "I and II: no collapse", 1),
 }
+# All times below collapse: none of them is t_C either.
+COLLAPSED = {
+    "speciation": (1.0, "I and III: collapse precedes"),
+    "collapse: label": (1.0, "III at all of these times; no regime I or II: label"),
+    "none: the": (1.0, "I above t_S, III at all of these times; no regime II: the"),
+}
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_regimes_in_words_speak_of_speciation_only_where_labels_say_so(case):
     attrs, t_c, words, two = CASES[case]
-    found = _regimes_in_words(attrs["spectral_time"], attrs["verdict"], t_c)
+    found = _regimes_in_words(attrs["spectral_time"], attrs["verdict"], t_c, False)
     assert re.match(words, found["regimes"])
     assert found["has_regime_two"] == two
+
+
+@pytest.mark.parametrize("verdict", COLLAPSED)
+def test_regimes_in_words_tell_times_below_collapse_from_times_above_it(verdict):
+    t_s, words = COLLAPSED[verdict]
+    found = _regimes_in_words(t_s, verdict, np.nan, True)
+    assert found["regimes"].startswith(words)
+    assert found["has_regime_two"] == 0
+
+
+@pytest.mark.parametrize(("times", "collapsed"), [([0.01, 0.02], 1), ([2.0, 3.0], 0)])
+def test_data_without_a_collapse_among_the_times_are_collapsed_at_all_or_at_none(times, collapsed):
+    ds = dp.regimes(data_set(40), OU, times, key=jax.random.key(0), samples=32, datasets=0)
+    assert np.isnan(ds.attrs["t_C"])
+    assert ds.attrs["collapsed_throughout"] == collapsed
+    assert ("III at all" in ds.attrs["regimes"]) == collapsed
+    assert ("no collapse" in ds.attrs["regimes"]) != collapsed
 
 
 def data_set(count):

@@ -2,7 +2,10 @@
 
 import functools
 import json
+import pathlib
 import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 from diffphys.learn import DenoisingScoreMatching, LogNormalLevels, MLPConfig, TrainingConfig, load, train
 from diffphys.learn.weights import noise_weight, score_weight
 
+ROOT = pathlib.Path(__file__).parents[2]
 POINTS = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 
 
@@ -66,6 +70,40 @@ def matching(mean, weight):
 def test_a_run_is_not_resumed_with_another_objective_or_optimizer(change, match, matched):
     with pytest.raises(ValueError, match=match):
         run(matched, resume=True, **change)
+
+
+def test_a_folder_in_which_another_run_trains_is_refused_until_that_ends(tmp_path):
+    """However it ends: here it is killed."""
+    run(tmp_path)
+    claim = f"claimed(pathlib.Path({str(tmp_path)!r}), 'checkpoint')"
+    code = (
+        f"import pathlib, time\nfrom diffphys._files import claimed\nwith {claim}:\n print(flush=True)\n time.sleep(99)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
+    other.stdout.readline()
+    try:
+        with pytest.raises(ValueError, match=r"`checkpoint` needs a folder in which no other run is writing. Got `.*"):
+            run(tmp_path, resume=True)
+        assert load(tmp_path).step == 4
+    finally:
+        other.kill()
+        other.communicate()
+    assert run(tmp_path, resume=True).step == 4
+
+
+def test_a_run_claims_its_folder_from_its_first_step_to_its_last(tmp_path):
+    def again(step, _):
+        with pytest.raises(ValueError, match="no other run is writing"):
+            run(tmp_path, resume=True)
+        seen.append(step)
+
+    seen = []
+    run(tmp_path, on_save=again)
+    assert seen == [1, 2, 3, 4]
+    # What is refused leaves it to others too.
+    with pytest.raises(ValueError, match="empty folder, or `resume`"):
+        run(tmp_path)
+    assert run(tmp_path, resume=True).step == 4
 
 
 def test_milestones_that_are_gone_by_are_refused(model):

@@ -75,6 +75,8 @@ def test_collapse_before_speciation_leaves_the_spectral_time_and_no_second_regim
     late = run.assign_attrs(spectral_time=0.2, has_regime_two=0, regimes="I and III: collapse precedes speciation")
     figure = dp.plots.regimes(late)
     assert [t for t in marks(figure.axes[0]) if t in ("I", "II", "III")] == ["I", "III"]
+    below = run.assign_attrs(t_C=np.nan, has_regime_two=0, collapsed_throughout=1)
+    assert [t for t in marks(dp.plots.regimes(below).axes[0]) if t in ("I", "II", "III")] == ["III"]
     assert "$t_S$" in marks(figure.axes[0])
 
 
