@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.special import xlogy
 
 from .._describe import describe_process
+from .._devices import exchanging, to_host
 from .._types import Denoiser, PRNGKey
 from ..processes import AbstractProcess
 from ..results import dataset
@@ -128,7 +129,8 @@ def critical_steps(
     def measured(ts: Float[np.ndarray, " knots"]) -> np.ndarray:
         """Posteriors of the labels at the ends of all trajectories of a grid."""
         rows = place(own.plan(ts), dtype)
-        posteriors = np.asarray(_walk(own, target, rows, begin, end, jr.clone(keys)), np.float64)
+        with exchanging():
+            posteriors = to_host(_walk(own, target, rows, begin, end, jr.clone(keys))).astype(np.float64)
         refuse_not_finite({"label_weight": posteriors}, 0, f"on the grid of {ts.size - 1} steps", "trajectory")
         return posteriors
 

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
-from .._devices import on_all_devices, over_rows, to_host
+from .._devices import exchanging, on_all_devices, over_rows, to_host
 from .._types import PRNGKey, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess, Kernel
@@ -78,7 +78,8 @@ def late_start(
     kernels = place(process.table(times), dtype)
     starts = [jax.tree.map(lambda leaf, i=i: leaf[i], kernels) for i in range(len(times))]
     placed = on_all_devices((target, kernels, jr.split(prior_key, samples)))
-    found = to_host(_prior_posteriors(*placed)).astype(np.float64)
+    with exchanging():
+        found = to_host(_prior_posteriors(*placed)).astype(np.float64)
     refuse_not_finite({"label_weight": found}, 0, "all at once", "sample")
     true = np.asarray(target.label_weights, np.float64)
     dims = ("t", "label")
@@ -99,7 +100,8 @@ def late_start(
         keys = jr.split(walk_key, (len(times), trajectories))
         plans = [place(sampler.plan(grid(float(t), stop, steps)), dtype) for t in times]
         known = on_all_devices((sampler, target))
-        walks = [_walk(*known, *on_all_devices((plans[i], starts[i], end, keys[i]))) for i in range(len(times))]
+        with exchanging():
+            walks = [_walk(*known, *on_all_devices((plans[i], starts[i], end, keys[i]))) for i in range(len(times))]
         ends = np.stack([to_host(posteriors).astype(np.float64) for posteriors in walks])
         for time, found in zip(times, ends, strict=True):
             refuse_not_finite({"label_weight_sampler": found}, 0, f"from t = {time:g}", "trajectory")

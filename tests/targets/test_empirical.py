@@ -11,7 +11,7 @@ import pytest
 import scipy.special
 from hypothesis import given, settings, strategies as st
 
-from diffphys.targets import Empirical, ShardedEmpirical, sharded, streaming
+from diffphys.targets import Empirical, ShardedEmpirical, _parts, streaming
 from diffphys.targets._blocks import aligned_zeros
 
 RNG = np.random.default_rng(11)
@@ -155,7 +155,7 @@ def test_data_are_copied_once_when_they_are_placed_and_once_when_they_are_read(m
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices have memory of their own")
 def test_a_cpu_device_takes_over_the_centred_data_without_a_copy(monkeypatch):
     made = []
-    for room in (streaming, sharded):
+    for room in (streaming, _parts):
         monkeypatch.setattr(room, "aligned_zeros", lambda *args: made.append(aligned_zeros(*args)) or made[-1])
     whole, parted = Empirical(POINTS, LABELS), ShardedEmpirical(POINTS, LABELS)
     for target, zeros in ((whole.cloud.blocks, made[0]), (parted.blocks.addressable_shards[0].data, made[1])):
