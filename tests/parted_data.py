@@ -42,8 +42,8 @@ def drawn(target):
     return jax.vmap(target.sample_indexed)(jr.split(jr.key(0), 50))
 
 
-def measured(target, names, **settings):
-    """Some of the quantities at every noise, look-ups, draws and two small studies: the same whole and in parts."""
+def measured(target, names, studies):
+    """Some of the quantities at every noise, look-ups, draws and small studies: the same whole and in parts."""
     found = {name: [batched(name, target, jnp.asarray(v)) for v in VARIANCES.values()] for name in names}
     subset, few = target.subset(np.flatnonzero(LABELS != 1)), target.subset(np.array([3, 1, 2]))
     found |= {
@@ -51,7 +51,7 @@ def measured(target, names, **settings):
         "subset": (subset.points, subset.labels), "few": (few.points, few.labels), "drawn": drawn(target),
     }  # fmt: skip
     common = {"samples": 32, "chunk": 16, "datasets": 0, "progress": False}
-    for study in (dp.speciation, dp.collapse):
-        ds = study(target, dp.OrnsteinUhlenbeck(), [0.1, 0.5], key=jr.key(1), **common, **settings)
-        found[study.__name__] = {str(name): values.values for name, values in ds.data_vars.items()}
+    for study, settings in studies.items():
+        ds = getattr(dp, study)(target, dp.OrnsteinUhlenbeck(), [0.1, 0.5], key=jr.key(1), **common, **settings)
+        found[study] = {str(name): values.values for name, values in ds.data_vars.items()}
     return jax.tree.map(np.asarray, found)

@@ -30,8 +30,7 @@ def compare(folder, index):
         except ValueError as error:
             refused.append(str(error))
     parted = dp.ShardedEmpirical(points, parted_data.LABELS, parts=8, block=8)
-    tasks = json.loads((folder / "tasks.json").read_text())
-    found = parted_data.measured(parted, tasks["names"], **tasks["settings"])
+    found = parted_data.measured(parted, *json.loads((folder / "asked.json").read_text()))
     marks = [_chunks.fingerprint(each) for each in (parted, dp.ShardedEmpirical(points[::-1], parts=8, block=8))]
     shares = {shard.data.shape for shard in parted.blocks.addressable_shards}
     (folder / f"found{index}.pickle").write_bytes(pickle.dumps((found, refused, marks, shares)))

@@ -135,3 +135,20 @@ def test_an_exchange_that_fails_is_told_as_a_lost_process(monkeypatch):
         _devices.wait_for_all()
     with pytest.raises(ConnectionError, match="process 0 of 2"):
         _devices.to_host(jnp.ones(2))
+
+
+@pytest.mark.parametrize("kind", [ValueError, jax.errors.JaxRuntimeError])
+def test_a_program_that_fails_for_want_of_another_process_says_so(monkeypatch, kind):
+    def fails(words):
+        with _devices.exchanging():
+            raise kind(words)
+
+    for own in ("`mesh` needs all 8 devices.", "RESOURCE_EXHAUSTED: Out of memory", "UNKNOWN: Gloo all-reduce failed"):
+        with pytest.raises(kind, match=own):
+            fails(own)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ConnectionError, match=r"process 0 of 2 needs the others.*Gloo all-reduce failed"):
+        fails("UNKNOWN: Gloo all-reduce failed")
+    for own in ("`mesh` needs all 8 devices.", "RESOURCE_EXHAUSTED: Out of memory"):
+        with pytest.raises(kind, match=own):
+            fails(own)

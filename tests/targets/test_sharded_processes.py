@@ -33,11 +33,11 @@ def start(folder, count, devices, task):
     ]  # fmt: skip
 
 
-def assert_whole(folder, count, devices, names, **settings):
+def assert_whole(folder, count, devices, *asked):
     """All processes have found what one with the whole data set does."""
-    (folder / "tasks.json").write_text(json.dumps({"names": names, "settings": settings}))
+    (folder / "asked.json").write_text(json.dumps(asked))
     processes = start(folder, count, devices, "compare")
-    whole = parted_data.measured(dp.Empirical(parted_data.POINTS, parted_data.LABELS, block=16), names, **settings)
+    whole = parted_data.measured(dp.Empirical(parted_data.POINTS, parted_data.LABELS, block=16), *asked)
     said = [process.communicate(timeout=300)[0] for process in processes]
     marks = []
     for i, words in enumerate(said):
@@ -57,15 +57,17 @@ def assert_whole(folder, count, devices, names, **settings):
 
 
 def test_a_data_set_in_two_processes_is_the_whole_one(tmp_path):
-    assert_whole(tmp_path, 2, 2, ["mean", "summary"])
+    assert_whole(tmp_path, 2, 2, ["mean"], {"speciation": {}})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("count", "devices"), [(2, 2), (4, 1)])
 def test_all_that_is_asked_of_a_data_set_in_several_processes_is_as_of_the_whole_one(tmp_path, count, devices):
-    assert_whole(tmp_path, count, devices, [*parted_data.QUANTITIES], clones=16, clone_times=[0.5], steps=8)
+    clones = {"clones": 16, "clone_times": [0.5], "steps": 8}
+    assert_whole(tmp_path, count, devices, [*parted_data.QUANTITIES], {"speciation": clones, "collapse": clones})
 
 
+@pytest.mark.slow
 def test_a_lost_process_stops_a_study_of_a_data_set_with_a_clear_message(tmp_path):
     first, last = start(tmp_path, 2, 2, "lose")
     words, _ = first.communicate(timeout=300)
