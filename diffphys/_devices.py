@@ -4,6 +4,7 @@ On several hosts every process runs the same program. What is said here of proce
 """
 
 import contextlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -123,6 +124,30 @@ def of_all_processes(value: Shaped[np.ndarray, "*shape"] | float) -> Shaped[np.n
     if jax.process_count() == 1:
         return np.asarray(value)[None]
     return _gathered(np.asarray(jnp.asarray(value)), tiled=False)
+
+
+def first_for_all(act: Callable[[], Any]) -> None:
+    """What the first process is to do alone; if it is refused, so are all, and none waits for it in vain.
+
+    Args:
+        act: called in the first process.
+
+    Raises:
+        ValueError: if `act` raised one; in every process, in the same words.
+        OSError: alike.
+        ConnectionError: if a process was lost.
+    """
+    error, words = None, b""
+    if is_first_process():
+        try:
+            act()
+        except (ValueError, OSError) as caught:
+            error, words = caught, json.dumps([isinstance(caught, OSError), *caught.args]).encode()
+    size = int(of_all_processes(len(words))[0])
+    if size:
+        told = of_all_processes(np.frombuffer(words.ljust(size), np.uint8))[0]
+        is_of_system, *told = json.loads(told.tobytes())
+        raise error or (OSError if is_of_system else ValueError)(*told)
 
 
 def from_owners(rows: Shaped[np.ndarray, "m *shape"], owners: Int[np.ndarray, " m"]) -> Shaped[np.ndarray, "m *shape"]:

@@ -152,3 +152,22 @@ def test_a_program_that_fails_for_want_of_another_process_says_so(monkeypatch, k
     for own in ("`mesh` needs all 8 devices.", "RESOURCE_EXHAUSTED: Out of memory"):
         with pytest.raises(kind, match=own):
             fails(own)
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), OSError(13, "`path` needs a folder"), ValueError("é" * 5000)])
+def test_what_refuses_the_first_process_refuses_all_in_the_same_words(monkeypatch, error):
+    sent = []
+
+    def refuses():
+        raise error
+
+    monkeypatch.setattr(_devices, "of_all_processes", lambda own: sent.append(np.asarray(own)) or sent[-1][None])
+    with pytest.raises(type(error)) as first:
+        _devices.first_for_all(refuses)
+    told = iter(sent)
+    monkeypatch.setattr(_devices, "is_first_process", lambda: False)
+    monkeypatch.setattr(_devices, "of_all_processes", lambda own: np.stack([next(told), np.asarray(own)]))
+    with pytest.raises(type(error)) as other:
+        _devices.first_for_all(lambda: pytest.fail("it is not the first"))
+    assert str(other.value) == str(first.value) == str(error)
+    assert not list(told)

@@ -96,7 +96,7 @@ def placed(
     for device, index in sharding.addressable_devices_indices_map(shape).items():
         assert index is not None
         own = range(parts)[index[1]]
-        blocks = aligned_zeros((count, len(own), length, shape[3]), points.dtype)
+        blocks = aligned_zeros((count, len(own), length, shape[3]), offset.dtype)
         for i, part in enumerate(own):
             half_norms[:, part] = fill(blocks[:, i], points[part::parts], offset)
         # Waited for: the host is to hold one device's part at a time.

@@ -15,7 +15,7 @@ from .._devices import from_owners, of_all_processes, to_host
 from .._keys import check_key
 from .._types import Data, PRNGKey, Scalar
 from ._arrays import Values, checked_data
-from ._blocks import radius_of
+from ._blocks import centre_of, radius_of
 from ._parts import AXIS, SPEC, checked_mesh, checked_parts, holders, in_parts, placed, require_same
 from .data_set import AbstractDataSet, by_block, padded
 from .empirical import Empirical
@@ -93,15 +93,15 @@ class ShardedEmpirical(AbstractDataSet):
         points, labels = checked_data(points, labels, block)
         self.mesh = checked_mesh(mesh)
         parts = checked_parts(parts, self.mesh.shape[AXIS], len(points))
-        offset = np.mean(points, axis=0, dtype=np.float64).astype(points.dtype)
+        offset = centre_of(points)
         require_same(points, labels, offset, parts, block)
         self.blocks, half_norms = placed(points, offset, parts, block, self.mesh)
-        self.radius = jnp.asarray(of_all_processes(radius_of(half_norms)).max(), points.dtype)
-        self.half_norms = in_parts(half_norms.astype(points.dtype), self.mesh)
+        self.radius = jnp.asarray(of_all_processes(radius_of(half_norms)).max(), offset.dtype)
+        self.half_norms = in_parts(half_norms.astype(offset.dtype), self.mesh)
         self.offset, self.count = jnp.asarray(offset), jnp.asarray(len(points), jnp.int32)
         self.classes = self._in_blocks(labels.astype(np.int32))
         counts = np.bincount(labels)
-        self.label_weights = jnp.asarray(counts / len(points), points.dtype)
+        self.label_weights = jnp.asarray(counts / len(points), offset.dtype)
         self.num_labels = len(counts)
 
     @property
