@@ -1,6 +1,7 @@
 """A data set in parts: which device of which process holds what, and whether all processes were given the same one."""
 
 import zlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -62,12 +63,12 @@ def require_same(
     """
     if jax.process_count() == 1:
         return
-    spread = np.ascontiguousarray(points[:: -(-len(points) // _ROWS)])
+    spread = points[:: -(-len(points) // _ROWS)]
     own = {
         "number": len(points),
         "dimension": len(offset),
-        "values": zlib.crc32(spread, zlib.crc32(offset)) >> 1,
-        "labels": zlib.crc32(labels.astype(np.int64)) >> 1,
+        "values": zlib.crc32(spread.tobytes(), zlib.crc32(offset.tobytes())) >> 1,
+        "labels": zlib.crc32(labels.astype(np.int64).tobytes()) >> 1,
         "parts": parts,
         "block": block,
     }
@@ -113,9 +114,9 @@ def in_parts(values: Array | np.ndarray, mesh: Mesh) -> Array:
     return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
 
 
-def holders(blocks: Array) -> list[jax.Device]:
+def holders(blocks: Array) -> list[Any]:
     """The device to read each part from: the first of those that hold it, the same one for all processes."""
-    first: dict[int, jax.Device] = {}
+    first: dict[int, Any] = {}
     for device, index in blocks.sharding.devices_indices_map(blocks.shape).items():
         for part in range(blocks.shape[1])[index[1]]:
             first.setdefault(part, device)
