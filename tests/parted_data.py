@@ -42,16 +42,19 @@ def drawn(target):
     return jax.vmap(target.sample_indexed)(jr.split(jr.key(0), 50))
 
 
-def measured(target, names, studies):
-    """Some of the quantities at every noise, look-ups, draws and small studies: the same whole and in parts."""
+def measured(target, names, studies, of_few):
+    """Some of the quantities at every noise, look-ups, draws, and studies of the data and of three of them.
+
+    The same whole and in parts. The three are whole in every process, and trajectories are shared out.
+    """
     found = {name: [batched(name, target, jnp.asarray(v)) for v in VARIANCES.values()] for name in names}
     subset, few = target.subset(np.flatnonzero(LABELS != 1)), target.subset(np.array([3, 1, 2]))
     found |= {
         "rows": target.rows(np.array([82, 3, 3, 40])), "points": target.points, "labels": target.labels,
         "subset": (subset.points, subset.labels), "few": (few.points, few.labels), "drawn": drawn(target),
     }  # fmt: skip
-    common = {"samples": 32, "chunk": 16, "datasets": 0, "progress": False}
-    for study, settings in studies.items():
-        ds = getattr(dp, study)(target, dp.OrnsteinUhlenbeck(), [0.1, 0.5], key=jr.key(1), **common, **settings)
-        found[study] = {str(name): values.values for name, values in ds.data_vars.items()}
+    for data, chosen, of in ((target, studies, "all"), (few, of_few, "few")):
+        for study, settings in chosen.items():
+            ds = getattr(dp, study)(data, dp.OrnsteinUhlenbeck(), key=jr.key(1), **settings)
+            found[f"{study} of {of}"] = {str(name): values.values for name, values in ds.data_vars.items()}
     return jax.tree.map(np.asarray, found)

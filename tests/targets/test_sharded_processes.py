@@ -1,5 +1,6 @@
 """A data set divided over the devices of several processes against the whole one in this process."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -16,29 +17,42 @@ import pytest
 import diffphys as dp
 
 ROOT = pathlib.Path(dp.__file__).parent.parent
+STUDY = {"times": [0.1, 0.5], "samples": 32, "chunk": 16, "datasets": 0, "progress": False}
+CLONES = {"clones": 16, "clone_times": [0.5], "steps": 8}
+# The trajectories are a multiple of the devices: none is padding.
+WALKS = {
+    "late_start": {"times": [0.5, 1.0], "samples": 16, "trajectories": 8, "steps": 3},
+    "critical_steps": {"critical_time": 0.5, "width": 0.2, "start": 3.0, "stop": 0.1, "steps": 4, "trajectories": 8},
+}
 
 
-def start(folder, count, devices, task):
-    """So many processes of so many devices, each at its task with the data set of a file."""
+@contextlib.contextmanager
+def started(folder, count, devices, task):
+    """So many processes of so many devices, each at its task with the data set of a file; none is left in the end."""
     np.save(folder / "points.npy", parted_data.POINTS)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     flags = f"--xla_force_host_platform_device_count={devices}"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
-    return [
-        subprocess.Popen([sys.executable, parted_processes.__file__, str(folder), address, str(count), str(i), task],
-                         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for i in range(count)
-    ]  # fmt: skip
+    command = [sys.executable, parted_processes.__file__, str(folder), address, str(count)]
+    with contextlib.ExitStack() as ends:
+        processes = []
+        for i in range(count):
+            process = subprocess.Popen(
+                [*command, str(i), task], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+            processes.append(ends.enter_context(process))
+            ends.callback(process.kill)
+        yield processes
 
 
 def assert_whole(folder, count, devices, *asked):
     """All processes have found what one with the whole data set does."""
     (folder / "asked.json").write_text(json.dumps(asked))
-    processes = start(folder, count, devices, "compare")
-    whole = parted_data.measured(dp.Empirical(parted_data.POINTS, parted_data.LABELS, block=16), *asked)
-    said = [process.communicate(timeout=300)[0] for process in processes]
+    with started(folder, count, devices, "compare") as processes:
+        whole = parted_data.measured(dp.Empirical(parted_data.POINTS, parted_data.LABELS, block=16), *asked)
+        said = [process.communicate(timeout=300)[0] for process in processes]
     marks = []
     for i, words in enumerate(said):
         kept = folder / f"found{i}.pickle"
@@ -57,21 +71,22 @@ def assert_whole(folder, count, devices, *asked):
 
 
 def test_a_data_set_in_two_processes_is_the_whole_one(tmp_path):
-    assert_whole(tmp_path, 2, 2, ["mean"], {"speciation": {}})
+    assert_whole(tmp_path, 2, 2, ["mean"], {"speciation": STUDY}, {})
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "devices"), [(2, 2), (4, 1)])
-def test_all_that_is_asked_of_a_data_set_in_several_processes_is_as_of_the_whole_one(tmp_path, count, devices):
-    clones = {"clones": 16, "clone_times": [0.5], "steps": 8}
-    assert_whole(tmp_path, count, devices, [*parted_data.QUANTITIES], {"speciation": clones, "collapse": clones})
+@pytest.mark.parametrize(
+    ("count", "devices", "studies"),
+    [(2, 2, {"speciation": STUDY | CLONES, "collapse": STUDY | CLONES, **WALKS}), (4, 1, {"collapse": STUDY | CLONES})],
+)
+def test_all_that_is_asked_of_a_data_set_in_several_processes_is_as_of_the_whole_one(tmp_path, count, devices, studies):
+    assert_whole(tmp_path, count, devices, [*parted_data.QUANTITIES], studies, WALKS)
 
 
 @pytest.mark.slow
 def test_a_lost_process_stops_a_study_of_a_data_set_with_a_clear_message(tmp_path):
-    first, last = start(tmp_path, 2, 2, "lose")
-    words, _ = first.communicate(timeout=300)
-    last.communicate(timeout=300)
+    with started(tmp_path, 2, 2, "lose") as processes:
+        words, _ = (process.communicate(timeout=300)[0] for process in processes)
     assert (tmp_path / "lost0.txt").exists(), words[-3000:]
     told = (tmp_path / "lost0.txt").read_text()
     assert told.startswith("process 0 of 2 needs the others. Got no answer from one of them")
