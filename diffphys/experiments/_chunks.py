@@ -251,7 +251,7 @@ def fingerprint(tree: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _bytes(array: Array | np.ndarray) -> memoryview:
+def _bytes(array: Array | np.ndarray | np.generic) -> memoryview:
     """The bytes of an array where they are: a data set is large."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
