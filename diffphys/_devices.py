@@ -3,7 +3,10 @@
 On several hosts every process runs the same program. What is said here of processes is trivial where there is one.
 """
 
-from collections.abc import Callable
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -16,6 +19,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Shaped
 
 _ITEMS = PartitionSpec("samples")
+# Rows that processes exchange at once.
+_ROWS = 1024
 
 
 def mesh() -> jax.sharding.Mesh:
@@ -121,6 +126,55 @@ def of_all_processes(value: Shaped[np.ndarray, "*shape"] | float) -> Shaped[np.n
     return _gathered(np.asarray(jnp.asarray(value)), tiled=False)
 
 
+def first_for_all(act: Callable[[], Any]) -> None:
+    """What the first process is to do alone; if it is refused, so are all, and none waits for it in vain.
+
+    Args:
+        act: called in the first process.
+
+    Raises:
+        ValueError: if `act` raised one; in every process, in the same words.
+        OSError: alike.
+        ConnectionError: if a process was lost.
+    """
+    error, words = None, b""
+    if is_first_process():
+        try:
+            act()
+        except (ValueError, OSError) as caught:
+            error, words = caught, json.dumps([isinstance(caught, OSError), *caught.args]).encode()
+    size = int(of_all_processes(len(words))[0])
+    if size:
+        told = of_all_processes(np.frombuffer(words.ljust(size), np.uint8))[0]
+        is_of_system, *told = json.loads(told.tobytes())
+        raise error or (OSError if is_of_system else ValueError)(*told)
+
+
+def from_owners(rows: Shaped[np.ndarray, "m *shape"], owners: Int[np.ndarray, " m"]) -> Shaped[np.ndarray, "m *shape"]:
+    """Rows of which each process has its own, made whole on every one of them: the same array.
+
+    Args:
+        rows: those of this process where they belong, and anything in the place of the others.
+        owners: the process that has each.
+
+    Raises:
+        ConnectionError: if a process was lost.
+    """
+    processes = jax.process_count()
+    if processes == 1:
+        return rows
+    # Some at a time: every device is given a copy of these.
+    for start in range(0, len(rows), _ROWS):
+        theirs = [start + np.flatnonzero(owners[start : start + _ROWS] == i) for i in range(processes)]
+        most, own = max(map(len, theirs)), theirs[jax.process_index()]
+        # One of few numbers: an exchange is compiled for each.
+        sent = np.zeros((1 << (most - 1).bit_length(), *rows.shape[1:]), rows.dtype)
+        sent[: len(own)] = rows[own]
+        for places, found in zip(theirs, of_all_processes(sent), strict=True):
+            rows[places] = found[: len(places)]
+    return rows
+
+
 def wait_for_all() -> None:
     """Comes back when all processes have come here.
 
@@ -128,6 +182,23 @@ def wait_for_all() -> None:
         ConnectionError: if a process was lost.
     """
     of_all_processes(0)
+
+
+@contextlib.contextmanager
+def exchanging() -> Iterator[None]:
+    """Around a program in which processes exchange something, whose failure then is that of another one.
+
+    Raises:
+        ConnectionError: if a process was lost.
+    """
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        # What XLA says begins with a code, in either type. Memory runs out in this process alone.
+        said = re.match("[A-Z_]+: ", str(error)) and "RESOURCE_EXHAUSTED" not in str(error)
+        if jax.process_count() == 1 or not said:
+            raise
+        raise lost(error) from error
 
 
 def _gathered(tree: Any, *, tiled: bool) -> Any:

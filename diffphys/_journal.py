@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ._config import canonical, differences
-from ._devices import hides_bar, is_first_process, of_all_processes
+from ._devices import first_for_all, hides_bar, is_first_process, of_all_processes
 from ._files import LOCK, claimed, replacing, unwritable
 
 DIGEST = "inputs"
@@ -46,21 +46,22 @@ class Journal:
     def __init__(self, path: pathlib.Path, config: Mapping[str, Any]):
         self.path = path
         self._config = canonical(config)
-        if not is_first_process():
-            return
-        probe = path / ".probe"
+        first_for_all(self._probe)
+
+    def _probe(self) -> None:
+        probe = self.path / ".probe"
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise unwritable(path, error) from None
+            raise unwritable(self.path, error) from None
 
     @staticmethod
     def settings(path: pathlib.Path) -> dict[str, Any]:
         """The configuration that the journal in a folder is of; empty if it cannot be read."""
         with contextlib.suppress(OSError, ValueError):  # Missing or damaged: `restore` says.
-            return json.loads((path / _SETTINGS).read_text())
+            return _settings_of((path / _SETTINGS).read_text())
         return {}
 
     @contextlib.contextmanager
@@ -71,14 +72,12 @@ class Journal:
             ValueError: if another one does.
             OSError: if the folder cannot be written.
         """
-        if not is_first_process():
-            yield
-            return
-        with claimed(self.path, "Journal"):
+        with contextlib.ExitStack() as held:
+            first_for_all(lambda: held.enter_context(claimed(self.path, "Journal")))
             try:
                 yield
             finally:
-                if not any(self.path.glob(_CHUNKS)):
+                if is_first_process() and not any(self.path.glob(_CHUNKS)):
                     self.remove()
 
     def restore(self) -> dict[int, Arrays]:
@@ -109,7 +108,7 @@ class Journal:
     def _read(self) -> dict[int, Arrays]:
         try:
             text = (self.path / _SETTINGS).read_text()
-            found = json.loads(text)
+            found = _settings_of(text)
         except FileNotFoundError:
             return {}
         except ValueError as error:
@@ -163,6 +162,14 @@ class Journal:
                 f"`Journal` needs the folder of the same run. Got `{self.path}` of another: {listed}. "
                 "Run with those settings, give another path, or delete the folder to begin again."
             )
+
+
+def _settings_of(text: str) -> dict[str, Any]:
+    """A configuration as it is on disk; ValueError if that is none."""
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"it holds {text[:20]!r}, no settings by name")
+    return found
 
 
 def _load(file: pathlib.Path) -> Arrays:
@@ -258,11 +265,15 @@ def _place(results: Arrays, chunk: Mapping[str, Any], i: int, count: int) -> Arr
 
 
 def check_unclaimed(folder: pathlib.Path) -> None:
-    """Refuses to go on where another run is writing a journal.
+    """Refuses to go on where another run is writing a journal; all processes, as the first one sees it.
 
     Raises:
         ValueError: if one is.
     """
-    for file in folder.glob(f"*/{LOCK}"):
-        with claimed(file.parent, "Journal"):
-            pass
+
+    def claim() -> None:
+        for file in folder.glob(f"*/{LOCK}"):
+            with claimed(file.parent, "Journal"):
+                pass
+
+    first_for_all(claim)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import diffphys as dp
 from diffphys._commands import _hosts
+from diffphys._journal import Journal
 from diffphys.cli import app
 
 ROOT = pathlib.Path(dp.__file__).parent.parent
@@ -118,6 +119,18 @@ def test_a_folder_that_only_one_process_sees_is_named(tmp_path):
     assert all(status != 0 for *_, status in ended)
     assert any("needs a folder that all processes share" in err for _, err, _ in ended)
     assert any("here/.speciation-checkpoint" in err for _, err, _ in ended)
+
+
+@pytest.mark.slow
+def test_all_processes_of_a_run_into_the_folder_of_another_one_end_with_its_refusal(tmp_path):
+    with Journal(tmp_path / ".speciation-checkpoint" / "speciation-clones", {}).alone():
+        began = time.monotonic()
+        ended = finish(start(2, *LONG, "--out", tmp_path))
+    assert time.monotonic() - began < SOON
+    assert [status for *_, status in ended] == [2, 2]
+    first, second = (err.strip().splitlines()[-1] for _, err, _ in ended)
+    assert first == second
+    assert "needs a folder in which no other run is writing" in first
 
 
 @pytest.mark.slow

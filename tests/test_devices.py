@@ -135,3 +135,39 @@ def test_an_exchange_that_fails_is_told_as_a_lost_process(monkeypatch):
         _devices.wait_for_all()
     with pytest.raises(ConnectionError, match="process 0 of 2"):
         _devices.to_host(jnp.ones(2))
+
+
+@pytest.mark.parametrize("kind", [ValueError, jax.errors.JaxRuntimeError])
+def test_a_program_that_fails_for_want_of_another_process_says_so(monkeypatch, kind):
+    def fails(words):
+        with _devices.exchanging():
+            raise kind(words)
+
+    for own in ("`mesh` needs all 8 devices.", "RESOURCE_EXHAUSTED: Out of memory", "UNKNOWN: Gloo all-reduce failed"):
+        with pytest.raises(kind, match=own):
+            fails(own)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ConnectionError, match=r"process 0 of 2 needs the others.*Gloo all-reduce failed"):
+        fails("UNKNOWN: Gloo all-reduce failed")
+    for own in ("`mesh` needs all 8 devices.", "RESOURCE_EXHAUSTED: Out of memory"):
+        with pytest.raises(kind, match=own):
+            fails(own)
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), OSError(13, "`path` needs a folder"), ValueError("é" * 5000)])
+def test_what_refuses_the_first_process_refuses_all_in_the_same_words(monkeypatch, error):
+    sent = []
+
+    def refuses():
+        raise error
+
+    monkeypatch.setattr(_devices, "of_all_processes", lambda own: sent.append(np.asarray(own)) or sent[-1][None])
+    with pytest.raises(type(error)) as first:
+        _devices.first_for_all(refuses)
+    told = iter(sent)
+    monkeypatch.setattr(_devices, "is_first_process", lambda: False)
+    monkeypatch.setattr(_devices, "of_all_processes", lambda own: np.stack([next(told), np.asarray(own)]))
+    with pytest.raises(type(error)) as other:
+        _devices.first_for_all(lambda: pytest.fail("it is not the first"))
+    assert str(other.value) == str(first.value) == str(error)
+    assert not list(told)

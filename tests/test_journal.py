@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 import pytest
 
-from diffphys import _journal
+from diffphys import _devices, _journal
 from diffphys._config import canonical
 from diffphys._journal import Journal, check_unclaimed, run_chunks
 
@@ -170,7 +170,7 @@ def test_any_flipped_bit_costs_one_chunk_at_most(stopped, wanted):
     assert found.count(3) > 100
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"seed": '])
+@pytest.mark.parametrize("text", ["", "{", '{"seed": ', "[1, 2]", "8"])
 def test_a_journal_of_which_the_settings_cannot_be_read_is_refused(stopped, text):
     (stopped / "run.json").write_text(text)
     with pytest.raises(
@@ -329,7 +329,8 @@ def test_a_folder_that_processes_do_not_share_is_refused(stopped, monkeypatch):
 
 def test_processes_that_are_not_the_first_read_a_journal_and_leave_it_alone(stopped, wanted, monkeypatch):
     before = sorted(stopped.iterdir())
-    monkeypatch.setattr(_journal, "is_first_process", lambda: False)
+    for room in (_journal, _devices):
+        monkeypatch.setattr(room, "is_first_process", lambda: False)
     result, calls = finish(stopped)
     assert_same(result, wanted)
     assert calls == [4, 5]

@@ -8,7 +8,7 @@ import jax
 import typer
 import xarray as xr
 
-from .._devices import is_first_process, wait_for_all
+from .._devices import first_for_all, is_first_process, wait_for_all
 from .._files import replacing
 from .._journal import check_unclaimed
 from .._keys import root_of
@@ -25,15 +25,17 @@ def set_precision(precision: str) -> None:
 
 def folder(out: pathlib.Path) -> pathlib.Path:
     """The folder of the results, made and tried before any work is done, by the process that writes there."""
-    if not is_first_process():
-        return out
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OSError(f"--out needs a folder that can be written. Got {out}: {error.strerror}.") from None
+
+    def make() -> None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            probe = out / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise OSError(f"--out needs a folder that can be written. Got {out}: {error.strerror}.") from None
+
+    first_for_all(make)
     return out
 
 
@@ -44,8 +46,7 @@ def checkpoint(out: pathlib.Path, command: str, resume: bool) -> pathlib.Path:
         ValueError: if another run is at work there.
     """
     folder = out / f".{command}-checkpoint"
-    if is_first_process():
-        check_unclaimed(folder)
+    check_unclaimed(folder)
     if not resume:
         forget(folder)
         # No process reads a journal that is about to go.

@@ -1,5 +1,6 @@
 """Work in chunks: their size from the compiled program and the free memory, halved if memory runs out."""
 
+import contextlib
 import hashlib
 import pathlib
 import re
@@ -13,9 +14,10 @@ import numpy as np
 from jaxtyping import Array
 
 from .._describe import described
-from .._devices import of_all_processes, on_all_devices, to_host
+from .._devices import exchanging, of_all_processes, on_all_devices, to_host
 from .._journal import DIGEST, Journal, run_chunks
 from .._memory import available_bytes
+from ..targets import is_divided
 
 # The share of free memory that a chunk may use, and the elements that keep a chunk near the caches of a CPU.
 _SHARE = 0.6
@@ -135,7 +137,8 @@ class ChunkedProgram:
     def _results(self, told: tuple, first: int, part: int) -> dict[str, Array] | None:
         """The results on the devices, or None if their memory ran out."""
         try:
-            return jax.block_until_ready(self._program(*self._placed, *told, np.int32(first), part))
+            with exchanging() if is_divided(self.arguments) else contextlib.nullcontext():
+                return jax.block_until_ready(self._program(*self._placed, *told, np.int32(first), part))
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -242,8 +245,26 @@ def fingerprint(tree: Any) -> str:
     for leaf in jax.tree.leaves(arrays):
         if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
-        leaf = np.asarray(leaf)
         digest.update(f"{leaf.dtype}{leaf.shape}".encode())
-        # The bytes where they are: a data set is large.
-        digest.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
+        divided = isinstance(leaf, jax.Array) and not leaf.is_fully_replicated
+        digest.update(_digests_of_shares(leaf) if divided else _bytes(leaf))
     return digest.hexdigest()[:16]
+
+
+def _bytes(array: Array | np.ndarray | np.generic) -> memoryview:
+    """The bytes of an array where they are: a data set is large."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def _digests_of_shares(array: Array) -> bytes:
+    """Digests of the shares of a divided array in their order, whichever process has each."""
+
+    def corner(index: tuple[slice, ...]) -> tuple[int, ...]:
+        return tuple(part.indices(size)[0] for part, size in zip(index, array.shape, strict=True))
+
+    corners = sorted({corner(index) for index in array.sharding.devices_indices_map(array.shape).values()})
+    own = np.zeros((len(corners), 8), np.uint32)
+    for shard in array.addressable_shards:
+        digest = hashlib.sha256(_bytes(shard.data)).digest()
+        own[corners.index(corner(shard.index))] = np.frombuffer(digest, np.uint32)
+    return of_all_processes(own).max(0).tobytes()

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
-from .._devices import on_all_devices, over_rows, to_host
+from .._devices import exchanging, on_all_devices, over_rows, to_host
 from .._keys import check_root
 from .._types import Denoiser, PRNGKey
 from ..results import dataset
@@ -78,7 +78,8 @@ def path_divergence(
     check_denoiser_of(target, denoise)
     levels, weights = _quadrature(np.array([low, *_checked_edges(edges, low, high), high]), nodes)
     placed = on_all_devices((target, denoise, jr.split(key, samples), jnp.asarray(levels)))
-    gaps = to_host(_gaps(*placed)).astype(np.float64)
+    with exchanging():
+        gaps = to_host(_gaps(*placed)).astype(np.float64)
     refuse_not_finite({"gap": gaps}, 0, "all samples at once", "sample")
     parts = 0.5 * gaps @ (weights / levels[:, None])
     mean, stderr = mean_and_stderr(gaps)

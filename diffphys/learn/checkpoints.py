@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 from .._config import canonical, differences
-from .._devices import is_first_process, wait_for_all
+from .._devices import first_for_all, is_first_process, wait_for_all
 from .._files import claimed, replacing
 
 # What the folder of a model holds.
@@ -55,11 +55,14 @@ class Checkpoints:
     ):
         self.folder = pathlib.Path(folder).absolute()
         with contextlib.ExitStack() as claim:
-            if is_first_process():
-                self.folder.mkdir(parents=True, exist_ok=True)
-                claim.enter_context(claimed(self.folder, "checkpoint"))
+            first_for_all(lambda: self._take(claim))
             self._begin(json.loads(canonical(description)), arrays, milestones, resume)
             self._claim = claim.pop_all()
+
+    def _take(self, claim: contextlib.ExitStack) -> None:
+        """Makes the folder, and claims it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        claim.enter_context(claimed(self.folder, "checkpoint"))
 
     def _begin(
         self, plain: dict[str, Any], arrays: Mapping[str, np.ndarray], milestones: tuple[int, ...], resume: bool

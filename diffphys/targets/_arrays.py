@@ -91,7 +91,7 @@ def positive_log_weights(weights: Values | None, count: int, dtype) -> Float[Arr
 
 
 def checked_data(points: Values, labels: Values | None, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """The data and their classes on the host, in the types to compute in; ValueError if they are none."""
+    """The data and their classes on the host, in their own types; ValueError if they are none."""
     points = _checked_points(points)
     if block < 1:
         raise ValueError(f"`block` needs a positive number of data. Got {block}. Do use 1024.")
@@ -99,7 +99,7 @@ def checked_data(points: Values, labels: Values | None, block: int) -> tuple[np.
 
 
 def _checked_points(points: Values) -> np.ndarray:
-    """The data on the host, in the type to compute in; ValueError if they are none."""
+    """The data on the host, where they are; ValueError if they are none."""
     points = np.asarray(points)
     if points.ndim != 2 or 0 in points.shape:
         raise ValueError(f"`points` needs shape (n, d). Got {points.shape}. Do flatten each datum to a row.")
@@ -116,8 +116,7 @@ def _checked_points(points: Values) -> np.ndarray:
         raise ValueError(
             f"`points` needs at least two different data. Got {len(points)} times the same. Do check them."
         )
-    # Without x64, JAX computes in float32.
-    return points.astype(jax.dtypes.canonicalize_dtype(points.dtype), copy=False)
+    return points
 
 
 def _checked_labels(labels: Values | None, count: int) -> np.ndarray:

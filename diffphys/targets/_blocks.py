@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import numpy as np
 
 
@@ -27,6 +28,11 @@ def block_shape(count: int, block: int) -> tuple[int, int]:
     number = -(-count // block)
     # Blocks of even sizes leave little padding, and multiples of 16 keep matrix products aligned.
     return number, min(block, -(-count // (16 * number)) * 16)
+
+
+def centre_of(points: np.ndarray) -> np.ndarray:
+    """The mean of the points, in the type to compute in: without x64, JAX computes in float32."""
+    return np.mean(points, axis=0, dtype=np.float64).astype(jax.dtypes.canonicalize_dtype(points.dtype))
 
 
 def fill(blocks: np.ndarray, points: np.ndarray, offset: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 from .._keys import check_key
 from .._types import Data, PRNGKey, Scalar
 from ._arrays import Values, checked_data
+from ._blocks import centre_of
 from .data_set import AbstractDataSet, by_block, padded
 from .moments import covariance, log_partition, moments, overlaps
 from .streaming import Cloud
@@ -61,13 +62,13 @@ class Empirical(AbstractDataSet):
                 do not fit; or if `block` is not positive.
         """
         points, labels = checked_data(points, labels, block)
-        offset = np.mean(points, axis=0, dtype=np.float64).astype(points.dtype)
+        offset = centre_of(points)
         self.cloud = Cloud.of(points, offset, block)
         self.offset = jnp.asarray(offset)
         self.count = jnp.asarray(len(points), jnp.int32)
         self.classes = self._in_blocks(labels.astype(np.int32))
         counts = np.bincount(labels)
-        self.label_weights = jnp.asarray(counts / len(points), points.dtype)
+        self.label_weights = jnp.asarray(counts / len(points), offset.dtype)
         self.num_labels = len(counts)
 
     def rows(self, indices: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:

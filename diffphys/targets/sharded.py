@@ -1,4 +1,4 @@
-"""The empirical measure of a training set that lies on several devices."""
+"""The empirical measure of a training set that lies on several devices, of several processes too."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -8,21 +8,20 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
 
+from .._devices import from_owners, of_all_processes, to_host
 from .._keys import check_key
 from .._types import Data, PRNGKey, Scalar
 from ._arrays import Values, checked_data
-from ._blocks import aligned_zeros, block_shape, fill, radius_of
+from ._blocks import centre_of, radius_of
+from ._parts import AXIS, SPEC, checked_mesh, checked_parts, holders, in_parts, placed, require_same
 from .data_set import AbstractDataSet, by_block, padded
 from .empirical import Empirical
 from .moments import Overlaps, covariance, log_partition, moments, overlaps
 from .streaming import Cloud, LogSum
 from .weights import Summed, label_sums, weight_sums
-
-AXIS = "data"
-"""The axis of a mesh over which data are divided."""
 
 Found = TypeVar("Found")
 
@@ -41,6 +40,11 @@ class ShardedEmpirical(AbstractDataSet):
 
     The arrays are placed, and `jax.jit` does the rest: pass the data set as an argument, do not close over it.
 
+    Of several processes (`jax.distributed.initialize`) each makes the same data set, from the same file; it reads the
+    file in parts, and keeps those of its own devices. What is asked of the data set, `rows` and `labels` included, all
+    processes are to ask together: they exchange what they have. If one is lost, `rows`, `labels` and experiments raise
+    ConnectionError.
+
     Attributes:
         blocks: the data, centred, in blocks; their second axis is the part.
         half_norms: half their squared norms, inf for the padding.
@@ -53,7 +57,6 @@ class ShardedEmpirical(AbstractDataSet):
         count: their number, `n`.
     """
 
-    # The part is the second axis: a batched scan wants it there, and would else move it by a copy of the data.
     blocks: Float[Array, "b p s d"]
     half_norms: Float[Array, "b p s"]
     classes: Int[Array, "b p s"]
@@ -84,19 +87,21 @@ class ShardedEmpirical(AbstractDataSet):
 
         Raises:
             ValueError: as `Empirical`; if the mesh has no automatic axis "data"; or if the number of parts is above
-                that of the data, or no multiple of the devices.
+                that of the data, or no multiple of the devices; or if processes were given different data.
+            ConnectionError: if a process was lost.
         """
         points, labels = checked_data(points, labels, block)
-        self.mesh = _checked_mesh(mesh)
-        parts = _checked_parts(parts, self.mesh.shape[AXIS], len(points))
-        offset = np.mean(points, axis=0, dtype=np.float64).astype(points.dtype)
-        self.blocks, half_norms = _placed(points, offset, parts, block, NamedSharding(self.mesh, _SPEC))
-        self.radius = jnp.asarray(radius_of(half_norms), points.dtype)
-        self.half_norms = self._place(half_norms.astype(points.dtype))
+        self.mesh = checked_mesh(mesh)
+        parts = checked_parts(parts, self.mesh.shape[AXIS], len(points))
+        offset = centre_of(points)
+        require_same(points, labels, offset, parts, block)
+        self.blocks, half_norms = placed(points, offset, parts, block, self.mesh)
+        self.radius = jnp.asarray(of_all_processes(radius_of(half_norms)).max(), offset.dtype)
+        self.half_norms = in_parts(half_norms.astype(offset.dtype), self.mesh)
         self.offset, self.count = jnp.asarray(offset), jnp.asarray(len(points), jnp.int32)
         self.classes = self._in_blocks(labels.astype(np.int32))
         counts = np.bincount(labels)
-        self.label_weights = jnp.asarray(counts / len(points), points.dtype)
+        self.label_weights = jnp.asarray(counts / len(points), offset.dtype)
         self.num_labels = len(counts)
 
     @property
@@ -107,17 +112,20 @@ class ShardedEmpirical(AbstractDataSet):
     def rows(self, indices: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
         found, offset = np.empty((len(indices), self.dim), self.blocks.dtype), np.asarray(self.offset)
         slots, parts = np.divmod(indices, self.num_parts)
+        devices = holders(self.blocks)
         # One device's part after another: none has room for all.
         for shard in self.blocks.addressable_shards:
             for i, part in enumerate(range(self.num_parts)[shard.index[1]]):
+                if devices[part] != shard.device:
+                    continue
                 own = np.flatnonzero(parts == part)
                 for block, chosen, within in by_block(slots[own], self.blocks.shape[2]):
                     found[own[chosen]] = np.asarray(shard.data[block, i])[within] + offset[None]
-        return found
+        return from_owners(found, np.array([device.process_index for device in devices])[parts])
 
     @property
     def labels(self) -> Int[Array, " n"]:
-        return jax.device_put(np.moveaxis(np.asarray(self.classes), 1, 2).reshape(-1)[: self.num_points])
+        return jax.device_put(np.moveaxis(to_host(self.classes), 1, 2).reshape(-1)[: self.num_points])
 
     @property
     def num_slots(self) -> int:
@@ -163,7 +171,7 @@ class ShardedEmpirical(AbstractDataSet):
 
         alike, split = PartitionSpec(), PartitionSpec(AXIS)
         mapped: Any = jax.shard_map(
-            local, mesh=self.mesh, in_specs=(_SPEC, _SPEC, split, alike, alike, _SPEC), out_specs=split,
+            local, mesh=self.mesh, in_specs=(SPEC, SPEC, split, alike, alike, SPEC), out_specs=split,
             axis_names={AXIS}, check_vma=False,
         )  # fmt: skip
         _refuse_share(jax.sharding.get_abstract_mesh())
@@ -174,11 +182,7 @@ class ShardedEmpirical(AbstractDataSet):
         number, parts, length = self.half_norms.shape
         rest = values.shape[:-1]
         blocks, first = padded(values, self.half_norms.size).reshape(*rest, number, length, parts), len(rest)
-        return self._place(blocks.transpose(first, first + 2, *range(first), first + 1))
-
-    def _place(self, values: Array | np.ndarray) -> Array:
-        """Numbers, divided as the data are, on their devices."""
-        return jax.device_put(values, NamedSharding(self.mesh, _SPEC))
+        return in_parts(blocks.transpose(first, first + 2, *range(first), first + 1), self.mesh)
 
     def _log_partition(self, y: Data, variance: Scalar) -> Scalar:
         return jax.nn.logsumexp(self._of_parts(lambda cloud, _, *at: log_partition(cloud, *at), y, variance))
@@ -235,51 +239,6 @@ def is_divided(tree: Any) -> bool:
     return any(divided(node) for node in jax.tree.leaves(tree, is_leaf=divided))
 
 
-_SPEC = PartitionSpec(None, AXIS)
-
-
-def _placed(
-    points: np.ndarray, offset: np.ndarray, parts: int, block: int, sharding: NamedSharding
-) -> tuple[Array, np.ndarray]:
-    """The centred data in parts and blocks on their devices, and half their squared norms on the host, in float64."""
-    count, length = block_shape(-(-len(points) // parts), block)
-    shape = (count, parts, length, points.shape[1])
-    half_norms = np.zeros(shape[:3])
-    placed = []
-    for device, index in sharding.addressable_devices_indices_map(shape).items():
-        assert index is not None
-        own = range(parts)[index[1]]
-        blocks = aligned_zeros((count, len(own), length, shape[3]), points.dtype)
-        for i, part in enumerate(own):
-            half_norms[:, part] = fill(blocks[:, i], points[part::parts], offset)
-        # Waited for: the host is to hold one device's part at a time.
-        placed.append(jax.block_until_ready(jax.device_put(blocks, device, may_alias=True)))
-    return jax.make_array_from_single_device_arrays(shape, sharding, placed), half_norms
-
-
-def _checked_mesh(mesh: Mesh | None) -> Mesh:
-    """The mesh, of all devices by default; ValueError if it has no axis for the data, or is not of all of them."""
-    if jax.process_count() > 1:
-        raise ValueError(
-            f"`ShardedEmpirical` needs all devices in one process. Got {jax.process_count()} processes. "
-            "Do run one process on a machine with more devices, or `Empirical`, which each device holds whole."
-        )
-    if mesh is not None and mesh.size != jax.device_count():
-        raise ValueError(
-            f"`mesh` needs all {jax.device_count()} devices. Got {mesh.size} of them. "
-            "Do hide the others from JAX, or give them an axis of their own."
-        )
-    if mesh is None:
-        return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
-    types = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
-    if types.get(AXIS) != AxisType.Auto:
-        raise ValueError(
-            f"`mesh` needs an automatic axis {AXIS!r}. Got {types}. "
-            f"Do make it by `jax.make_mesh((8,), ({AXIS!r},), axis_types=(jax.sharding.AxisType.Auto,))`."
-        )
-    return mesh
-
-
 def _refuse_share(context: Any) -> None:
     """Refuses to be asked within a device's own share of other work, where the devices of all data are out of reach."""
     if AxisType.Manual in context.axis_types and AXIS not in context.axis_names:
@@ -287,14 +246,3 @@ def _refuse_share(context: Any) -> None:
             "`ShardedEmpirical` needs to be seen by what shares out work. Got asked within a share, as in a denoiser "
             "that closes over it. Do pass its method, `data.posterior_mean`, or an `equinox.Module` that holds it."
         )
-
-
-def _checked_parts(parts: int | None, devices: int, count: int) -> int:
-    """The number of parts, that of devices by default; ValueError if data and devices cannot be divided so."""
-    parts = devices if parts is None else parts
-    if parts < 1 or parts % devices or parts > count:
-        raise ValueError(
-            f"`parts` needs a multiple of the {devices} devices, and at most the {count} data. Got {parts}. "
-            "Do use `Empirical` for few data."
-        )
-    return parts

@@ -149,11 +149,11 @@ class Cloud(eqx.Module):
 
     @classmethod
     def of(cls, points: np.ndarray, offset: np.ndarray, block: int) -> "Cloud":
-        """The cloud of finite points of the dtype to compute in, less an offset, in blocks of at most `block`."""
-        blocks = aligned_zeros((*block_shape(len(points), block), points.shape[1]), points.dtype)
+        """The cloud of finite points less an offset, in the type of this one, in blocks of at most `block`."""
+        blocks = aligned_zeros((*block_shape(len(points), block), points.shape[1]), offset.dtype)
         half_norms = fill(blocks, points, offset)
-        radius = jnp.asarray(radius_of(half_norms), points.dtype)
-        return cls(jax.device_put(blocks, may_alias=True), jnp.asarray(half_norms, points.dtype), radius)
+        radius = jnp.asarray(radius_of(half_norms), offset.dtype)
+        return cls(jax.device_put(blocks, may_alias=True), jnp.asarray(half_norms, offset.dtype), radius)
 
     def point(self, slot: Int[Array, "*m"]) -> Float[Array, "*m d"]:
         """The point at a slot, or those at several."""

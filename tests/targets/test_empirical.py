@@ -11,7 +11,7 @@ import pytest
 import scipy.special
 from hypothesis import given, settings, strategies as st
 
-from diffphys.targets import Empirical, ShardedEmpirical, sharded, streaming
+from diffphys.targets import Empirical, ShardedEmpirical, _parts, streaming
 from diffphys.targets._blocks import aligned_zeros
 
 RNG = np.random.default_rng(11)
@@ -152,10 +152,27 @@ def test_data_are_copied_once_when_they_are_placed_and_once_when_they_are_read(m
     assert reading < 1.6 * points.nbytes
 
 
+@pytest.mark.parametrize("make", [Empirical, ShardedEmpirical])
+def test_data_of_float64_are_not_copied_whole_where_jax_has_no_such_type(make):
+    points = np.random.default_rng(0).normal(size=(8192, 64)) + 100.0
+    jax.config.update("jax_enable_x64", False)
+    try:
+        tracemalloc.start()
+        target = make(points, block=256)
+        _, placing = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        found = target.rows(np.arange(8192))
+    finally:
+        jax.config.update("jax_enable_x64", True)
+    assert found.dtype == target.label_weights.dtype == np.float32
+    assert placing < 1.6 * found.nbytes
+    np.testing.assert_allclose(found, points, rtol=1e-6)
+
+
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices have memory of their own")
 def test_a_cpu_device_takes_over_the_centred_data_without_a_copy(monkeypatch):
     made = []
-    for room in (streaming, sharded):
+    for room in (streaming, _parts):
         monkeypatch.setattr(room, "aligned_zeros", lambda *args: made.append(aligned_zeros(*args)) or made[-1])
     whole, parted = Empirical(POINTS, LABELS), ShardedEmpirical(POINTS, LABELS)
     for target, zeros in ((whole.cloud.blocks, made[0]), (parted.blocks.addressable_shards[0].data, made[1])):

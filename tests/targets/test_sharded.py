@@ -11,16 +11,11 @@ import jax.random as jr
 import numpy as np
 import pytest
 from jax.sharding import AxisType, PartitionSpec
+from parted_data import LABELS, POINTS, QUANTITIES, VARIANCES, YS as HOST_YS, assert_same, batched
 
 from diffphys.targets import Empirical, ShardedEmpirical
 
-RNG = np.random.default_rng(21)
-# Parts of 17, 17, 17, 16 and 16 data in two blocks of 16: the second one of the last two parts is nothing but padding.
-POINTS = 1.5 * RNG.normal(size=(83, 5)) + 3.0
-LABELS = np.concatenate([np.arange(4), RNG.integers(0, 3, 79)])  # class 3 has one datum only, the fourth
-GROUPINGS = jnp.asarray(np.stack([RNG.permutation(LABELS), np.arange(83) % 2]))
-YS = jnp.asarray(POINTS[:6] + 0.8 * RNG.normal(size=(6, 5)))
-VARIANCES = {"cold": 1e-2, "mild": 0.64, "hot": 100.0}
+YS = jnp.asarray(HOST_YS)
 
 
 def pair(dtype, direct=False):
@@ -32,26 +27,6 @@ def pair(dtype, direct=False):
         whole = eqx.tree_at(lambda t: t.cloud.radius, whole, far)
         parted = eqx.tree_at(lambda t: t.radius, parted, far)
     return whole, parted
-
-
-QUANTITIES = {
-    "evidence": lambda target, y, v, _: target.log_evidence(y, v),
-    "mean": lambda target, y, v, _: target.posterior_mean(y, v),
-    "covariance": lambda target, y, v, _: target.posterior_covariance(y, v),
-    "classes": lambda target, y, v, _: target.label_log_posterior(y, v),
-    "summary": lambda target, y, v, i: target.weights_summary(y, v, i, GROUPINGS, True)._asdict(),
-    "overlap": lambda target, y, v, _: target.overlap(y, YS[0], v),
-}
-
-
-@eqx.filter_jit
-def batched(name, target, variance):
-    return jax.vmap(lambda y, i: QUANTITIES[name](target, y, variance, i))(YS, jnp.arange(len(YS)))
-
-
-def assert_same(found, expected, **tolerance):
-    for (path, one), other in zip(jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(one, other, err_msg=jax.tree_util.keystr(path), **tolerance)
 
 
 @pytest.mark.parametrize("direct", [False, True], ids=["expanded", "direct"])
@@ -146,12 +121,6 @@ def test_a_denoiser_that_hides_the_data_from_those_who_share_out_work_is_refused
     ask = jax.shard_map(jax.vmap(lambda y: data.posterior_mean(y, 0.5)), mesh=mesh, in_specs=spec, out_specs=spec)
     with pytest.raises(ValueError, match=r"asked within a share.*Do pass its method, `data.posterior_mean`"):
         ask(YS)
-
-
-def test_several_processes_are_refused(monkeypatch):
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with pytest.raises(ValueError, match=r"needs all devices in one process\. Got 2 processes"):
-        ShardedEmpirical(np.eye(3))
 
 
 ON_EIGHT_DEVICES = """
