@@ -6,12 +6,14 @@ import pathlib
 import pickle
 import signal
 import sys
+import traceback
 
 import jax
 import numpy as np
 import parted_data
 
 import diffphys as dp
+from diffphys import _devices
 from diffphys.experiments import _chunks
 
 
@@ -30,6 +32,13 @@ def compare(folder, index):
         except ValueError as error:
             refused.append(str(error))
     parted = dp.ShardedEmpirical(points, parted_data.LABELS, parts=8, block=8)
+    # Rows in several exchanges, and parts that devices hold twice, of one process or of both.
+    _devices._ROWS = 16
+    for names in (("data", "again"), ("again", "data")):
+        mesh = jax.make_mesh((2, 2), names, axis_types=(jax.sharding.AxisType.Auto,) * 2)
+        twice = dp.ShardedEmpirical(points, parted_data.LABELS, mesh=mesh, parts=4, block=8)
+        np.testing.assert_allclose(twice.points, points, rtol=1e-14)
+        np.testing.assert_array_equal(twice.labels, parted_data.LABELS)
     found = parted_data.measured(parted, *json.loads((folder / "asked.json").read_text()))
     marks = [_chunks.fingerprint(each) for each in (parted, dp.ShardedEmpirical(points[::-1], parts=8, block=8))]
     shares = {shard.data.shape for shard in parted.blocks.addressable_shards}
@@ -62,6 +71,10 @@ if __name__ == "__main__":
     folder, address, count, index, task = sys.argv[1:]
     jax.distributed.initialize(address, int(count), int(index))
     jax.config.update("jax_enable_x64", True)
-    {"compare": compare, "lose": lose}[task](pathlib.Path(folder), int(index))
-    # JAX would wait for the lost one.
-    os._exit(0)
+    try:
+        {"compare": compare, "lose": lose}[task](pathlib.Path(folder), int(index))
+    except Exception:
+        traceback.print_exc()
+    finally:
+        # JAX would wait for the lost one.
+        os._exit(0)
