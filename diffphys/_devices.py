@@ -213,5 +213,6 @@ def lost(error: Exception) -> ConnectionError:
     words = next(iter(str(error).splitlines()), type(error).__name__)
     return ConnectionError(
         f"process {jax.process_index()} of {jax.process_count()} needs the others. Got no answer from one of them "
-        f"({words}). Run the same command with --resume to go on, with any number of devices."
+        f"({words}). Run the same command with --resume to go on, with any number of devices. In Python give the same "
+        "`checkpoint`."
     )

@@ -17,7 +17,7 @@ from .._describe import described
 from .._devices import exchanging, of_all_processes, on_all_devices, to_host
 from .._journal import DIGEST, Journal, run_chunks
 from .._memory import available_bytes
-from ..targets import is_divided
+from ..targets import is_divided, without_places
 
 # The share of free memory that a chunk may use, and the elements that keep a chunk near the caches of a CPU.
 _SHARE = 0.6
@@ -237,8 +237,11 @@ def refuse_not_finite(results: Mapping[str, np.ndarray], first: int, chunk: str,
 
 
 def fingerprint(tree: Any) -> str:
-    """A short hash of every array and static value of a pytree: two runs of the same things share it."""
-    arrays, static = eqx.partition(tree, eqx.is_array)
+    """A short hash of every array and static value of a pytree: two runs of the same things share it.
+
+    However data are divided over devices: a run goes on where there are others.
+    """
+    arrays, static = eqx.partition(without_places(tree), eqx.is_array)
     described = f"{jax.tree.structure(static)} {jax.tree.leaves(static)}"
     # Functions are known by their names: their addresses change between processes.
     digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", described).encode())
@@ -246,25 +249,6 @@ def fingerprint(tree: Any) -> str:
         if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
         digest.update(f"{leaf.dtype}{leaf.shape}".encode())
-        divided = isinstance(leaf, jax.Array) and not leaf.is_fully_replicated
-        digest.update(_digests_of_shares(leaf) if divided else _bytes(leaf))
+        # The bytes where they are: a data set is large.
+        digest.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:16]
-
-
-def _bytes(array: Array | np.ndarray | np.generic) -> memoryview:
-    """The bytes of an array where they are: a data set is large."""
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
-
-
-def _digests_of_shares(array: Array) -> bytes:
-    """Digests of the shares of a divided array in their order, whichever process has each."""
-
-    def corner(index: tuple[slice, ...]) -> tuple[int, ...]:
-        return tuple(part.indices(size)[0] for part, size in zip(index, array.shape, strict=True))
-
-    corners = sorted({corner(index) for index in array.sharding.devices_indices_map(array.shape).values()})
-    own = np.zeros((len(corners), 8), np.uint32)
-    for shard in array.addressable_shards:
-        digest = hashlib.sha256(_bytes(shard.data)).digest()
-        own[corners.index(corner(shard.index))] = np.frombuffer(digest, np.uint32)
-    return of_all_processes(own).max(0).tobytes()

@@ -36,7 +36,7 @@ from .recipes import (
     symmetric_mixture as symmetric_mixture,
 )
 from .reduction import Reduction as Reduction, reduce as reduce
-from .sharded import ShardedEmpirical as ShardedEmpirical, is_divided as is_divided
+from .sharded import ShardedEmpirical as ShardedEmpirical, is_divided as is_divided, without_places as without_places
 from .shell import AbstractShell as AbstractShell
 from .sphere import Sphere as Sphere
 from .weights import Labelings as Labelings, WeightsSummary as WeightsSummary

@@ -50,32 +50,25 @@ def checked_parts(parts: int | None, devices: int, count: int) -> int:
     return parts
 
 
-def require_same(
-    points: Float[np.ndarray, "n d"],
-    labels: Int[np.ndarray, " n"],
-    offset: Float[np.ndarray, " d"],
-    parts: int,
-    block: int,
-) -> None:
-    """Raises ValueError if processes were given different data, or are to divide them differently.
+def digest_of(
+    points: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], offset: Float[np.ndarray, " d"]
+) -> Int[np.ndarray, "2"]:
+    """What tells a data set from another, however it is divided, and its labels from others.
 
-    By a digest: of the mean, which every datum enters, and of some rows, which tell their order too.
+    By the mean, which every datum enters, and some rows, which tell their order too.
     """
-    if jax.process_count() == 1:
-        return
     spread = points[:: -(-len(points) // _ROWS)]
-    own = {
-        "number": len(points),
-        "dimension": len(offset),
-        "values": zlib.crc32(spread.tobytes(), zlib.crc32(offset.tobytes())) >> 1,
-        "labels": zlib.crc32(labels.astype(np.int64).tobytes()) >> 1,
-        "parts": parts,
-        "block": block,
-    }
-    seen = of_all_processes(np.array([*own.values()], np.int32))
+    marks = zlib.crc32(spread.tobytes(), zlib.crc32(offset.tobytes())), zlib.crc32(labels.astype(np.int64).tobytes())
+    return np.array([mark >> 1 for mark in marks], np.int32)
+
+
+def require_same(digest: Int[np.ndarray, "2"], **settings: int) -> None:
+    """Raises ValueError if processes were given different data, or are to divide them differently."""
+    names = ("values", "labels", *settings)
+    seen = of_all_processes(np.array([*digest, *settings.values()], np.int32))
     other = seen != seen[0]
     if other.any():
-        what = ", ".join(name for name, differs in zip(own, other.any(0), strict=True) if differs)
+        what = ", ".join(name for name, differs in zip(names, other.any(0), strict=True) if differs)
         raise ValueError(
             f"`ShardedEmpirical` needs the same data in every process. Got other {what} in process "
             f"{np.flatnonzero(other.any(1))[0]} of {len(seen)} than in the first. Do give all of them the same file."

@@ -16,7 +16,7 @@ from .._keys import check_key
 from .._types import Data, PRNGKey, Scalar
 from ._arrays import Values, checked_data
 from ._blocks import centre_of, radius_of
-from ._parts import AXIS, SPEC, checked_mesh, checked_parts, holders, in_parts, placed, require_same
+from ._parts import AXIS, SPEC, checked_mesh, checked_parts, digest_of, holders, in_parts, placed, require_same
 from .data_set import AbstractDataSet, by_block, padded
 from .empirical import Empirical
 from .moments import Overlaps, covariance, log_partition, moments, overlaps
@@ -52,6 +52,7 @@ class ShardedEmpirical(AbstractDataSet):
         radius: the largest norm of the centred data.
         offset: the mean that was subtracted.
         label_weights: the fraction of the data in each class.
+        digest: what tells the data and their labels from others.
         mesh: the devices.
         num_labels: the number of classes.
         count: their number, `n`.
@@ -64,6 +65,7 @@ class ShardedEmpirical(AbstractDataSet):
     offset: Float[Array, " d"]
     label_weights: Float[Array, " k"]
     count: Int[Array, ""]
+    digest: Int[Array, "2"]
     mesh: Mesh = eqx.field(static=True)
     num_labels: int = eqx.field(static=True)
 
@@ -94,7 +96,8 @@ class ShardedEmpirical(AbstractDataSet):
         self.mesh = checked_mesh(mesh)
         parts = checked_parts(parts, self.mesh.shape[AXIS], len(points))
         offset = centre_of(points)
-        require_same(points, labels, offset, parts, block)
+        digest = digest_of(points, labels, offset)
+        require_same(digest, number=len(points), dimension=len(offset), parts=parts, block=block)
         self.blocks, half_norms = placed(points, offset, parts, block, self.mesh)
         self.radius = jnp.asarray(of_all_processes(radius_of(half_norms)).max(), offset.dtype)
         self.half_norms = in_parts(half_norms.astype(offset.dtype), self.mesh)
@@ -103,6 +106,7 @@ class ShardedEmpirical(AbstractDataSet):
         counts = np.bincount(labels)
         self.label_weights = jnp.asarray(counts / len(points), offset.dtype)
         self.num_labels = len(counts)
+        self.digest = jnp.asarray(digest)
 
     @property
     def num_parts(self) -> int:
@@ -232,11 +236,16 @@ class ShardedEmpirical(AbstractDataSet):
 
 def is_divided(tree: Any) -> bool:
     """Whether any part of a tree, such as the denoiser of a sampler, is a data set divided over devices."""
+    return any(_is_parted(node) for node in jax.tree.leaves(tree, is_leaf=_is_parted))
 
-    def divided(node: Any) -> bool:
-        return isinstance(node, ShardedEmpirical)
 
-    return any(divided(node) for node in jax.tree.leaves(tree, is_leaf=divided))
+def without_places(tree: Any) -> Any:
+    """A tree with what tells them from others in the place of data sets that are divided over devices."""
+    return jax.tree.map(lambda node: node.digest if _is_parted(node) else node, tree, is_leaf=_is_parted)
+
+
+def _is_parted(node: Any) -> bool:
+    return isinstance(node, ShardedEmpirical)
 
 
 def _refuse_share(context: Any) -> None:

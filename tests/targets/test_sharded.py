@@ -13,6 +13,7 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 from parted_data import LABELS, POINTS, QUANTITIES, VARIANCES, YS as HOST_YS, assert_same, batched
 
+from diffphys.experiments._chunks import fingerprint
 from diffphys.targets import Empirical, ShardedEmpirical
 
 YS = jnp.asarray(HOST_YS)
@@ -183,6 +184,16 @@ def on_eight_devices(program):
 def test_eight_devices_hold_an_eighth_of_the_data_each_and_agree_with_one():
     found = on_eight_devices(PLACED)
     assert found.stdout.strip() == "done", found.stderr[-3000:]
+
+
+def test_a_journal_knows_a_data_set_however_it_is_divided_and_no_other():
+    marks = [
+        fingerprint((ShardedEmpirical(points, labels, parts=parts).posterior_mean, 1.0))
+        for points, labels, parts in ((POINTS, LABELS, 5), (POINTS, LABELS, 2), (POINTS[::-1], LABELS, 5),
+                                      (POINTS, LABELS % 2, 5))
+    ]  # fmt: skip
+    assert marks[0] == marks[1]
+    assert len(set(marks)) == 3
 
 
 @pytest.mark.slow
