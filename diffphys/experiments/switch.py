@@ -148,7 +148,9 @@ def switch(
     variables |= _agreement_of_clones(target, variances, times, forward_key, samples, runner)
     parameters = {
         "target": target, "sampler": experiment.free, "conditional": conditional, "denoise": denoise,
-        "classify": classify, "guidance": weights, "samples": samples, "trajectories": options._asdict(),
+        "classify": classify, "guidance": weights, "samples": samples,
+        "trajectories": {"number": trajectories, "steps": steps, "stop": options.stop, "grid": grid,
+                         "trunk_from": trunk_from, "increments": increments},
     }  # fmt: skip
     ds = experiment_dataset("switch", process, times, variables, attrs, key, **parameters)
     return with_long_names(ds.assign_coords(guidance=weights))
