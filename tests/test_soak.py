@@ -15,8 +15,9 @@ import pytest
 import diffphys as dp
 
 KILLS = 50
-JOB = ["speciation", "--target", "mixture", "--dim", "16", "--times", "3", "--samples", "2000", "--steps", "16",
-       "--clones", "80000", "--chunk", "50", "--resume"]  # fmt: skip
+# A minute and a half of work on two quiet cores: fifty lives of some seconds do not come to its end.
+JOB = ["speciation", "--target", "mixture", "--dim", "512", "--times", "3", "--samples", "2000", "--steps", "64",
+       "--clones", "400000", "--chunk", "100", "--resume"]  # fmt: skip
 
 
 def start(out, cache):
