@@ -8,7 +8,6 @@ from jaxtyping import Float
 from .. import samplers
 from .._types import Denoiser, PRNGKey
 from ..experiments import generate
-from ..experiments._chunks import default_chunk
 from ..processes import AbstractProcess, OrnsteinUhlenbeck, PhaseSpaceLangevin
 
 OVERDAMPED: dict[str, Any] = {
@@ -59,7 +58,6 @@ def generate_named(
     low, high = variances
     levels = np.linspace(high ** (0.5 / _RHO), low ** (0.5 / _RHO), steps + 1) ** (2 * _RHO)
     ts = np.array([process.time_of_variance(float(v)) for v in levels])
-    chunk = min(number, chunk or default_chunk(number, _FEATURES * dim))
-    samples = generate(sampler, ts, key=key, number=number, dim=dim, chunk=chunk, progress=progress)
+    samples = generate(sampler, ts, key=key, number=number, dim=dim, features=_FEATURES, chunk=chunk, progress=progress)
     # The ends are denoised.
     return samples, sampler.calls(steps) + 1

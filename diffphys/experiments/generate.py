@@ -36,6 +36,7 @@ def generate(
     clean: bool = True,
     dtype: DTypeLike | None = None,
     increments: Increments = box_muller,
+    features: int = 1,
     chunk: int | None = None,
     checkpoint: str | pathlib.Path | None = None,
     progress: bool | None = None,
@@ -57,7 +58,9 @@ def generate(
         clean: whether to denoise the ends, $E[a | z]$ at the last time; if not, they are the states there.
         dtype: of the states; by default that of `start`, or float32.
         increments: how noise is drawn, as in `simulate`.
-        chunk: samples a compiled call.
+        features: numbers that the denoiser holds at once for each of a sample, 32 or 64 of a U-Net: the default chunk
+            is as many times smaller.
+        chunk: samples a compiled call; one that does not fit the memory is refused, the default one is made to.
         checkpoint: a folder for the journal of finished chunks; a run that finds its own there goes on from it.
         progress: whether to show a bar; by default on a terminal.
 
@@ -81,6 +84,7 @@ def generate(
         )
     check_count("number", number, 1)
     check_count("dim", dim, 1)
+    check_count("features", features, 1)
     dtype = jax.dtypes.canonicalize_dtype(np.float32 if dtype is None else dtype)
     state = jax.ShapeDtypeStruct((*lead, dim) if start is None else start.shape[1:], dtype)
     check_denoiser(sampler.denoise, state, sampler.process)
@@ -88,8 +92,9 @@ def generate(
         sampler.process, grid, key, chunk, checkpoint, progress, sampler=sampler, clean=clean, increments=increments
     )
     program = ends_program(
-        sampler, grid, key, number, state, start, clean=clean, increments=increments, chunk=runner.chunk_of("samples")
-    )
+        sampler, grid, key, number, state, start, clean=clean, increments=increments, features=features,
+        chunk=runner.chunk_of("samples"),
+    )  # fmt: skip
 
     def whole(_: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Of the shape of all chunks, the last one too."""
@@ -110,12 +115,13 @@ def ends_program(
     *,
     clean: bool,
     increments: Increments,
+    features: int,
     chunk: int | None,
 ) -> ChunkedProgram:
     """The program of so many trajectories; `state` is the shape and dtype of one."""
     plans = place((sampler.plan(grid), sampler.process.table(grid[[0, -1]])), state.dtype)
     arguments = (sampler, plans, key, start, state, clean, increments)
-    return ChunkedProgram(_ends, arguments, items=number, elements=state.size, chunk=chunk)
+    return ChunkedProgram(_ends, arguments, items=number, elements=features * state.size, chunk=chunk)
 
 
 @eqx.filter_jit

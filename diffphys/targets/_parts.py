@@ -17,7 +17,7 @@ AXIS = "data"
 SPEC = PartitionSpec(None, AXIS)
 """How blocks are divided: a batched scan wants the part second, and would else move it by a copy of the data."""
 
-# Rows of which a digest of the data is made, beside their mean; twice as many at most.
+# Rows of which a digest of the data is made, beside their mean, at most.
 _ROWS = 1024
 
 

@@ -85,6 +85,26 @@ def test_a_run_that_was_stopped_goes_on_and_is_the_same(tmp_path, all_at_once):
         some(chunk=3, checkpoint=tmp_path, key=jr.key(6))
 
 
+def test_a_chunk_that_was_not_asked_for_is_made_to_fit_the_memory(monkeypatch):
+    """And is smaller from the start for a denoiser that holds more numbers."""
+    sizes, original = [], _chunks.ChunkedProgram.__call__
+    monkeypatch.setattr(_chunks, "_ELEMENTS", {"cpu": 2**10})
+    monkeypatch.setattr(
+        _chunks.ChunkedProgram, "__call__", lambda self, i: sizes.append(self.chunk) or original(self, i)
+    )
+    whole = some(200)
+    wide = some(200, features=32)
+    assert sizes[0] == 50
+    assert sizes[-1] == 2**10 // (32 * 3)
+    monkeypatch.setattr(_chunks, "free_bytes", lambda: 6000)
+    small = some(200)
+    assert sizes[-1] < 50
+    for found in (wide, small):
+        np.testing.assert_allclose(found, whole, atol=1e-12)
+    with pytest.raises(ValueError, match="Ask for a `chunk` of at most"):
+        some(200, chunk=50)
+
+
 def test_a_sample_that_is_not_finite_is_named():
     def bad(y, v):
         return jnp.where(y[0] > 1.0, jnp.nan, LAW.posterior_mean(y, v))
