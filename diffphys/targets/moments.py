@@ -94,12 +94,13 @@ def _put_right(cloud: Cloud, y: Data, variance: Scalar, sums: _Sums) -> tuple[_S
     The first one's term is 1 either way, and the others' were not above it: what is taken off is at most 15 times
     what remains, so that no more than a digit is lost.
     """
-    leaders = cloud.leaders(y, variance, sums.nearest)
+    count = cloud.contenders(y, variance, sums.nearest)
+    leaders = cloud.leaders(y, variance, sums.nearest, count)
     top = jnp.max(leaders.logits)
     changes = jnp.exp(leaders.logits - top) - jnp.exp((sums.nearest.products - sums.level) / variance - top)
     unit = jnp.exp(-top)
     total = sums.total * unit + jnp.sum(changes)
-    mean = None if sums.mean is None else sums.mean * unit + cloud.combine(changes, leaders.slots)
+    mean = None if sums.mean is None else sums.mean * unit + cloud.combine(changes, leaders.slots, count)
     return sums._replace(total=total, mean=mean), leaders.anchor + top
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from .._types import Data, Scalar
 from ._arrays import observation
 from .empirical import Empirical
-from .streaming import PRECISION, LogSum, in_any_sample
+from .streaming import PRECISION, LogSum, largest_in_batch
 
 # Bands of the directions beyond the leading ones, and how many neighbouring points share one bound.
 _BANDS = 8
@@ -125,7 +125,7 @@ class PrunedPosteriorMean(eqx.Module):
             The posterior mean, in the units of the data.
         """
         found = self.certificate(y, variance)
-        short = in_any_sample(lax.stop_gradient(~(found.error <= self.tolerance)))
+        short = largest_in_batch(lax.stop_gradient(~(found.error <= self.tolerance)))
         return lax.cond(short, lambda: self.data.posterior_mean(y, variance), lambda: found.mean)
 
     def certificate(self, y: Data, variance: Scalar) -> Certified:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from .._types import Data, Scalar
 from ._blocks import aligned_zeros, block_shape, fill, radius_of
@@ -190,21 +190,29 @@ class Cloud(eqx.Module):
         place = jnp.where((place >= 0) & (place < length), place, length)
         return expanded.at[place].set(leaders.logits, mode="drop")
 
-    def combine(self, factors: Float[Array, " m"], slots: Int[Array, " m"]) -> Float[Array, " d"]:
-        """The sum of the points at `slots`, each times its factor."""
+    def combine(self, factors: Float[Array, " m"], slots: Int[Array, " m"], count=None) -> Float[Array, " d"]:
+        """The sum of the points at `slots`, or at the first `count` of them, each times its factor."""
+        count = len(slots) if count is None else count
 
-        def add(total, chosen):
-            factor, slot = chosen
-            return total + factor * self.point(slot), None
+        def add(i, total):
+            return total + factors[i] * self.point(slots[i])
 
         # One at a time: a batch of observations then holds one point each, not all of them.
-        return lax.scan(add, jnp.zeros_like(self.blocks[0, 0]), (factors, slots))[0]
+        return lax.fori_loop(0, count, add, jnp.zeros_like(self.blocks[0, 0]))
 
     def coarse(self, y: Data, variance: Scalar) -> Bool[Array, ""]:
         """Whether expanded squares are too coarse, for any of a batch."""
+        return largest_in_batch(lax.stop_gradient(self._error(y, variance) > _TOLERANCE * variance))
+
+    def contenders(self, y: Data, variance: Scalar, nearest: Nearest) -> Int[Array, ""]:
+        """How many of the nearest points have weights that are not 0 beside the first one's, in any of a batch."""
+        reach = -jnp.log(jnp.finfo(y.dtype).tiny) * variance + 2 * self._error(y, variance)
+        return largest_in_batch(jnp.sum(nearest.products >= nearest.products[0] - reach, dtype=jnp.int32))
+
+    def _error(self, y: Data, variance: Scalar) -> Scalar:
+        """Of products, the largest to be expected."""
         size = jnp.sqrt(self.radius**2 + y.size * variance)
-        error = _ERROR_FACTOR * jnp.finfo(y.dtype).eps * self.radius * size
-        return in_any_sample(lax.stop_gradient(error > _TOLERANCE * variance))
+        return _ERROR_FACTOR * jnp.finfo(y.dtype).eps * self.radius * size
 
     @jax.jit
     def nearest(self, y: Data, variance: Scalar) -> Nearest:
@@ -219,17 +227,21 @@ class Cloud(eqx.Module):
         return lax.cond(self.coarse(y, variance), search, lambda: Nearest.none(y.dtype))
 
     @jax.jit
-    def leaders(self, y: Data, variance: Scalar, nearest: Nearest) -> Leaders:
-        """The nearest points as leaders; none if expanded squares are good enough."""
+    def leaders(self, y: Data, variance: Scalar, nearest: Nearest, count=NUM_LEADERS) -> Leaders:
+        """The nearest points as leaders, the first `count` of them; none if expanded squares are good enough."""
         slots = nearest.slots
 
         def measure():
             first, product = self._at(slots[0], y)
             # The one that was found rounds as its neighbours do; the derivative is that of the one made anew.
             level = lax.stop_gradient(jnp.max(nearest.products) - product) + product
+
+            def measured(i, logits):
+                logit = jnp.where(slots[i] >= 0, self._relative(slots[i], first, y, variance), -jnp.inf)
+                return logits.at[i].set(logit)
+
             # One at a time, as in `combine`.
-            logits = jnp.asarray(lax.map(lambda slot: self._relative(slot, first, y, variance), slots))
-            logits = jnp.where(slots >= 0, logits, -jnp.inf)
+            logits = lax.fori_loop(0, count, measured, jnp.full(slots.shape, -jnp.inf, y.dtype))
             return Leaders(slots, logits, level, -jnp.sum((y - first) ** 2) / (2 * variance))
 
         def none():
@@ -254,7 +266,7 @@ class Cloud(eqx.Module):
     def _relative(self, slot: Int[Array, ""], first: Float[Array, " d"], y: Data, variance: Scalar) -> Scalar:
         """The log-weight of a point relative to that of another one, by their difference."""
         step = self.point(slot) - first
-        return jnp.sum(step * (y - first - 0.5 * step)) / variance
+        return sum_of(step * (y - first - 0.5 * step)) / variance
 
 
 def membership(labels: Int[Array, "*s"], count: int, dtype) -> Float[Array, "*s k"]:
@@ -273,14 +285,14 @@ def log_weights(products: Float[Array, " s"], variance: Scalar) -> Float[Array, 
 
 
 @jax.custom_batching.custom_vmap
-def in_any_sample(flag: Bool[Array, ""]) -> Bool[Array, ""]:
-    """The same flag for all samples of a batch, true if it is for one.
+def largest_in_batch(value: Shaped[Array, ""]) -> Shaped[Array, ""]:
+    """The largest value in a batch, for all of its samples: of flags, whether one of them is true.
 
     A branch taken sample by sample would copy what both branches close over, the data, for each.
     """
-    return flag
+    return value
 
 
-@in_any_sample.def_vmap
-def _in_any_sample_of_a_batch(_, __, flags):
-    return in_any_sample(jnp.any(flags, axis=0)), False
+@largest_in_batch.def_vmap
+def _largest_in_batch(_, __, values):
+    return largest_in_batch(jnp.max(values, axis=0)), False

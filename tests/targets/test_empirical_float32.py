@@ -114,6 +114,24 @@ def test_at_hardly_any_noise_the_mean_is_the_nearest_datum():
     np.testing.assert_allclose(means, points, atol=1e-6)
 
 
+@pytest.mark.parametrize(("time", "wanted"), [(1e-4, 1), (0.05, 16)])
+def test_no_more_neighbours_are_measured_anew_than_may_have_a_weight(time, wanted):
+    """For all of a batch as many as for the one that needs most; of ever less noise, only the nearest."""
+    points, variance = smooth_images(200).astype(np.float32), np.float32(np.expm1(2 * time))
+    ys = points[:8] + variance**0.5 * np.random.default_rng(9).normal(size=(8, 3072)).astype(np.float32)
+    target = Empirical(points, block=64)
+
+    @jax.vmap
+    def contenders(y):
+        return target.cloud.contenders(y, variance, target.cloud.nearest(y, variance))
+
+    counts = np.asarray(contenders(jnp.asarray(ys) - target.offset[None]))
+    logs = [log_weights(points.astype(float), y.astype(float), float(variance))[0] for y in ys]
+    matter = max(np.sum(log > log.max() + np.log(np.finfo(np.float32).tiny)) for log in logs)
+    assert matter <= counts[0] == wanted
+    assert np.all(counts == counts[0])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("time", [1e-3, 1e-2, 0.08, 0.12, 1.0])
 def test_float32_keeps_the_leading_log_weights_of_real_images_to_a_hundredth(time, lab):
