@@ -47,7 +47,8 @@ def reduce(target: AbstractTarget) -> Reduction:
     at every noise level. So a reverse trajectory of the full mixture, projected, is a trajectory of the reduced one
     under the projected noise, for every sampler on a grid of times, step by step; the coordinates that are left out
     stay Gaussian and say nothing. Two Gaussians in any dimension become two in one dimension: what is measured of their
-    labels, by the identities and by clones, has the same law at 1/d of the work.
+    labels, by the identities and by clones, has the same law at 1/d of the work, and nothing is compiled anew for
+    another d.
 
     Args:
         target: a mixture with one covariance for all components, its values known.

@@ -121,6 +121,23 @@ def test_a_dense_tail_of_small_eigenvalues_is_not_taken_for_one_of_them():
     )
 
 
+def test_sweeps_over_the_dimension_compile_once(caplog):
+    """Clones and identities of two classes, on the one coordinate that they have in any dimension."""
+    compiled = []
+    for dim in (64, 96, 4096):
+        target = dp.reduce(dp.symmetric_mixture(np.ones(dim))).target
+        caplog.clear()
+        with jax.log_compiles():
+            ds = dp.speciation(
+                target, dp.OrnsteinUhlenbeck(), [0.5 * np.log(dim)], key=jr.key(0), samples=32, clones=4, steps=4,
+                progress=False,
+            )  # fmt: skip
+        assert ds.attrs["theory_crossing_time"] == pytest.approx(0.5 * np.log(dim))
+        compiled.append(sum("Compiling" in line for line in caplog.messages))
+    assert compiled[0] >= 2
+    assert compiled[1:] == [0, 0]
+
+
 def test_a_target_with_other_labels_is_refused():
     with pytest.raises(ValueError, match=r"needs a mixture of Gaussians.*`CurieWeiss`"):
         dp.reduce(dp.CurieWeiss(8, 0.5))
