@@ -59,18 +59,6 @@ def over_items(
     return shares(items)
 
 
-def over_rows(many: Callable[[Any], Any], rows: Any, *, together: bool = False) -> Any:
-    """`many(rows)` of the rows of arrays, every device at its own share of them; as `over_items` in all else."""
-    devices, count = jax.device_count(), jax.tree.leaves(rows)[0].shape[0]
-    if devices == 1 or together:
-        return many(rows)
-    # Rows of their own, not looked up within a share: jax 0.12 takes what a share closes over for an array of all.
-    padded = jnp.minimum(jnp.arange(-(-count // devices) * devices), count - 1)
-    shares = jax.shard_map(many, mesh=mesh(), in_specs=_ITEMS, out_specs=_ITEMS, check_vma=False)
-    found = shares(jax.tree.map(lambda leaf: leaf[padded], rows))
-    return jax.tree.map(lambda leaf: leaf[:count], found)
-
-
 def on_all_devices(tree: Any) -> Any:
     """The same tree with its arrays on every device, so that no call has to send them there."""
     arrays, rest = eqx.partition(tree, eqx.is_array)

@@ -10,14 +10,14 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
-from .._devices import exchanging, on_all_devices, over_rows, to_host
+from .._devices import over_items
 from .._keys import check_root
 from .._types import Denoiser, PRNGKey
 from ..results import dataset
 from ..targets import AbstractTarget, is_divided
 from ._assemble import Variables, check_count, seed_of
 from ._checks import check_denoiser_of
-from ._chunks import refuse_not_finite
+from ._chunks import ChunkedProgram, Runner
 from ._statistics import mean_and_stderr
 
 # From the data up, by the number of edges: two of them leave a regime II between.
@@ -34,6 +34,8 @@ def path_divergence(
     edges: Sequence[float] = (),
     nodes: int = 48,
     samples: int = 1024,
+    chunk: int | None = None,
+    progress: bool | None = None,
 ) -> xr.Dataset:
     r"""Relative entropy of the paths of the exact reverse diffusion and of one with another denoiser.
 
@@ -58,6 +60,8 @@ def path_divergence(
         edges: noise variances between `low` and `high`, increasing: v_C and v_S, or one where there is no regime II.
         nodes: Gauss-Legendre nodes in log v, in each regime.
         samples: draws of the data, each with one noise at all levels.
+        chunk: samples a compiled call; chosen by default.
+        progress: whether to show a bar; by default on a terminal.
 
     Returns:
         A dataset on `variance` (the nodes): `gap`, the mean square difference, its `gap_stderr`, and `integrand`, the
@@ -67,7 +71,7 @@ def path_divergence(
 
     Raises:
         ValueError: unless 0 < low < high, for edges that are not between them, for more than two, for a raw key, too
-            few samples, or a denoiser of other data.
+            few samples, a denoiser of other data, or a chunk that does not fit.
         FloatingPointError: for an estimate that is not finite.
     """
     check_root(key)
@@ -77,10 +81,14 @@ def path_divergence(
         raise ValueError(f"`path_divergence` needs 0 < `low` < `high`. Got {low} and {high}. Give two noise variances.")
     check_denoiser_of(target, denoise)
     levels, weights = _quadrature(np.array([low, *_checked_edges(edges, low, high), high]), nodes)
-    placed = on_all_devices((target, denoise, jr.split(key, samples), jnp.asarray(levels)))
-    with exchanging():
-        gaps = to_host(_gaps(*placed)).astype(np.float64)
-    refuse_not_finite({"gap": gaps}, 0, "all samples at once", "sample")
+    arguments = target, denoise, key, jnp.asarray(levels)
+    program = ChunkedProgram(_gaps, arguments, items=samples, elements=2 * target.dim, chunk=chunk)
+
+    def padded(_, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"gap": np.pad(results["gap"], [(0, program.chunk - len(results["gap"])), (0, 0)])}
+
+    found = Runner(chunk=chunk, progress=progress).collect("path divergence", program, padded, {}, unit="sample")
+    gaps = found["gap"].reshape(-1, len(levels))[:samples].astype(np.float64)
     parts = 0.5 * gaps @ (weights / levels[:, None])
     mean, stderr = mean_and_stderr(gaps)
     total, error = mean_and_stderr(parts.sum(1))
@@ -99,7 +107,7 @@ def path_divergence(
     }  # fmt: skip
     ds = dataset(variables, coords, experiment="path-divergence", seed=seed_of(key), parameters=parameters)
     return ds.assign_attrs(
-        path_kl=float(total), path_kl_stderr=float(error),
+        path_kl=float(total), path_kl_stderr=float(error), chunk=program.chunk,
         total_variation_bound=float(np.minimum(1.0, np.sqrt(total / 2))),
     )  # fmt: skip
 
@@ -124,12 +132,12 @@ def _quadrature(knots: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:
 
 @eqx.filter_jit
 def _gaps(
-    target: AbstractTarget, denoise: Denoiser, keys: Array, levels: Float[Array, " levels"]
-) -> Float[Array, "samples levels"]:
-    """The square difference of two denoisers of every sample at every level."""
+    target: AbstractTarget, denoise: Denoiser, key: PRNGKey, levels: Float[Array, " levels"], first: Array, chunk: int
+) -> dict[str, Float[Array, "chunk levels"]]:
+    """The square difference of two denoisers of samples `first ... first + chunk - 1` at every level."""
 
-    def one(key):
-        data_key, noise_key = jr.split(key)
+    def one(i):
+        data_key, noise_key = jr.split(jr.fold_in(key, i))
         clean = target.sample(data_key)
         noise = jr.normal(noise_key, clean.shape, clean.dtype)
 
@@ -140,4 +148,4 @@ def _gaps(
         # Level by level: what is held at once is one estimate a sample.
         return jax.lax.map(at, jnp.asarray(levels, clean.dtype))
 
-    return over_rows(jax.vmap(one), keys, together=is_divided((target, denoise)))
+    return {"gap": over_items(jax.vmap(one), first, chunk, together=is_divided((target, denoise)))}

@@ -42,6 +42,17 @@ def test_a_constant_error_of_the_score_costs_its_square_times_the_horizon():
     np.testing.assert_allclose(ds.attrs["path_kl"], bound[0, 0], rtol=1e-9)
 
 
+def test_chunks_change_nothing_but_rounding():
+    law, other = dp.Gaussian(np.zeros(3), FIRST), dp.Gaussian(np.full(3, 0.3), SECOND).posterior_mean
+    one, other = (
+        dp.path_divergence(law, other, key=jax.random.key(0), low=0.1, high=9.0, nodes=4, samples=10, chunk=chunk)
+        for chunk in (10, 4)
+    )
+    assert (one.attrs["chunk"], other.attrs["chunk"]) == (10, 4)
+    np.testing.assert_allclose(one.gap, other.gap, rtol=1e-12)
+    np.testing.assert_allclose(one.attrs["path_kl_stderr"], other.attrs["path_kl_stderr"], rtol=1e-12)
+
+
 def test_the_exact_denoiser_costs_nothing():
     ds = run(dp.Gaussian(np.zeros(3), FIRST).posterior_mean, samples=8)
     assert ds.attrs["path_kl"] == ds.attrs["total_variation_bound"] == 0
