@@ -107,7 +107,7 @@ def _late_start(
             part = ds.sel(start="gaussian", sampler=sampler, steps=steps).squeeze()
             time, level, low, high = (
                 float(part[f"bifurcation_time{end}"]) for end in ("", "_sigma_v", "_low", "_high")
-            )  # fmt: skip
+            )
             words.append(time_words(f"{sampler}, {steps} steps", time, level, "", low, high).rstrip())
     leave(ds, out / "late-start.nc", plots.gaussian_start(ds), words)
 

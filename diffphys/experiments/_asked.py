@@ -13,15 +13,7 @@ from .._types import PRNGKey, Scalar
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler
 from ._accuracy import Accuracy
-from ._assemble import (
-    CloneOptions,
-    Variables,
-    check_count,
-    experiment_dataset,
-    runner_for,
-    sampler_for,
-    split_key,
-)  # fmt: skip
+from ._assemble import CloneOptions, Variables, check_count, experiment_dataset, runner_for, sampler_for, split_key
 from ._chunks import Runner
 from ._clone_curves import clone_curves
 from ._clones import Readout

@@ -17,15 +17,7 @@ from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractTarget
 from ._accuracy import PILOT, Accuracy
 from ._asked import Asked
-from ._assemble import (
-    QUANTILES,
-    CloneOptions,
-    Variables,
-    check_times,
-    curve,
-    forward_attributes,
-    load_attributes,
-)  # fmt: skip
+from ._assemble import QUANTILES, CloneOptions, Variables, check_times, curve, forward_attributes, load_attributes
 from ._collapse_times import times_by_name
 from ._forward import ForwardRun
 from ._last_change import Walks

@@ -203,7 +203,7 @@ def _theory(
         "participation_theory": ("count", np.where(holds, participation, np.nan)),
         "score_error_theory": (("estimator", "count"), errors),
         "eigenvalues_theory": (("count", "mode"), quantiles),
-    }  # fmt: skip
+    }
 
 
 def _quantiles(values: np.ndarray, q: float) -> np.ndarray:

@@ -17,7 +17,7 @@ from ..samplers import AbstractSampler
 from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractLabelledTarget
 from ._asked import Asked
-from ._assemble import CloneOptions, Variables, check_times, curve, forward_attributes  # fmt: skip
+from ._assemble import CloneOptions, Variables, check_times, curve, forward_attributes
 from ._forward import ForwardRun
 from ._readouts import Classifier, ExpectedLabelAgreement, LabelAgreement, label_reading, labelled_by
 from ._statistics import crossing, crossing_interval
@@ -30,7 +30,7 @@ from ._theory import (
     time_of_ou,
     two_classes,
     within_spectrum,
-)  # fmt: skip
+)
 from ._verdicts import BY_COLLAPSE, NO_CROSSING, ONE_CLASS, TOLERANCE
 
 

@@ -26,7 +26,7 @@ from ._assemble import (
     experiment_dataset,
     runner_for,
     split_key,
-)  # fmt: skip
+)
 from ._checks import check_denoiser_of
 from ._chunks import Runner
 from ._conditional import Conditional, Guided, checked_guidance, exact_conditional

@@ -21,7 +21,7 @@ EXPERIMENTS = {
     "switch": lambda denoise: dp.switch(
         DATA, OU, [0.5], key=jax.random.key(0), trajectories=4, denoise=denoise, samples=None
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

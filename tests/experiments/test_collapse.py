@@ -251,7 +251,7 @@ def test_memory_that_runs_out_halves_the_chunk(small, monkeypatch):
 def test_a_result_has_the_settings_of_its_trajectories_and_none_that_collapse_cannot_have(small):
     ds = dp.collapse(
         small, OU, [0.5, 0.8], key=key(), samples=None, clones=8, trajectories=6, steps=4, datasets=0, trunk_from=2.0
-    )  # fmt: skip
+    )
     config = json.loads(ds.attrs["config"])
     assert "classify" not in config["clones"]
     assert {name: config["trajectories"][name] for name in ("number", "steps", "grid", "trunk_from")} == {

@@ -65,7 +65,7 @@ def test_a_classifier_of_sides_meets_the_exact_agreement_of_signs(oracles):
     target = dp.symmetric_mixture(np.ones(1, np.float32))
     ds = dp.speciation(
         target, OU, times, key=jax.random.key(2), samples=None, clones=8000, steps=96, stop=1e-4, classify=side
-    )  # fmt: skip
+    )
     exact = [oracles[f"phi_latent_vs_sign_1d_t{t}"]["value"][1] for t in times]
     within(ds.phi_hard_clones, ds.phi_hard_clones_stderr, exact, 0.01)
     assert ds.attrs["score"] == "exact"

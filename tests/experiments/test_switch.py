@@ -27,7 +27,7 @@ def within(mean, stderr, exact, bias=0.0):
 def run():
     return dp.switch(
         TARGET, OU, TIMES, key=jax.random.key(3), trajectories=6000, guidance=WEIGHTS, steps=32, chunk=1500
-    )  # fmt: skip
+    )
 
 
 def test_a_trajectory_keeps_its_class_as_often_as_two_clones_agree(run):

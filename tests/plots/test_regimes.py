@@ -136,7 +136,7 @@ def test_figures_of_a_model_call_the_identity_a_reference(run):
         r"$\phi_C$ of the exact empirical score, for reference",
         r"$f_e/\alpha$ of the exact empirical score, for reference",
         r"$\phi_C$ by the nearest datum, clones of the model",
-    } <= set(legend(right))  # fmt: skip
+    } <= set(legend(right))
     lines = [line.get_xdata()[0] for line in left.lines if len(set(line.get_xdata())) == 1]
     assert 1.3 in lines
     assert run.attrs["crossing_time"] not in lines
