@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from .._types import PRNGKey, Scalar
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler
+from ..targets import shape_of
 from ._accuracy import Accuracy
 from ._assemble import CloneOptions, Variables, check_count, experiment_dataset, runner_for, sampler_for, split_key
 from ._chunks import Runner
@@ -108,9 +109,9 @@ class Asked(NamedTuple):
     ) -> tuple[Variables, dict[str, Any]]:
         """The curves of clones and their attributes; see `clone_curves`."""
         assert self.options is not None, "clones were asked for"
-        dtype = jax.eval_shape(self.target.sample, jax.random.key(0)).dtype
         return clone_curves(
-            self.sampler, readout, self.target, self.times, self.options, key=self.clone_key, dtype=dtype,
+            self.sampler, readout, self.target, self.times, self.options, key=self.clone_key,
+            dtype=shape_of(self.target).dtype,
             runner=self.runner, name=f"{self.name}-clones", quantity=quantity, expected=expected,
         )  # fmt: skip
 

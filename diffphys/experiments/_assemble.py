@@ -20,7 +20,7 @@ from ..results import dataset
 from ..samplers import AbstractSampler, Bridge
 from ..samplers._checks import check_denoiser
 from ..samplers.base import Increments
-from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
+from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget, shape_of
 from ..thermo.row_sums import DataRows, blocks_of
 from ._accuracy import PILOT
 from ._chunks import Runner
@@ -68,6 +68,19 @@ def check_count(name: str, value: int | None, least: int) -> None:
         raise ValueError(f"`{name}` needs at most {_MOST}. Got {value}. Do take fewer, or several keys.")
 
 
+def checked_stop(stop: float | None, times: Float[np.ndarray, " times"], name: str = "times") -> float:
+    """Where trajectories from some times end; by default half the least of them.
+
+    Raises:
+        ValueError: unless it is above 0 and below all of them; `name` is what the caller calls them.
+    """
+    least = float(times.min())
+    stop = 0.5 * least if stop is None else stop
+    if not 0 < stop < least:
+        raise ValueError(f"`stop` needs a time above 0 and below all `{name}`, {least}. Got {stop}.")
+    return stop
+
+
 def time_coordinates(process: AbstractProcess, times: np.ndarray) -> Variables:
     """The times in every clock and as a noise level in the units of the data."""
     variances = channel_variances(process, times)
@@ -80,10 +93,10 @@ def time_coordinates(process: AbstractProcess, times: np.ndarray) -> Variables:
     return coords
 
 
-def curve(name: str, moments: Moments, dims: Any = "t") -> Variables:
+def curve(name: str, moments: Moments) -> Variables:
     """A mean and its Monte-Carlo standard error."""
     mean, stderr = moments.pooled()
-    return {name: (dims, mean), f"{name}_stderr": (dims, stderr)}
+    return {name: ("t", mean), f"{name}_stderr": ("t", stderr)}
 
 
 class CloneOptions(NamedTuple):
@@ -133,10 +146,7 @@ class CloneOptions(NamedTuple):
             raise ValueError(
                 f"`steps` needs an even number, since the bias is measured on the halved grid. Got {self.steps}."
             )
-        least, most = float(own.min()), float(own.max())
-        stop = 0.5 * least if self.stop is None else self.stop
-        if not 0 < stop < least:
-            raise ValueError(f"`stop` needs a time above 0 and below the least time of clones, {least}. Got {stop}.")
+        stop, most = checked_stop(self.stop, own, "clone_times"), float(own.max())
         if self.trunk_from is not None and self.trunk_from <= most:
             raise ValueError(f"`trunk_from` needs a time above all times of clones, {most}. Got {self.trunk_from}.")
         return self._replace(stop=stop, times=own)
@@ -169,7 +179,7 @@ def sampler_for(sampler: AbstractSampler | None, process: AbstractProcess, targe
         raise ValueError(
             f"`sampler` needs the process of the experiment, {ours}. Got one of {theirs}. Do give it that."
         )
-    point = jax.eval_shape(target.sample, jax.random.key(0))
+    point = shape_of(target)
     state = jax.ShapeDtypeStruct((*np.shape(process.start()[0]), *point.shape), point.dtype)
     check_denoiser(sampler.denoise, state, process)
     return sampler

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from .._types import Denoiser
 from ..samplers._checks import check_estimate
-from ..targets import AbstractTarget
+from ..targets import AbstractTarget, shape_of
 
 
 def checked_points(name: str, points: Any) -> Float[np.ndarray, "n d"]:
@@ -35,7 +35,7 @@ def check_denoiser_of(
         ValueError: with what it returned, or with what it raised.
     """
     if isinstance(data, AbstractTarget):
-        one = jax.eval_shape(data.sample, jax.random.key(0))
+        one = shape_of(data)
     else:
         one = jax.ShapeDtypeStruct(data.shape[1:], jax.dtypes.canonicalize_dtype(data.dtype))
     check_estimate(denoise, one, name)

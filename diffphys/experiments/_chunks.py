@@ -214,6 +214,31 @@ class Runner(NamedTuple):
             unit=unit,
         )  # fmt: skip
 
+    def rows(
+        self,
+        name: str,
+        program: ChunkedProgram,
+        config: dict[str, Any],
+        *,
+        unit: str,
+        reduce: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = lambda results: results,
+    ) -> dict[str, np.ndarray]:
+        """What a program gives, or what `reduce` makes of it, an item a row: `collect` of runs whose items are kept.
+
+        Raises:
+            ValueError: if the chunk asked for needs more memory than is free.
+        """
+
+        def padded(_: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            """Of the shape of all chunks, the last one too: they are stacked."""
+            return {
+                part: np.concatenate([rows, np.zeros((program.chunk - len(rows), *rows.shape[1:]), rows.dtype)])
+                for part, rows in reduce(results).items()
+            }
+
+        stacked = self.collect(name, program, padded, config, unit=unit)
+        return {part: values.reshape(-1, *values.shape[2:])[: program.items] for part, values in stacked.items()}
+
 
 def refuse_not_finite(results: Mapping[str, np.ndarray], first: int, chunk: str, unit: str) -> None:
     """Refuses results that are infinite or NaN, by the number of the item that has them.

@@ -16,7 +16,7 @@ from .._types import PRNGKey
 from ..processes import AbstractProcess, Kernel
 from ..samplers import AbstractSampler
 from ..samplers.base import noise_of, place, run
-from ..targets import AbstractLabelledTarget, is_divided
+from ..targets import AbstractLabelledTarget, is_divided, shape_of
 from ._chunks import ChunkedProgram, Runner
 
 
@@ -51,7 +51,7 @@ def of_prior(
     name: str,
 ) -> LabelPosteriors:
     """Those of draws of the prior at each time, the same draws at all of them."""
-    kernels = place(process.table(times), _dtype_of(target))
+    kernels = place(process.table(times), shape_of(target).dtype)
     program = ChunkedProgram(
         _of_prior, (target, kernels, key), items=samples, elements=_state_size(process, target),
         chunk=runner.chunk_of(name),
@@ -91,7 +91,7 @@ def of_ends(
     """
     if len(sizes := {len(ts) for ts in grids}) > 1:
         raise ValueError(f"`grid` needs as many times from every start. Got {sorted(sizes)}. Make grids of one size.")
-    process, dtype = sampler.process, _dtype_of(target)
+    process, dtype = sampler.process, shape_of(target).dtype
     rows = jax.tree.map(lambda *leaves: np.stack(leaves), *(sampler.plan(ts) for ts in grids))
     starts, ends = (process.table(np.array([ts[i] for ts in grids])) for i in (0, -1))
     rows, starts, ends = place((rows, starts, ends), dtype)
@@ -101,10 +101,6 @@ def of_ends(
         items=trajectories, elements=3 * _state_size(process, target), chunk=runner.chunk_of(name),
     )  # fmt: skip
     return _collected(program, runner, name, {"trajectories": trajectories, **settings}, unit="trajectory")
-
-
-def _dtype_of(target: AbstractLabelledTarget) -> Any:
-    return jax.eval_shape(target.sample, jax.eval_shape(jr.key, 0)).dtype
 
 
 def _state_size(process: AbstractProcess, target: AbstractLabelledTarget) -> int:

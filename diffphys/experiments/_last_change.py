@@ -105,15 +105,11 @@ def last_changes(
         _last_change, (data, sampler, rows, kernels, from_prior, key), items=walks.number, elements=2 * data.dim,
         chunk=runner.chunk_of(_NAME),
     )  # fmt: skip
-
-    def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        padded = np.full(program.chunk, -1)
-        padded[: len(results["last"])] = results["last"]
-        return {"last": padded}
-
-    stacked = runner.collect(_NAME, program, reduce, {"trajectories": walks.number}, unit="trajectory")
-    last = stacked["last"].ravel()
-    found = ts[last[last >= 0]]
+    config = {"trajectories": walks.number}
+    steps = runner.rows(
+        _NAME, program, config, unit="trajectory", reduce=lambda results: {"last": results["last"].astype(np.int64)}
+    )
+    found = ts[steps["last"]]
     variable = ("trajectory", found, {"long_name": "last change of the nearest datum"})
     return {"last_change_time": variable}, last_change_attributes(sampler.process, found)
 

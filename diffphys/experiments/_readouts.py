@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._types import Data, Denoiser, Scalar
 from ..samplers import AbstractSampler
-from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget
+from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget, shape_of
 
 Classifier = Callable[[Data, Scalar], Float[Array, " k"]]
 """`classify(a, v)`: log-probabilities of the classes of an estimate `a`, made at noise variance v."""
@@ -73,8 +73,8 @@ def label_reading(
     if classify is None:
         return target.label_log_posterior
     reading = Classified(denoise, classify)
-    dtype = jax.eval_shape(target.sample, jax.random.key(0)).dtype
-    found = eqx.filter_eval_shape(classify, jax.ShapeDtypeStruct((target.dim,), dtype), jax.ShapeDtypeStruct((), dtype))
+    one = shape_of(target)
+    found = eqx.filter_eval_shape(classify, one, jax.ShapeDtypeStruct((), one.dtype))
     if getattr(found, "shape", None) != (target.num_labels,):
         raise ValueError(
             f"`classify` needs log-probabilities of the {target.num_labels} labels of the target, of shape "

@@ -11,6 +11,8 @@ from .._root import root
 
 # A bootstrap wants this many blocks of samples at least.
 _BLOCKS = 16
+# What lies on either side of a 95 % interval.
+_TAIL = 0.025
 
 
 class Moments(NamedTuple):
@@ -120,11 +122,9 @@ def crossing_interval(
     level: float,
     *,
     rising: bool = False,
-    confidence: float = 0.95,
     draws: int = 200,
-    seed: int = 0,
 ) -> tuple[float, float, float]:
-    """A crossing and its interval, by bootstrap over blocks of samples, joint over times.
+    """A crossing and its 95 % interval, by bootstrap over blocks of samples, joint over times.
 
     Returns:
         The crossing of the mean curve, and the ends of the interval of bootstrapped crossings; nan if more than
@@ -137,7 +137,7 @@ def crossing_interval(
     blocks = len(count)
     if np.min((count > 0).sum(0)) < 8 or not np.isfinite(value):
         return value, float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
 
     def drawn(picks: np.ndarray) -> float:
         """The crossing in some of the blocks, by lines; nan if none of them has a sample at some time."""
@@ -148,8 +148,7 @@ def crossing_interval(
 
     line = drawn(np.arange(blocks))
     moved = np.array([drawn(picks) - line for picks in rng.integers(blocks, size=(draws, blocks))])
-    tail = 0.5 * (1 - confidence)
-    if np.mean(~np.isfinite(moved)) > tail:
+    if np.mean(~np.isfinite(moved)) > _TAIL:
         return value, float("nan"), float("nan")
-    low, high = value + np.nanquantile(moved, [tail, 1 - tail])
+    low, high = value + np.nanquantile(moved, [_TAIL, 1 - _TAIL])
     return value, float(low), float(high)

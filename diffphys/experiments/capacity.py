@@ -15,6 +15,7 @@ from .._types import PRNGKey
 from ..results import dataset
 from ..thermo import hebbian_weights, hopfield_update, retrieve, retrieve_classical
 from ._assemble import check_count, seed_of
+from ._statistics import mean_and_stderr
 
 # Trials taken at once: their patterns are in memory together.
 _AT_ONCE = 8
@@ -74,7 +75,7 @@ def retrieval_curve(
     overlaps = np.asarray(
         _overlaps(keys, jnp.asarray(counts), jnp.asarray(variance, dtype), int(counts.max()), dim, flips)
     )
-    mean, error = overlaps.mean(0), overlaps.std(0, ddof=1) / np.sqrt(trials)
+    mean, error = mean_and_stderr(overlaps)
     variables: dict[str, tuple] = {"patterns": ("load", counts)}
     for i, name in enumerate(("overlap_modern", "overlap_classical")):
         variables |= {name: ("load", mean[:, i]), f"{name}_stderr": ("load", error[:, i])}

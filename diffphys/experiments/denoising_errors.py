@@ -18,6 +18,7 @@ from ..targets import is_divided
 from ._assemble import check_times, experiment_dataset
 from ._checks import check_denoiser_of, checked_points
 from ._chunks import ChunkedProgram, Runner
+from ._statistics import mean_and_stderr
 from ._theory import channel_variances
 
 
@@ -71,10 +72,8 @@ def denoising_errors(
     arguments = (denoisers, key, jnp.asarray(variances, samples.dtype), jnp.asarray(samples))
     elements = samples.shape[1] * len(denoisers)
     program = ChunkedProgram(_errors, arguments, items=len(samples), elements=elements, chunk=chunk)
-    found = Runner(progress=progress).collect(
-        "denoising errors", program, lambda _, values: _padded(values, program.chunk), {}, unit="point"
-    )
-    errors = found["errors"].reshape(-1, *found["errors"].shape[2:])[: len(samples)].astype(np.float64)
+    found = Runner(progress=progress).rows("denoising errors", program, {}, unit="point")
+    errors = found["errors"].astype(np.float64)
     attrs = {"samples": len(samples), "d": samples.shape[1], "dtype": str(samples.dtype), "chunk": program.chunk}
     parameters = {"denoise": denoise, "against": against, "points": samples}
     return experiment_dataset("denoising-errors", process, times, _variables(errors), attrs, key, **parameters)
@@ -82,10 +81,10 @@ def denoising_errors(
 
 def _variables(errors: Float[np.ndarray, "n denoisers t"]) -> dict[str, tuple]:
     """Means over the points, and their ratio if there are two denoisers."""
-    mean, spread = errors.mean(0), errors.std(0, ddof=1) / np.sqrt(len(errors))
+    mean, stderr = mean_and_stderr(errors)
     variables: dict[str, tuple] = {
         "mse": ("t", mean[0], {"long_name": "mean square error a coordinate"}),
-        "mse_stderr": ("t", spread[0]),
+        "mse_stderr": ("t", stderr[0]),
     }
     if errors.shape[1] == 2:
         ratio = mean[0] / mean[1]
@@ -93,15 +92,9 @@ def _variables(errors: Float[np.ndarray, "n denoisers t"]) -> dict[str, tuple]:
         variables |= {
             "mse_against": ("t", mean[1], {"long_name": "that of the other denoiser"}),
             "ratio": ("t", ratio, {"long_name": "of the errors"}),
-            "ratio_stderr": ("t", apart.std(0, ddof=1) / np.sqrt(len(errors))),
+            "ratio_stderr": ("t", mean_and_stderr(apart)[1]),
         }
     return variables
-
-
-def _padded(values: dict[str, np.ndarray], chunk: int) -> dict[str, np.ndarray]:
-    """The results of a chunk, the last one too, in one shape: chunks are stacked."""
-    missing = chunk - len(values["errors"])
-    return {"errors": np.pad(values["errors"], [(0, missing), (0, 0), (0, 0)])}
 
 
 @eqx.filter_jit

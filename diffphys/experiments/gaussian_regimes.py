@@ -15,6 +15,7 @@ from ..clocks import log_snr_grid
 from ..results import dataset
 from ..thermo.linear_scores import Estimator, SecondMoments
 from ._assemble import check_count, seed_of, split_key
+from ._statistics import mean_and_stderr
 
 ESTIMATORS: tuple[Estimator, ...] = (thermo.averaged, thermo.unconstrained, thermo.symmetric, thermo.commuting)
 
@@ -132,7 +133,7 @@ def _averaged(found: dict[str, np.ndarray]) -> dict[str, tuple]:
     variables: dict[str, tuple] = {}
     for name, values in found.items():
         with np.errstate(invalid="ignore"):  # The relative entropy of a singular law is infinite, its spread unknown.
-            parts = values.mean(1), values.std(1, ddof=1) / np.sqrt(values.shape[1])
+            parts = mean_and_stderr(np.moveaxis(values, 1, 0))
         dims = {"eigenvalues": ("count", "mode")}.get(name, ("estimator", "count") if values.ndim == 3 else ("count",))
         for shown, part in zip((name, f"{name}_stderr"), parts, strict=True):
             variables[shown] = (dims, part.T if dims == ("estimator", "count") else part)

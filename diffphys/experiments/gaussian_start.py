@@ -5,9 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 import xarray as xr
 
@@ -16,14 +14,15 @@ from .._types import Denoiser, PRNGKey, Times
 from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import DDIM, PNDM, Bridge
-from ..targets import AbstractTarget, Gaussian
-from ._assemble import Variables, check_count, check_times, experiment_dataset
+from ..targets import AbstractTarget, Gaussian, shape_of
+from ._assemble import Variables, check_count, check_times, checked_stop, experiment_dataset
 from ._bifurcation import bifurcation
 from ._checks import check_denoiser_of, checked_points
 from ._long_names import with_long_names
 from ._normal_law import NormalLaw, Points, normal_law
 from ._start_samples import Quality, start_qualities
 from ._start_theory import MakeSampler, critical_attributes, generated_distances, start_divergences
+from ._statistics import mean_and_stderr
 from ._theory import channel_variances
 
 SAMPLERS: Mapping[str, MakeSampler] = {"DDPM": Bridge, "DDIM": DDIM, "PNDM": partial(PNDM, warm_up=False)}
@@ -122,9 +121,7 @@ def gaussian_start(
     check_denoiser_of(data, denoise)
     if not samplers or not steps:
         raise ValueError(f"`gaussian_start` needs a sampler and a number of `steps`. Got {[*samplers]} and {steps}.")
-    stop = 0.5 * float(times.min()) if stop is None else stop
-    if not 0 < stop < times.min():
-        raise ValueError(f"`stop` needs a time above 0 and below all `times`, {times.min()}. Got {stop}.")
+    stop = checked_stop(stop, times)
     width = float(np.ptp(times)) / max(len(times) - 1, 1) if smoothing is None else smoothing
     if not width >= 0:
         raise ValueError(f"`smoothing` needs a width in time, at least 0. Got {width}.")
@@ -154,7 +151,7 @@ def gaussian_start(
 
 def _dtype_of(data: Points | AbstractTarget) -> Any:
     if isinstance(data, AbstractTarget):
-        return jax.eval_shape(data.sample, jax.eval_shape(jr.key, 0)).dtype
+        return shape_of(data).dtype
     return jnp.asarray(data[:1]).dtype
 
 
@@ -186,10 +183,11 @@ def _summary(times: np.ndarray, found: np.ndarray, width: float) -> Variables:
     """Means, errors and where the curves bend most."""
     curves = np.transpose(found, (3, 0, 1, 4, 5, 2))
     shape, repeats = curves.shape[:4], curves.shape[4]
+    mean, stderr = mean_and_stderr(np.moveaxis(curves, -2, 0))
     bends, estimates = bifurcation(times, curves.reshape(-1, repeats, len(times)), width)
     variables: Variables = {
-        "quality": (_DIMS, curves.mean(-2)),
-        "quality_stderr": (_DIMS, curves.std(-2, ddof=1) / np.sqrt(repeats)),
+        "quality": (_DIMS, mean),
+        "quality_stderr": (_DIMS, stderr),
         "curvature": (_DIMS, bends.reshape(*shape, -1)),
     }
     ends = ("bifurcation_time", "bifurcation_time_low", "bifurcation_time_high")

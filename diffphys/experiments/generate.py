@@ -95,14 +95,7 @@ def generate(
         sampler, grid, key, number, state, start, clean=clean, increments=increments, features=features,
         chunk=runner.chunk_of("samples"),
     )  # fmt: skip
-
-    def whole(_: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Of the shape of all chunks, the last one too."""
-        rows = results["samples"]
-        return {"samples": np.concatenate([rows, np.zeros((program.chunk - len(rows), *rows.shape[1:]), rows.dtype)])}
-
-    found = runner.collect("samples", program, whole, {"number": number, "dim": dim}, unit="sample")["samples"]
-    return found.reshape(-1, *found.shape[2:])[:number]
+    return runner.rows("samples", program, {"number": number, "dim": dim}, unit="sample")["samples"]
 
 
 def ends_program(

@@ -223,14 +223,13 @@ def _measure(
         items=count, elements=draws * dim, chunk=runner.chunk_of(name),
     )  # fmt: skip
 
-    def reduce(i: int, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        found = np.zeros((program.chunk, draws, len(levels.variances)))
-        found[: len(results["difference"])] = results["difference"]
+    def over_draws(results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = results["difference"].astype(np.float64)
         return {"mean": found.mean(1), "spread": (found @ levels.weights).var(1, ddof=1)}
 
     config = {"levels": levels.variances, "points": count, "draws": draws}
-    stacked = runner.collect(name, program, reduce, config, unit="point")
-    mean, spread = (stacked[part].reshape(-1, stacked[part].shape[-1])[:count] for part in ("mean", "spread"))
+    found = runner.rows(name, program, config, unit="point", reduce=over_draws)
+    mean, spread = found["mean"], found["spread"]
     blocks = [points[first : first + _ROWS] for first in range(0, count, _ROWS)]
     return _Errors(
         squares=np.concatenate([law.errors(block, levels.variances) for block in blocks]) + mean,

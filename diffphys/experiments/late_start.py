@@ -12,7 +12,7 @@ from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler
 from ..targets import AbstractLabelledTarget
-from ._assemble import check_count, check_times, experiment_dataset, runner_for, sampler_for, split_key
+from ._assemble import check_count, check_times, checked_stop, experiment_dataset, runner_for, sampler_for, split_key
 from ._label_posteriors import of_ends, of_prior
 
 
@@ -91,9 +91,7 @@ def late_start(
     }  # fmt: skip
     if trajectories is not None:
         sampler = sampler_for(sampler, process, target)
-        stop = 0.5 * float(times.min()) if stop is None else stop
-        if not 0 < stop < times.min():
-            raise ValueError(f"`stop` needs a time above 0 and below all `times`, {times.min()}. Got {stop}.")
+        stop = checked_stop(stop, times)
         ends = of_ends(
             sampler, target, [grid(float(t), stop, steps) for t in times], key=walk_key, trajectories=trajectories,
             firsts=range(0, len(times) * trajectories, trajectories), runner=runner, name="late-start",

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from .._types import Times
 from ..processes import OrnsteinUhlenbeck
 from ..results import dataset
-from ..targets import AbstractTarget
+from ..targets import AbstractTarget, shape_of
 from ._assemble import check_times, time_coordinates
 
 # Standard deviations of the prior on either side; points of the trapezoid rule, the fewest and the most, and how many
@@ -67,7 +67,7 @@ def prior_mismatch(target: AbstractTarget, times: Times, *, temperature: float =
 
 @eqx.filter_jit
 def _distances(target: AbstractTarget, process: OrnsteinUhlenbeck, kernels, points: int) -> Float[Array, " times"]:
-    dtype = jax.eval_shape(target.sample, jax.random.key(0)).dtype
+    dtype = shape_of(target).dtype
     spread = jnp.sqrt(jnp.asarray(process.temperature, dtype))
     # Wide enough for the prior; the part of P_t beyond it counts as distance by its missing mass.
     x = spread * jnp.linspace(-_REACH, _REACH, points, dtype=dtype)

@@ -3,9 +3,7 @@
 import pathlib
 from collections.abc import Callable, Sequence
 
-import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 import xarray as xr
 
@@ -16,7 +14,7 @@ from ..clocks import log_snr_grid
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler, Bridge
 from ..samplers.base import Increments
-from ..targets import AbstractLabelledTarget
+from ..targets import AbstractLabelledTarget, shape_of
 from ._assemble import (
     CloneOptions,
     Variables,
@@ -123,7 +121,7 @@ def switch(
     options = CloneOptions(trajectories, None, 2, steps, stop, grid, trunk_from, increments).checked(times)
     forward_key, walk_key = split_key(key)
     runner = runner_for(process, times, key, chunk, checkpoint, progress, target=target)
-    dtype = jax.eval_shape(target.sample, jr.key(0)).dtype
+    dtype = shape_of(target).dtype
     denoise = target.posterior_mean if denoise is None else denoise
     class_weights = np.asarray(target.label_weights, np.float64)
     given = exact_conditional(target) if conditional is None else conditional

@@ -14,6 +14,7 @@ from .._types import PRNGKey
 from ..results import dataset
 from ..targets._magnetisation import magnetisation_law
 from ._assemble import check_count, seed_of, split_key
+from ._statistics import mean_and_stderr
 
 # Of the decoupling field, in units of its width within a state: how far it goes, and panels of so many Gauss points.
 _REACH, _PANEL, _POINTS = 9.0, 2.0, 8
@@ -196,15 +197,17 @@ def weights_from_data(
             for k in range(draws):
                 data = magnet.draw(np.random.default_rng([*words, dim, count, k]), field / dim, count)
                 found[:, i, j, k] = [learner(magnet, data) for learner in learners]
-    squares = (found - true[:, None, None]) ** 2
-    error = np.sqrt(squares.mean(-1))
+    (weight, weight_stderr), (square, square_stderr) = (
+        mean_and_stderr(np.moveaxis(values, -1, 0)) for values in (found, (found - true[:, None, None]) ** 2)
+    )
+    error = np.sqrt(square)
     dims_names = ("learner", "dim", "ratio")
     variables = {
-        "up_weight": (dims_names, found.mean(-1)),
-        "up_weight_stderr": (dims_names, found.std(-1, ddof=1) / np.sqrt(draws)),
+        "up_weight": (dims_names, weight),
+        "up_weight_stderr": (dims_names, weight_stderr),
         "error": (dims_names, error),
         # Of the root of a mean, by its derivative.
-        "error_stderr": (dims_names, squares.std(-1, ddof=1) / np.sqrt(draws) / (2 * np.maximum(error, 1e-300))),
+        "error_stderr": (dims_names, square_stderr / (2 * np.maximum(error, 1e-300))),
         "count": (("dim", "ratio"), counts),
         "error_counting": (("dim", "ratio"), np.sqrt(true * (1 - true))[:, None] / np.sqrt(counts)),
         "error_local_theory": (

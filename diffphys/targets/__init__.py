@@ -11,7 +11,11 @@ from .algebra import (
     scaled as scaled,
     shifted as shifted,
 )
-from .base import AbstractLabelledTarget as AbstractLabelledTarget, AbstractTarget as AbstractTarget
+from .base import (
+    AbstractLabelledTarget as AbstractLabelledTarget,
+    AbstractTarget as AbstractTarget,
+    shape_of as shape_of,
+)
 from .curie_weiss import CurieWeiss as CurieWeiss
 from .data_set import AbstractDataSet as AbstractDataSet
 from .empirical import Empirical as Empirical

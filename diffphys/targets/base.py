@@ -102,6 +102,11 @@ class AbstractTarget(eqx.Module):
         return variance * jnp.eye(self.dim, dtype=y.dtype) + variance**2 * hessian
 
 
+def shape_of(target: AbstractTarget) -> jax.ShapeDtypeStruct:
+    """The shape and dtype of a draw of a target; none is made."""
+    return jax.eval_shape(target.sample, jax.eval_shape(jax.random.key, 0))
+
+
 class AbstractLabelledTarget(AbstractTarget):
     """A target whose draws carry a hidden label: a class, a component of a mixture, a phase.
 

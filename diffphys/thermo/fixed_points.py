@@ -12,6 +12,8 @@ from .stability import HostData, image, jacobian, linear_operator, product
 
 # Up to this dimension a step solves with the whole matrix.
 _DENSE = 256
+# Newton's steps, at most.
+_STEPS = 60
 # A residual of this many roundings is all that arithmetic gives.
 _ROUNDINGS = 256
 
@@ -75,7 +77,6 @@ def search_fixed_point(
     field: HostData | None = None,
     *,
     descents: int = 0,
-    steps: int = 60,
 ) -> FixedPoint:
     """As `fixed_point`, but returns the last iterate, marked, where there is no convergence."""
     y = jnp.asarray(guess)
@@ -90,7 +91,7 @@ def search_fixed_point(
     for _ in range(descents):
         m = m + residual(m)
     gap = residual(m)
-    for _ in range(steps):
+    for _ in range(_STEPS):
         step = _newton_step(denoise, jnp.asarray(m, y.dtype) + shift, variance, gap, eps)
         lower = _lower(residual, m, step, np.linalg.norm(gap))
         if lower is None:
