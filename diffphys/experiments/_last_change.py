@@ -106,10 +106,9 @@ def last_changes(
         chunk=runner.chunk_of(_NAME),
     )  # fmt: skip
     config = {"trajectories": walks.number}
-    steps = runner.rows(
-        _NAME, program, config, unit="trajectory", reduce=lambda results: {"last": results["last"].astype(np.int64)}
-    )
-    found = ts[steps["last"]]
+    # What else is told of a trajectory, that it is finite, has been looked at by then.
+    kept = runner.rows(_NAME, program, config, unit="trajectory", reduce=lambda results: {"last": results["last"]})
+    found = ts[kept["last"]]
     variable = ("trajectory", found, {"long_name": "last change of the nearest datum"})
     return {"last_change_time": variable}, last_change_attributes(sampler.process, found)
 

@@ -4,6 +4,7 @@ The information that noisy observations carry is an integral of mean square erro
 measured on points: so the collapse of a population has a bound that needs neither its density nor its weights.
 """
 
+import itertools
 import pathlib
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from .._devices import over_items
+from .._quadrature import gauss_legendre
 from .._types import Denoiser, PRNGKey, Times
 from ..processes import AbstractProcess
 from ..targets import is_divided
@@ -163,16 +165,13 @@ def _quadrature(variances: np.ndarray, high: float, nodes: int) -> _Levels:
     """Panels between the variances of the times, and above them up to `high`."""
     knots = np.sort(variances)
     knots = np.append(knots, max(high, float(knots[-1])))
-    places, weights = np.polynomial.legendre.leggauss(nodes)
-    levels, widths = [], []
-    for low, top in zip(np.log(knots[:-1]), np.log(knots[1:]), strict=True):
-        pieces = int(np.ceil((top - low) / _WIDEST))
-        for left in low + (top - low) * np.arange(pieces) / max(pieces, 1):
-            half = 0.5 * (top - low) / pieces
-            levels.append(np.exp(left + half * (places + 1)))
-            widths.append(half * weights)
-    found = np.concatenate(levels)
-    each = 0.5 * np.concatenate(widths) / found
+    rules = [
+        gauss_legendre(low, top, points=nodes, panels=int(np.ceil((top - low) / _WIDEST)))
+        for low, top in itertools.pairwise(np.log(knots))
+    ]
+    logs, widths = map(np.concatenate, zip(*rules, strict=True))
+    found = np.exp(logs)
+    each = 0.5 * widths / found
     return _Levels(found, np.where(found[:, None] > variances, each[:, None], 0.0))
 
 

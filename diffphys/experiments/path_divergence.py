@@ -1,5 +1,6 @@
 """What the error of a denoiser costs: the relative entropy of two reverse diffusions, resolved in noise."""
 
+import itertools
 from collections.abc import Sequence
 
 import equinox as eqx
@@ -9,9 +10,11 @@ import jax.random as jr
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
+from scipy.linalg import block_diag
 
 from .._devices import over_items
 from .._keys import check_root
+from .._quadrature import gauss_legendre
 from .._types import Denoiser, PRNGKey
 from ..results import dataset
 from ..targets import AbstractTarget, is_divided
@@ -123,11 +126,9 @@ def _checked_edges(edges: Sequence[float], low: float, high: float) -> Sequence[
 
 def _quadrature(knots: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """The levels of all regimes, and their weights in log v: a column a regime."""
-    places, weights = np.polynomial.legendre.leggauss(nodes)
-    half = 0.5 * np.log(knots[1:] / knots[:-1])
-    levels = knots[:-1, None] * np.exp(half[:, None] * (places + 1))
-    own = np.eye(len(half))[:, None] * (half[:, None] * weights)[..., None]
-    return levels.ravel(), own.reshape(-1, len(half))
+    rules = [gauss_legendre(*ends, points=nodes) for ends in itertools.pairwise(np.log(knots))]
+    levels = np.exp(np.concatenate([logs for logs, _ in rules]))
+    return levels, np.asarray(block_diag(*(weights[:, None] for _, weights in rules)))
 
 
 @eqx.filter_jit

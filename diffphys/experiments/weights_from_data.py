@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from .. import thermo
+from .._quadrature import gauss_legendre
 from .._types import PRNGKey
 from ..results import dataset
 from ..targets._magnetisation import magnetisation_law
@@ -31,11 +32,9 @@ class Magnet(NamedTuple):
     def points(self) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
         """Values of the decoupling field, by panels on either side of 0, and their log-weights in an integral."""
         width = np.sqrt(self.beta / self.dim)
-        edges = np.arange(np.ceil((self.beta + _REACH * width) / (_PANEL * width)) + 1) * _PANEL * width
-        places, weights = np.polynomial.legendre.leggauss(_POINTS)
-        half = (edges[:-1, None] + 0.5 * edges[1] * (places + 1)).ravel()
-        log_weights = np.tile(np.log(0.5 * edges[1] * weights), len(edges) - 1)
-        return np.append(-half, half), np.append(log_weights, log_weights)
+        panels = int(np.ceil((self.beta + _REACH * width) / (_PANEL * width)))
+        half, weights = gauss_legendre(0.0, panels * _PANEL * width, points=_POINTS, panels=panels)
+        return np.append(-half, half), np.log(np.append(weights, weights))
 
     def log_weights(self, fields: Float[np.ndarray, " N"]) -> Float[np.ndarray, " points"]:
         """The logarithm of the integrand over the decoupling field, with the weights of its points."""

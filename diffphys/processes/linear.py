@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .. import _block as block
+from .._quadrature import gauss_legendre
 from .._types import Block, Lift, Scalar
 from .base import AbstractProcess, Kernel, check_order
 
@@ -15,7 +16,7 @@ Vector = Float[Array | np.ndarray, " k"]
 
 # The law is a series over a time h with |F| h below _SHORT, then doubled; so often at most if the time is traced.
 _SHORT, _DOUBLINGS = 0.125, 24
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+_NODES, _WEIGHTS = gauss_legendre(0.0, 1.0, points=8)
 
 
 class LinearProcess(AbstractProcess):
@@ -88,7 +89,7 @@ class LinearProcess(AbstractProcess):
 
 def _short_law(xp: Any, drift: Any, noise: Any, h: Any) -> tuple[Any, Any]:
     """Propagator over a short time h, and factor of the covariance that noise alone makes."""
-    nodes, weights = (xp.asarray(value, h.dtype)[:, None, None] for value in (0.5 * (1 + _NODES), 0.5 * _WEIGHTS))
+    nodes, weights = (xp.asarray(value, h.dtype)[:, None, None] for value in (_NODES, _WEIGHTS))
     columns = _exponential(drift[None] * (h * nodes), xp.stack([noise] * len(_NODES))) * xp.sqrt(h * weights)
     return _exponential(drift * h, xp.eye(drift.shape[0], dtype=drift.dtype)), block.join(*columns)
 

@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import Float
 
 from .. import _block as block
+from .._quadrature import gauss_legendre
 from .._types import Denoiser
 from ..processes import AbstractProcess
 from ._checks import check_whole
-from ._quadrature import gauss_legendre, lagrange_integrals
+from ._lagrange import lagrange_integrals
 from .channel import AbstractChannelSampler, ChannelStep, weigh
 from .combination import Combination
 

@@ -8,7 +8,7 @@ import numpy as np
 from .._types import Denoiser
 from ..processes import AbstractProcess
 from ._checks import check_whole
-from ._quadrature import exponential_integrals
+from ._lagrange import exponential_integrals
 from .channel import AbstractChannelSampler, ChannelStep, weigh
 from .combination import Combination
 

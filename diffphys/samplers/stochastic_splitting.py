@@ -6,10 +6,10 @@ import equinox as eqx
 import numpy as np
 
 from .. import _block as block
+from .._quadrature import gauss_legendre
 from .._types import Denoiser
 from ..processes import AbstractStationaryProcess
 from ._checks import check_phase_space
-from ._quadrature import gauss_legendre
 from .combination import Combination
 from .splitting import MOMENTUM, POSITION, Velocity
 from .table import AbstractTableSampler, Step

@@ -7,10 +7,10 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
+from .._quadrature import gauss_legendre
 from .._types import Denoiser
 from ..processes import AbstractProcess
 from ._checks import check_whole
-from ._quadrature import gauss_legendre
 from .channel import AbstractChannelSampler, ChannelStep, weigh
 from .combination import Combination
 

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
-from numpy.polynomial import chebyshev, legendre
+from numpy.polynomial import chebyshev
 
+from .._quadrature import gauss_legendre
 from .._types import Scalar
 
 _PRECISION = lax.Precision.HIGHEST
@@ -26,7 +27,7 @@ _PRECISION = lax.Precision.HIGHEST
 # it to 1e-15. Panels end at zero, so that each half line is integrated as well as the whole.
 _REACH = 9.0
 _PANEL = 2.0
-_POINTS, _WEIGHTS = (np.asarray(values) for values in legendre.leggauss(10))
+_POINTS = 10
 # Of the interpolant, relative to the sum over spins.
 _LOG_PRECISION = math.log(1e17)
 # Factors lie within [exp(-2 reach), 1]; their products stay above exp(-80), a normal number in float32.
@@ -85,7 +86,7 @@ class Decoupling(eqx.Module):
         self.rows = math.ceil(math.sqrt(groups))
         groups = self.rows * math.ceil(groups / self.rows)
 
-        points, log_weights = _panels(panels, reach)
+        points, weights = gauss_legendre(0.0, reach, points=_POINTS, panels=panels)
         nodes, ratios = _nodes(reach)
         scale = reach * 1.0001
         basis = chebyshev.chebvander(np.concatenate([nodes, -nodes]) / scale, 2 * len(nodes) - 1)
@@ -96,7 +97,7 @@ class Decoupling(eqx.Module):
         rests = groups * (levels - self.group * cost) + padding * (cost - np.log1p(ratios) + math.log(2))
         self.ratios, self.levels, self.rests = (jnp.asarray(x, float) for x in (ratios, levels, rests))
         self.interpolation = jnp.asarray(np.linalg.solve(basis.T, wanted.T).T, float)
-        log_weights = log_weights - 0.5 * math.log(2 * math.pi * beta / dim)
+        log_weights = np.log(weights) - 0.5 * math.log(2 * math.pi * beta / dim)
         self.log_weights = jnp.asarray(np.concatenate([log_weights, log_weights]), float)
 
     def log_integrand(self, fields: Float[Array, " d"]) -> Float[Array, " points"]:
@@ -116,15 +117,6 @@ class Decoupling(eqx.Module):
         weights = jax.nn.softmax(self.log_integrand(fields))
         at_nodes = jnp.matmul(weights, self.interpolation, precision=_PRECISION)
         return jnp.tanh(fields) + _mean_shifts(self, fields, at_nodes)
-
-
-def _panels(panels: int, reach: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points and log-weights of a Gauss rule on the panels of the positive half line."""
-    half = reach / (2 * panels)
-    centres = half * (2 * np.arange(panels) + 1)
-    points = centres[:, None] + half * _POINTS
-    log_weights = np.broadcast_to(np.log(half * _WEIGHTS), points.shape)
-    return points.ravel(), log_weights.ravel()
 
 
 def _nodes(reach: float) -> tuple[np.ndarray, np.ndarray]:

@@ -11,12 +11,13 @@ import xarray as xr
 from jaxtyping import Array, Float
 from scipy.optimize import brentq
 
+from .._quadrature import gauss_legendre
 from .._types import Data, Denoiser, Scalar
 from ..targets import AbstractTarget
 from .free_energy import regularised_free_energy
 
-# Gauss-Legendre nodes of a panel of the line integral.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+# Of the line integral: Gauss-Legendre nodes of a panel, and the most panels.
+_NODES = 8
 _MOST_PANELS = 2**11
 # Places on a segment that are evaluated at once.
 _BLOCK = 256
@@ -128,14 +129,13 @@ def profile(
     share = np.linspace(0.0, 1.0, count)
     pieces, previous = 1, None
     while pieces * (count - 1) <= _MOST_PANELS:
-        edges = np.linspace(0.0, 1.0, pieces * (count - 1) + 1)
-        half = 0.5 / (edges.size - 1)
-        nodes = (edges[:-1, None] + half * (1 + _NODES)).ravel()
-        panels = half * slopes(denoise, start, end, at, nodes).reshape(-1, _NODES.size) @ _WEIGHTS
-        found = np.append(0.0, np.cumsum(panels.reshape(count - 1, pieces).sum(1)))
+        panels = pieces * (count - 1)
+        nodes, weights = gauss_legendre(0.0, 1.0, points=_NODES, panels=panels)
+        parts = weights * slopes(denoise, start, end, at, nodes)
+        found = np.append(0.0, np.cumsum(parts.reshape(count - 1, -1).sum(1)))
         unit = max(np.abs(found).max(), 1e-3 * distance**2)
         if previous is not None and np.abs(found - previous).max() <= tolerance * unit:
-            attrs = {"variance": float(at), "panels": edges.size - 1}
+            attrs = {"variance": float(at), "panels": panels}
             variables = {"free_energy": ("share", found), "slope": ("share", slopes(denoise, start, end, at, share))}
             return xr.Dataset(variables, {"share": share}, attrs)
         pieces, previous = 2 * pieces, found
