@@ -1,5 +1,7 @@
 """Splitting integrators of the probability flow in phase space: position and momentum take turns."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -26,6 +28,31 @@ class Velocity(NamedTuple):
     def move(self, part: Float[np.ndarray, "2 2"], z: Combination, score: Combination, h: float) -> Combination:
         """One Euler step of one variable, the other held."""
         return z + h * (part @ (self.force @ score - self.drift @ z))
+
+
+def euler_step(step: Step, z: Combination, velocity: Callable[[float], Velocity], reduced: bool) -> Combination:
+    """The momentum over the step, then the position; where it is not `reduced`, with a score of its own each."""
+    h, now = step.t - step.s, velocity(step.t)
+    score = step.score(z, step.t)
+    z = now.move(MOMENTUM, z, score, h)
+    if not reduced:
+        score = step.score(z, step.t)
+    return now.move(POSITION, z, score, h)
+
+
+def verlet_step(step: Step, z: Combination, velocity: Callable[[float], Velocity], reduced: bool) -> Combination:
+    """Half a step of momentum, one of position, half a step of momentum: at the time that this ends in if `reduced`.
+
+    If not, the position asks for a score of its own, and the last half stays at the time that the step starts at.
+    """
+    h, now = step.t - step.s, velocity(step.t)
+    score = step.score(z, step.t)
+    z = now.move(MOMENTUM, z, score, 0.5 * h)
+    if not reduced:
+        score = step.score(z, step.t)
+    z = now.move(POSITION, z, score, h)
+    t = step.s if reduced else step.t
+    return velocity(t).move(MOMENTUM, z, step.score(z, t), 0.5 * h)
 
 
 def _velocity(step: Step, t: float) -> Velocity:
@@ -69,12 +96,7 @@ class SymplecticEuler(AbstractTableSampler):
         return 1 if self.reduced else 2
 
     def compose(self, step: Step) -> Combination:
-        h, velocity = step.t - step.s, _velocity(step, step.t)
-        score = step.score(step.z, step.t)
-        z = velocity.move(MOMENTUM, step.z, score, h)
-        if not self.reduced:
-            score = step.score(z, step.t)
-        return velocity.move(POSITION, z, score, h)
+        return euler_step(step, step.z, partial(_velocity, step), self.reduced)
 
 
 class VelocityVerlet(AbstractTableSampler):
@@ -113,11 +135,4 @@ class VelocityVerlet(AbstractTableSampler):
         return 2 if self.reduced else 3
 
     def compose(self, step: Step) -> Combination:
-        h, velocity = step.t - step.s, _velocity(step, step.t)
-        score = step.score(step.z, step.t)
-        z = velocity.move(MOMENTUM, step.z, score, 0.5 * h)
-        if not self.reduced:
-            score = step.score(z, step.t)
-        z = velocity.move(POSITION, z, score, h)
-        t = step.s if self.reduced else step.t
-        return _velocity(step, t).move(MOMENTUM, z, step.score(z, t), 0.5 * h)
+        return verlet_step(step, step.z, partial(_velocity, step), self.reduced)

@@ -1,5 +1,6 @@
 """Splitting integrators of the reverse diffusion in phase space: friction and noise, momentum, position."""
 
+from functools import partial
 from typing import Any, cast
 
 import equinox as eqx
@@ -11,7 +12,7 @@ from .._types import Denoiser
 from ..processes import AbstractStationaryProcess
 from ._checks import check_phase_space
 from .combination import Combination
-from .splitting import MOMENTUM, POSITION, Velocity
+from .splitting import Velocity, euler_step, verlet_step
 from .table import AbstractTableSampler, Step
 
 
@@ -98,13 +99,8 @@ class OBA(AbstractTableSampler):
         return 1 if self.reduced else 2
 
     def compose(self, step: Step) -> Combination:
-        h, velocity = step.t - step.s, _velocity(self, step, step.t)
         z = _relaxed(step, self.position_noise)
-        score = step.score(z, step.t)
-        z = velocity.move(MOMENTUM, z, score, h)
-        if not self.reduced:
-            score = step.score(z, step.t)
-        return velocity.move(POSITION, z, score, h)
+        return euler_step(step, z, partial(_velocity, self, step), self.reduced)
 
 
 class OBAB(AbstractTableSampler):
@@ -147,15 +143,8 @@ class OBAB(AbstractTableSampler):
         return 2 if self.reduced else 3
 
     def compose(self, step: Step) -> Combination:
-        h, velocity = step.t - step.s, _velocity(self, step, step.t)
         z = _relaxed(step, self.position_noise)
-        score = step.score(z, step.t)
-        z = velocity.move(MOMENTUM, z, score, 0.5 * h)
-        if not self.reduced:
-            score = step.score(z, step.t)
-        z = velocity.move(POSITION, z, score, h)
-        t = step.s if self.reduced else step.t
-        return _velocity(self, step, t).move(MOMENTUM, z, step.score(z, t), 0.5 * h)
+        return verlet_step(step, z, partial(_velocity, self, step), self.reduced)
 
 
 def _check_control(sampler: object, found: object):
