@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Real
 from .._types import Data, Scalar
 from ..targets import AbstractDataSet, AbstractTarget, Gaussian, IsotropicMixture, SharedCovarianceMixture
 from ..thermo.row_sums import DataRows, Rows, mean_of, scatter_of
-from ._theory import _draws_of, within_covariance
+from ._theory import between_classes, draws_of, within_covariance
 
 # Relative to the largest: below it an eigenvalue of a covariance is the rounding of a zero.
 _ZERO = 1e-12
@@ -91,15 +91,9 @@ def normal_law(data: Points | AbstractTarget) -> NormalLaw:
         basis = np.eye(data.dim) if data.basis is None else np.asarray(data.basis, np.float64)
         return _sorted(np.asarray(data.mean, np.float64), np.asarray(data.eigenvalues, np.float64), basis)
     if isinstance(data, IsotropicMixture | SharedCovarianceMixture):
-        weights, means = np.asarray(data.label_weights, np.float64), np.asarray(data.means, np.float64)
-        mean = weights @ means
-        scaled = np.sqrt(weights)[:, None] * (means - mean)
-        if isinstance(data, IsotropicMixture):
-            within = float(weights @ np.asarray(data.variances, np.float64)) * np.eye(data.dim)
-        else:
-            within = within_covariance(data)
-        return _sorted(mean, *np.linalg.eigh(within + scaled.T @ scaled))
-    return _of_points(_draws_of(data) if isinstance(data, AbstractTarget) else data)
+        mean, spread = between_classes(data)
+        return _sorted(mean, *np.linalg.eigh(within_covariance(data) + spread.T @ spread))
+    return _of_points(draws_of(data) if isinstance(data, AbstractTarget) else data)
 
 
 def _of_points(points: Rows) -> NormalLaw:

@@ -120,8 +120,24 @@ def _two_states(magnet: CurieWeiss) -> TwoClasses | None:
     return TwoClasses(float(magnet.label_weights[0]), half, within)
 
 
-def within_covariance(target: SharedCovarianceMixture) -> Float[np.ndarray, "d d"]:
-    """The covariance that the classes share."""
+def between_classes(
+    target: IsotropicMixture | SharedCovarianceMixture,
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "k d"]]:
+    """The mean of a mixture, and S, its class means about it times the roots of their weights: S' S is their spread."""
+    weights, means = np.asarray(target.label_weights, np.float64), np.asarray(target.means, np.float64)
+    mean = weights @ means
+    return mean, np.sqrt(weights)[:, None] * (means - mean)
+
+
+def _within_variance(target: IsotropicMixture) -> float:
+    """The variance within a class in any direction, averaged over the classes."""
+    return float(np.asarray(target.label_weights, np.float64) @ np.asarray(target.variances, np.float64))
+
+
+def within_covariance(target: IsotropicMixture | SharedCovarianceMixture) -> Float[np.ndarray, "d d"]:
+    """The covariance within a class, averaged over the classes."""
+    if isinstance(target, IsotropicMixture):
+        return _within_variance(target) * np.eye(target.dim)
     spectrum = np.asarray(target.eigenvalues, np.float64)
     if target.basis is None:
         return np.diag(spectrum)
@@ -156,27 +172,23 @@ def spectrum_of(target: AbstractTarget) -> Float[np.ndarray, " d"]:
     if isinstance(target, Gaussian):
         return np.sort(np.asarray(target.eigenvalues, np.float64))[::-1]
     if isinstance(target, IsotropicMixture):
-        weights = np.asarray(target.label_weights, np.float64)
-        within = float(weights @ np.asarray(target.variances, np.float64))
-        means = np.asarray(target.means, np.float64)
-        scaled = np.sqrt(weights)[:, None] * (means - weights @ means)
-        between = np.clip(np.linalg.eigvalsh(scaled @ scaled.T)[::-1], 0, None)[: target.dim]
-        return np.pad(between, (0, target.dim - len(between))) + within
+        spread = between_classes(target)[1]
+        between = np.clip(np.linalg.eigvalsh(spread @ spread.T)[::-1], 0, None)[: target.dim]
+        return np.pad(between, (0, target.dim - len(between))) + _within_variance(target)
     if isinstance(target, SharedCovarianceMixture):
-        weights, means = np.asarray(target.label_weights, np.float64), np.asarray(target.means, np.float64)
-        scaled = np.sqrt(weights)[:, None] * (means - weights @ means)
-        return np.linalg.eigvalsh(within_covariance(target) + scaled.T @ scaled)[::-1]
+        spread = between_classes(target)[1]
+        return np.linalg.eigvalsh(within_covariance(target) + spread.T @ spread)[::-1]
     if isinstance(target, CurieWeiss):
         found = finite_magnet(target.dim, target.beta, target.field)
         top = found.mean_square - target.dim * found.mean**2
         # All directions but that of equal spins are alike; the trace is that of spins of square 1.
         rest = (target.dim * (1 - found.mean**2) - top) / max(1, target.dim - 1)
         return np.sort(np.append(np.full(target.dim - 1, rest), top))[::-1]
-    values = covariance_spectrum(_draws_of(target))
+    values = covariance_spectrum(draws_of(target))
     return np.pad(values, (0, target.dim - len(values)))
 
 
-def _draws_of(target: AbstractTarget) -> Float[np.ndarray, "n d"]:
+def draws_of(target: AbstractTarget) -> Float[np.ndarray, "n d"]:
     """Draws of a law whose covariance is not known in closed form, the same ones always."""
     keys = jax.random.split(jax.random.key(0), _DRAWS)
     return np.asarray(jax.jit(jax.vmap(target.sample))(keys), np.float64)
@@ -187,7 +199,7 @@ def spectral(target: AbstractTarget, temperature: float) -> SpectralTime:
     if isinstance(target, AbstractDataSet):
         return _spectral_of_data(target).at(temperature)
     if not isinstance(target, CurieWeiss | Gaussian | IsotropicMixture | SharedCovarianceMixture):
-        return spectral_time(_draws_of(target), temperature=temperature)
+        return spectral_time(draws_of(target), temperature=temperature)
     spectrum = spectrum_of(target)
     top, undefined = float(spectrum[0]), float("nan")
     return SpectralTime(top, top, top, undefined, undefined, undefined, top, spectrum).at(temperature)
@@ -196,9 +208,7 @@ def spectral(target: AbstractTarget, temperature: float) -> SpectralTime:
 def within_spectrum(law: AbstractTarget) -> Float[np.ndarray, " d"]:
     """The eigenvalues of the covariance within a class of a model, averaged over its classes."""
     if isinstance(law, IsotropicMixture):
-        return np.full(
-            law.dim, float(np.asarray(law.label_weights, np.float64) @ np.asarray(law.variances, np.float64))
-        )
+        return np.full(law.dim, _within_variance(law))
     if isinstance(law, SharedCovarianceMixture):
         return np.sort(np.asarray(law.eigenvalues, np.float64))[::-1]
     return spectrum_of(law)
@@ -207,12 +217,21 @@ def within_spectrum(law: AbstractTarget) -> Float[np.ndarray, " d"]:
 def default_times(target: AbstractTarget, process: AbstractProcess, number: int = 40) -> Float[np.ndarray, " number"]:
     """Times that show both transitions: from well below the collapse or the classes to well above speciation.
 
-    Increasing, evenly spaced in the root of the Ornstein-Uhlenbeck time, so denser near the data: up to
-    e^{2t} = 80 Lambda / T, and from a tenth of the collapse noise of a data set, or where a model's classes have long
-    been decided.
+    They increase, evenly spaced in the root of the Ornstein-Uhlenbeck time, so that they are denser near the data. The
+    last is where e^{2t} = 80 Lambda / T, with Lambda the largest eigenvalue of the covariance. The first is, for a data
+    set, at a tenth of the noise variance of its collapse, or at 0.3 of the last time if that is less; for a model, at a
+    fiftieth of the last time.
+
+    Args:
+        target: the target of the experiment.
+        process: whose times they are.
+        number: how many.
+
+    Returns:
+        The times, to be passed to `speciation`, `collapse` or `regimes`.
 
     Raises:
-        ValueError: unless there is to be a time at least.
+        ValueError: if `number` is below 1.
     """
     if number < 1:
         raise ValueError(f"`number` needs at least one time. Got {number}.")
