@@ -1,4 +1,7 @@
-"""Figures of the results, as one would put in a paper."""
+"""Figures of the results, as one would put in a paper.
+
+A function has the name of the experiment whose result it draws, and returns a `matplotlib.figure.Figure`.
+"""
 
 from ._style import BLUE as BLUE, GREEN as GREEN, GREY as GREY, ORANGE as ORANGE, PURPLE as PURPLE, RED as RED
 from .curie_weiss import curie_weiss as curie_weiss

@@ -1,17 +1,34 @@
-"""What all figures have in common: colours, sizes, and marks at times."""
+"""What all figures have in common: colours, markers, sizes, points with errors, and marks at times."""
 
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
 # A palette that is told apart in print and by the colour-blind (Okabe, Ito).
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666"
+REGIMES = {"I": "#eef3f8", "II": "#fdf3e1", "III": "#f9e6e0"}
+"""Behind the curves, where each regime is."""
+SPECIALS = {"pitchfork": "s", "transcritical": "D", "fold": "o"}
+"""Markers of the special points of a branch."""
 STYLE: Any = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "axes.titlelocation": "left",
     "font.size": 9, "legend.framealpha": 0.85, "legend.edgecolor": "none", "legend.fontsize": 8, "figure.dpi": 150,
     "savefig.bbox": "tight",
 }  # fmt: skip
+
+
+def gradation(number: int, name: str = "viridis") -> np.ndarray:
+    """The colours of so many curves in order, from dark to light, none too light for white paper."""
+    return plt.get_cmap(name)(np.linspace(0.05, 0.85, number))
+
+
+def points(
+    axes: Axes, x: Any, mean: Any, stderr: Any, colour: Any, label: str | None = None, marker: str = "o"
+) -> None:
+    """Points with two standard errors; a `marker` such as `o-` joins them."""
+    axes.errorbar(x, mean, 2 * stderr, fmt=marker, ms=3.5, mfc="white", capsize=2, lw=1, color=colour, label=label)
 
 
 def span(axes: Axes, values: Any) -> None:

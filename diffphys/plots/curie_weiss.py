@@ -1,12 +1,11 @@
 """The figure of the magnet as a diffusion model."""
 
 import matplotlib.pyplot as plt
-import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STYLE, mark
+from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STYLE, gradation, mark, points
 
 _LEARNERS, _MARKERS = (GREEN, RED, BLUE, ORANGE), ("o", "s", "^", "D")
 
@@ -25,16 +24,11 @@ def curie_weiss(ds: xr.Dataset) -> Figure:
     return figure
 
 
-def _errors(axes: Axes, x, ds: xr.Dataset, name: str, colour: str, label: str) -> None:
-    axes.errorbar(x, ds[name], 2 * ds[f"{name}_stderr"], fmt="o", ms=3.5, mfc="white", capsize=2, lw=1, color=colour,
-                  label=label)  # fmt: skip
-
-
 def _agreement(axes: Axes, ds: xr.Dataset) -> None:
     axes.plot(ds.t, ds.phi, color=BLUE, label="posterior identity")
     axes.plot(ds.t, ds.phi_theory, color="black", ls=":", lw=1, label="theory, Gaussian states")
     if "phi_clones" in ds:
-        _errors(axes, ds.t, ds, "phi_clones", BLUE, "clones")
+        points(axes, ds.t, ds.phi_clones, ds.phi_clones_stderr, BLUE, "clones")
     axes.axhline(ds.attrs["threshold"], color=GREY, lw=0.6)
     axes.set_xlabel("diffusion time $t$")
     axes.set_ylabel(r"state agreement $\phi(t)$")
@@ -44,8 +38,7 @@ def _agreement(axes: Axes, ds: xr.Dataset) -> None:
 
 
 def _potential(axes: Axes, ds: xr.Dataset) -> None:
-    colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, ds.sizes["kappa"]))
-    for kappa, colour in zip(ds.kappa.values, colours, strict=True):
+    for kappa, colour in zip(ds.kappa.values, gradation(ds.sizes["kappa"]), strict=True):
         curve = ds.potential.sel(kappa=kappa)
         axes.plot(ds.mu, curve - curve.min(), color=colour, lw=1.4, label=rf"$\kappa = {kappa:g}$")
     axes.set_ylim(0, 12)
@@ -59,7 +52,7 @@ def _late(axes: Axes, ds: xr.Dataset) -> None:
     up = ds.isel(label=0)
     axes.plot(ds.t, up.label_weight, color=BLUE, label="identity")
     if "label_weight_sampler" in ds:
-        _errors(axes, ds.t, up, "label_weight_sampler", BLUE, "trajectories")
+        points(axes, ds.t, up.label_weight_sampler, up.label_weight_sampler_stderr, BLUE, "trajectories")
     axes.axhline(ds.attrs["up_weight"], color="black", lw=1, ls=":", label="true")
     axes.set_xlabel("start of the dynamics $t$")
     axes.set_ylabel("weight $W_+$ generated")
@@ -76,8 +69,7 @@ def _learned(axes: Axes, ds: xr.Dataset) -> None:
         axes.plot([], [], "o", ms=4, color=colour, label=str(learner).replace("_", " "))
         for dim, marker in sizes:
             part = ds.sel(learner=learner, dim=dim)
-            axes.errorbar(places, part.error, 2 * part.error_stderr, fmt=marker, ms=4, mfc="white", capsize=2, lw=1,
-                          color=colour)  # fmt: skip
+            points(axes, places, part.error, part.error_stderr, colour, marker=marker)
     for dim, marker in sizes:
         axes.plot([], [], marker, ms=4, mfc="white", color=GREY, label=f"N = {dim}")
     axes.plot(ds.ratio, ds.error_local_theory[0], color=RED, lw=1.2)
@@ -94,8 +86,7 @@ def _learned(axes: Axes, ds: xr.Dataset) -> None:
 
 
 def _steps(axes: Axes, ds: xr.Dataset) -> None:
-    axes.errorbar(ds.inside, ds.critical_deficit, 2 * ds.critical_deficit_stderr, fmt="o", ms=3.5, mfc="white",
-                  capsize=2, lw=1, color=RED, label="steps moved into the window")  # fmt: skip
+    points(axes, ds.inside, ds.critical_deficit, ds.critical_deficit_stderr, RED, "steps moved into the window")
     axes.axhline(ds.attrs["critical_deficit_uniform"], color=GREY, ls="--", lw=1,
                  label=f"uniform grid ({ds.attrs['critical_inside_uniform']} inside)")  # fmt: skip
     axes.set_ylim(bottom=0)
@@ -106,7 +97,7 @@ def _steps(axes: Axes, ds: xr.Dataset) -> None:
 
 
 def _grids(axes: Axes, ds: xr.Dataset) -> None:
-    _errors(axes, ds.inside, ds, "critical_diversity", PURPLE, "generated")
+    points(axes, ds.inside, ds.critical_diversity, ds.critical_diversity_stderr, PURPLE, "generated")
     axes.axhline(ds.attrs["critical_diversity_true"], color="black", ls=":", lw=1, label="true")
     axes.axhline(ds.attrs["critical_diversity_uniform"], color=GREY, ls="--", lw=1, label="uniform grid")
     axes.set_xlabel(f"steps near $t_S$, of {ds.attrs['critical_steps']}")

@@ -6,28 +6,23 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STYLE
+from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STYLE, gradation, mark, points
 
 _COLOURS = (BLUE, RED, ORANGE, PURPLE)
 
 
 def _measured(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str) -> None:
     """Points with two standard errors, and the theory as a line."""
-    theory = ds[f"{name}_theory"]
-    axes.errorbar(
-        ds["count"], ds[name], 2 * ds[f"{name}_stderr"].fillna(0), fmt="o", ms=3.5, color=colour, mfc="white",
-        capsize=2, lw=1, label=label,
-    )  # fmt: skip
-    axes.plot(ds["count"], theory, color=colour, lw=1.2)
+    points(axes, ds["count"], ds[name], ds[f"{name}_stderr"].fillna(0), colour, label)
+    axes.plot(ds["count"], ds[f"{name}_theory"], color=colour, lw=1.2)
 
 
 def _regimes(axes: Axes, ds: xr.Dataset) -> None:
     """Logarithmic numbers of data, with the ends of the regimes."""
     axes.set_xscale("log")
     axes.set_xlabel("number of data $P$")
-    for value, label in ((ds.attrs["regime_two_from"], "$N$"), (ds.attrs["regime_three_from"], "$N^2$")):
-        axes.axvline(value, color=GREY, ls=":", lw=1)
-        axes.text(value, 1.01, label, color=GREY, ha="center", va="bottom", transform=axes.get_xaxis_transform())
+    mark(axes, ds.attrs["regime_two_from"], "$N$", GREY, ":")
+    mark(axes, ds.attrs["regime_three_from"], "$N^2$", GREY, ":")
 
 
 def _spectra(axes: Axes, ds: xr.Dataset) -> None:
@@ -100,8 +95,7 @@ def error_bound(ds: xr.Dataset) -> Figure:
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(1, 2, figsize=(9.2, 3.4), sharey=True)
         finest = int(ds.steps.max())
-        colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, ds.sizes["score_error"]))
-        for error, colour in zip(ds.score_error.values, colours, strict=True):
+        for error, colour in zip(ds.score_error.values, gradation(ds.sizes["score_error"]), strict=True):
             part = ds.sel(score_error=error)
             made = part.total_variation.sel(steps=finest)
             panels[0].plot(
@@ -110,8 +104,7 @@ def error_bound(ds: xr.Dataset) -> Figure:
             panels[0].plot(ds.horizon, part.bound, color=colour, lw=0.9, ls=":")
         panels[0].plot([], [], color=GREY, lw=0.9, ls=":", label="bound")
         panels[0].set_title(f"Error of the score, {finest} steps")
-        colours = plt.get_cmap("plasma")(np.linspace(0.05, 0.85, ds.sizes["steps"]))
-        for steps, colour in zip(ds.steps.values, colours, strict=True):
+        for steps, colour in zip(ds.steps.values, gradation(ds.sizes["steps"], "plasma"), strict=True):
             part = ds.total_variation.isel(score_error=0).sel(steps=steps)
             panels[1].plot(
                 ds.horizon, part, "o-", ms=3.5, mfc="white", lw=1.2, color=colour, label=f"{int(steps)} steps"

@@ -6,8 +6,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STYLE, mark, span
-from .regimes import _SHADES
+from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, REGIMES, STYLE, mark, span
 
 _COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE)
 
@@ -48,7 +47,7 @@ def path_divergence(ds: xr.Dataset) -> Figure:
         _band(axes, ds["variance"], ds.integrand, 0.5 * ds.gap_stderr / ds["variance"], BLUE, None)
         for name in ds.regime.values if "regime" in ds else ():
             part = ds.sel(regime=name)
-            axes.axvspan(float(part.regime_low), float(part.regime_high), color=_SHADES[str(name)], zorder=0, lw=0)
+            axes.axvspan(float(part.regime_low), float(part.regime_high), color=REGIMES[str(name)], zorder=0, lw=0)
             middle = float(np.sqrt(part.regime_low * part.regime_high))
             axes.text(
                 middle, 1.02, f"{name}: {float(part.path_kl_regime):.3g}", ha="center", color=GREY, fontsize=8,
@@ -111,7 +110,9 @@ def memorisation(ds: xr.Dataset) -> Figure:
         for axes, name in zip(panels, ("nearest_distance", "ratio"), strict=True):
             own = [s for s in ("", "_held_out") if f"{name}{s}" in ds]
             every = np.concatenate([ds[f"{name}{s}"].values for s in own])
-            bins = np.linspace(0, 1, 41) if name == "ratio" else np.linspace(0, float(every.max()) * 1.02, 41)
+            # Of exact copies alone all distances are 0.
+            top = 1.0 if name == "ratio" else 1.02 * float(every.max()) or 1.0
+            bins = np.linspace(0, top, 41)
             for suffix, colour, label in (("", BLUE, "generated"), ("_held_out", ORANGE, "new points")):
                 if suffix in own:
                     values = ds[f"{name}{suffix}"].values

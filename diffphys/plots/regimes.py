@@ -8,9 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, STYLE, mark, span
-
-_SHADES = {"I": "#eef3f8", "II": "#fdf3e1", "III": "#f9e6e0"}
+from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, REGIMES, STYLE, mark, points, span
 
 
 def _band(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str, width: float = 1.6) -> None:
@@ -30,10 +28,8 @@ def _clones(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str, mark
             what = kind
             if _of_a_model(ds):
                 what = "clones of the model" if kind == "clones" else "a sampler of the model"
-            axes.errorbar(
-                part.t, part[f"{name}_{kind}"], 2 * part[f"{name}_{kind}_stderr"], fmt=marker, ms=3.5, color=colour,
-                mfc="white", capsize=2, lw=1, label=f"{label}, {what}",
-            )  # fmt: skip
+            mean, stderr = part[f"{name}_{kind}"], part[f"{name}_{kind}_stderr"]
+            points(axes, part.t, mean, stderr, colour, f"{label}, {what}", marker)
 
 
 def _of_a_model(ds: xr.Dataset) -> bool:
@@ -130,7 +126,7 @@ def _shade(axes: Axes, ds: xr.Dataset, *, named: bool) -> None:
     for name, (left, right) in spans.items():
         left, right = max(left, low), min(right, high)
         if left < right:
-            axes.axvspan(left, right, color=_SHADES[name], zorder=0, lw=0)
+            axes.axvspan(left, right, color=REGIMES[name], zorder=0, lw=0)
             if named:
                 middle = 0.5 * (left + right)
                 axes.text(middle, 0.05, name, ha="center", color=GREY, transform=axes.get_xaxis_transform())

@@ -5,15 +5,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..samplers import Stability
-from ._style import STYLE
+from ._style import STYLE, gradation
 
 
 def stability(found: Stability, *, title: str = "Stability") -> Figure:
     """The growth of errors in every step, a curve for each slope of the denoiser; above 1 they are amplified."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
-        colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, len(found.slopes)))
-        for slope, growth, colour in zip(found.slopes, found.growth, colours, strict=True):
+        for slope, growth, colour in zip(found.slopes, found.growth, gradation(len(found.slopes)), strict=True):
             axes.step(
                 found.ts, np.append(growth, growth[-1]), where="post", color=colour, lw=1.4, label=f"$j = {slope:g}$"
             )

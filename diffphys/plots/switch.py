@@ -5,20 +5,16 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from ._style import GREY, STYLE, span
+from ._style import GREY, STYLE, gradation, points, span
 
 
 def switch(ds: xr.Dataset) -> Figure:
     """The probability of ending in the class that was guided to above t, a curve for each guidance."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(6.4, 3.4))
-        colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, ds.sizes["guidance"]))
-        for i, colour in enumerate(colours):
+        for i, colour in enumerate(gradation(ds.sizes["guidance"])):
             part = ds.isel(guidance=i)
-            axes.errorbar(
-                ds.t, part.kept, 2 * part.kept_stderr, fmt="o-", ms=3.5, mfc="white", capsize=2, lw=1, color=colour,
-                label=f"$w = {float(part.guidance):g}$",
-            )  # fmt: skip
+            points(axes, ds.t, part.kept, part.kept_stderr, colour, f"$w = {float(part.guidance):g}$", "o-")
         for name, style, label in (("phi", "--", "posterior identity"), ("phi_theory", ":", "theory")):
             if name in ds:
                 reference = ", for reference" if name == "phi" and ds.attrs["score"] == "given" else ""

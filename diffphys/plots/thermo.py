@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..thermo import PowerLaw
-from ._style import BLUE, ORANGE, RED, STYLE
+from ._style import BLUE, ORANGE, RED, SPECIALS, STYLE
 
-_MARKERS = {"pitchfork": "s", "transcritical": "D", "fold": "o"}
 _ORDERS = (("o", "white", "minimum"), ("X", ORANGE, "saddle"), ("^", RED, "maximum"))
 
 
@@ -127,7 +126,7 @@ def _branch(axes: Axes, ds: xr.Dataset, along, colour: str, label: str | None) -
         part = np.concatenate([start, curve[first:last], end])
         axes.plot(*part.T, color=colour, ls="-" if stable[first] else "--", lw=1.4, label=label)
         start, label = end, None
-    for kind, marker in _MARKERS.items():
+    for kind, marker in SPECIALS.items():
         chosen = special[ds.kind.values == kind]
         if len(chosen):
             known = kind in axes.get_legend_handles_labels()[1]

@@ -6,9 +6,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._style import BLUE, GREY, ORANGE, PURPLE, STYLE, mark
-
-_MARKERS = {"pitchfork": "o", "fold": "s", "transcritical": "D"}
+from ._style import BLUE, GREY, ORANGE, PURPLE, SPECIALS, STYLE, mark
 
 
 def thermodynamics(ds: xr.Dataset) -> Figure:
@@ -58,7 +56,7 @@ def _branches(axes: Axes, ds: xr.Dataset, values: np.ndarray) -> None:
 def _specials(axes: Axes, ds: xr.Dataset, spread: float) -> None:
     """The folds, pitchforks and crossings, each kind with its marker."""
     norm = np.linalg.norm(ds.special_magnetisation.values, axis=1) / spread
-    for kind, marker in _MARKERS.items():
+    for kind, marker in SPECIALS.items():
         own = ds.kind.values == kind
         if own.any():
             axes.plot(ds.special_variance.values[own], norm[own], marker, ms=5, mfc="white", color="black", label=kind)

@@ -70,6 +70,11 @@ def test_gaussian_start_figure_has_a_panel_for_each_sampler_and_marks_the_critic
     assert legend(figure.axes[0]) == ["4 steps", "from the prior"]
 
 
+def test_a_figure_of_exact_copies_alone_says_that_all_are():
+    axes = dp.plots.memorisation(dp.memorisation(POINTS[:10], POINTS[:30])).axes[1]
+    assert axes.get_title(loc="left") == "Memorised: 100.0 %"
+
+
 def test_memorisation_figures_say_the_share_of_copies():
     ds = dp.memorisation(np.concatenate([POINTS[:30] + 1e-3, -POINTS[30:]]), POINTS[:30], held_out=POINTS[30:])
     figure = dp.plots.memorisation(ds)
