@@ -75,14 +75,18 @@ def memorisation(
     check_count("block", block, 2)
     check_count("chunk", chunk, 1)
     points = _checked("training", training, None)
-    cloud = Cloud.of(points, points.mean(0, dtype=np.float64).astype(points.dtype), block)
+    centre = points.mean(0, dtype=np.float64).astype(points.dtype)
+    cloud = Cloud.of(points, centre, block)
     variables: Variables = {}
     found: dict[str, np.ndarray] = {}
-    for suffix, own, dim in (("", generated, "sample"), ("_held_out", held_out, "held_out_sample")):
+    for suffix, name, own, dim in (
+        ("", "generated", generated, "sample"), ("_held_out", "held_out", held_out, "held_out_sample"),
+    ):  # fmt: skip
         if own is None:
             continue
-        rows = _checked(f"generated{suffix}" if not suffix else suffix[1:], own, points)
-        pairs, index = _neighbours(cloud, points, rows, chunk)
+        rows = _checked(name, own, points)
+        slots = np.asarray(_candidates(cloud, jnp.asarray(rows - centre), chunk))
+        pairs, index = _neighbours(slots, points, rows)
         found[suffix] = pairs[:, 0]
         variables |= {
             f"nearest_distance{suffix}": (dim, pairs[:, 0]), f"second_distance{suffix}": (dim, pairs[:, 1]),
@@ -159,11 +163,9 @@ def _checked(name: str, points: Points, training: np.ndarray | None) -> np.ndarr
 
 
 def _neighbours(
-    cloud: Cloud, points: np.ndarray, rows: np.ndarray, chunk: int
+    slots: Int[np.ndarray, "m c"], points: np.ndarray, rows: np.ndarray
 ) -> tuple[Float[np.ndarray, "m 2"], Int[np.ndarray, " m"]]:
-    """The two least distances of each row, and the nearest point."""
-    offset = points.mean(0, dtype=np.float64).astype(points.dtype)
-    slots = np.asarray(_candidates(cloud, jnp.asarray(rows - offset), chunk))
+    """The two least distances of each row from its candidates, and the nearest point."""
     distances, nearest = np.empty((len(rows), 2)), np.empty(len(rows), np.int64)
     for i, (row, own) in enumerate(zip(rows, slots, strict=True)):
         own = own[own >= 0]

@@ -1,6 +1,6 @@
 """The thermodynamics of one target: where its symmetry breaks, along which branches, and with which exponents."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,11 +21,6 @@ _DEGENERATE = 1e-6
 # Draws of which the farthest is followed.
 _DRAWS = 16
 _EXPONENTS = ("beta", "gamma", "gamma_below", "delta")
-
-
-class _Branch(NamedTuple):
-    name: str
-    ds: xr.Dataset
 
 
 def thermodynamics(
@@ -94,7 +89,7 @@ def thermodynamics(
     branches = _branches(target, key, (low, high), critical, mode, most)
     variables |= _joined(branches)
     if within:
-        direction = _departure(branches[1].ds, critical) if mode is None else jnp.asarray(mode)
+        direction = _departure(branches["ordered"], critical) if mode is None else jnp.asarray(mode)
         exponents, results = _transition(denoise, origin, critical, direction)
         variables, attrs = variables | exponents, attrs | results
         if exponents:
@@ -126,7 +121,7 @@ def _branches(
     critical: float,
     mode: np.ndarray | None,
     most: int,
-) -> list[_Branch]:
+) -> dict[str, xr.Dataset]:
     """The branch of noise, cooled, and the ordered one: along the critical mode, or from where draws come to rest."""
     (low, high), denoise = bounds, target.posterior_mean
     origin = jnp.zeros(target.dim, float)
@@ -144,7 +139,7 @@ def _branches(
         # The side that the switch did not go to is the same by symmetry; a subcritical one turns on its own.
         heading = -1 if ordered[1] < critical else 1
     ordered = thermo.continue_branch(denoise, *ordered, bounds, heading=heading, **options)
-    return [_Branch("from noise", cooled), _Branch("ordered", ordered)]
+    return {"from noise": cooled, "ordered": ordered}
 
 
 def _ordered(target: AbstractTarget, key: PRNGKey, low: float, known: np.ndarray) -> tuple[np.ndarray, float]:
@@ -172,14 +167,14 @@ def _departure(ds: xr.Dataset, critical: float) -> jax.Array:
     return jnp.asarray(nearest / np.linalg.norm(nearest))
 
 
-def _joined(branches: list[_Branch]) -> dict[str, tuple]:
+def _joined(branches: dict[str, xr.Dataset]) -> dict[str, tuple]:
     """The points of all branches one after the other, and their special points."""
     variables: dict[str, tuple] = {}
-    for name in branches[0].ds.data_vars:
-        parts = [branch.ds[name] for branch in branches]
+    for name in branches["ordered"].data_vars:
+        parts = [ds[name] for ds in branches.values()]
         variables[str(name)] = (parts[0].dims, np.concatenate([part.values for part in parts]))
     for dim, name in (("point", "branch"), ("special", "special_branch")):
-        sizes = [branch.ds.sizes[dim] for branch in branches]
+        sizes = [ds.sizes[dim] for ds in branches.values()]
         variables[name] = (dim, np.repeat(np.arange(len(branches)), sizes))
-    variables["branch_name"] = ("number", np.array([branch.name for branch in branches]))
+    variables["branch_name"] = ("number", np.array([*branches]))
     return variables

@@ -82,7 +82,7 @@ class Loop:
                     if done % self.training.save_every == 0 or done == steps or done in self.milestones:
                         self._save(state, done)
                         if self.on_save is not None:
-                            self.on_save(done, self.with_weights(state.average))
+                            self.on_save(done, self.model.with_weights(state.average))
             except (jax.errors.JaxRuntimeError, ValueError) as error:
                 if jax.process_count() == 1 or "RESOURCE_EXHAUSTED" in str(error):
                     raise
@@ -133,15 +133,6 @@ class Loop:
             )
         return recent
 
-    def with_weights(self, weights: list[Array]) -> NetworkDenoiser:
-        """The denoiser with other weights."""
-        return _with(self.model, weights)
-
-
-def _with(model: NetworkDenoiser, weights: list[Array]) -> NetworkDenoiser:
-    tree = jax.tree.unflatten(jax.tree.structure(model.weights), weights)
-    return NetworkDenoiser(model.graph, tree, model.preconditioning, model.shape)
-
 
 class _Recipe(NamedTuple):
     """What a step depends on that is not an array: runs that share it share a program."""
@@ -165,7 +156,7 @@ def _update(
     keys = jax.vmap(jr.fold_in, (None, 0))(key, jnp.arange(recipe.batch))
 
     def loss(weights: list[Array]) -> Any:
-        one = functools.partial(_one, recipe, _with(model, weights), objective)
+        one = functools.partial(_one, recipe, model.with_weights(weights), objective)
         return jnp.mean(jax.vmap(one)(levels, points, labels, keys))
 
     value, gradient = jax.value_and_grad(loss)(state.weights)

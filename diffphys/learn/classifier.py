@@ -122,6 +122,10 @@ class TrainedClassifier(eqx.Module):
         a = floating(a)
         return self._network.features(self._seen(a)).astype(a.dtype)
 
+    def with_weights(self, weights: Any) -> "TrainedClassifier":
+        """The classifier with other parameters."""
+        return TrainedClassifier(self.graph, weights, self.mean, self.scale, self.accuracy)
+
     @property
     def _network(self) -> Any:
         return nnx.merge(self.graph, self.weights)
@@ -176,7 +180,7 @@ def train_classifier(
         rows = kept[generator.integers(len(kept), size=config.batch)]
         weights, state = _update(optimizer, model, weights, state, samples[rows], codes[rows], noise,
                                  np.uint32(config.seed), np.int32(step))  # fmt: skip
-    model = eqx.tree_at(lambda tree: tree.weights, model, weights)
+    model = model.with_weights(weights)
     if not len(rest):
         return model
     right = [np.argmax(np.asarray(_logits(model, samples[part])), 1) == codes[part]
@@ -213,7 +217,7 @@ def _update(optimizer, model, weights, state, points, labels, noise, seed, step)
 
     def loss(weights):
         seen = points + noise * jr.normal(jr.fold_in(root_of(seed), step), points.shape, points.dtype)
-        logs = jax.vmap(eqx.tree_at(lambda tree: tree.weights, model, weights))(seen)
+        logs = jax.vmap(model.with_weights(weights))(seen)
         return -jnp.mean(jnp.take_along_axis(logs, labels[:, None], 1))
 
     change, state = optimizer.update(jax.grad(loss)(weights), state, weights)

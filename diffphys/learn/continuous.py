@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -43,7 +44,7 @@ class VariancePreservingSchedule(AbstractNetworkSchedule):
 
     @property
     def variances(self) -> tuple[float, float]:
-        low, high = (math.expm1(u * (self.beta_min + 0.5 * (self.beta_max - self.beta_min) * u)) for u in self.ends)
+        low, high = (math.expm1(self._lived(u)) for u in self.ends)
         return low, high
 
     def locate(self, variance: Factor) -> Level:
@@ -54,8 +55,12 @@ class VariancePreservingSchedule(AbstractNetworkSchedule):
         return Level(2.0 * lived / (self.beta_min + root), 1.0 / jnp.sqrt(1.0 + variance), noise)
 
     def level(self, argument: Argument) -> tuple[Factor, Factor]:
-        lived = argument * (self.beta_min + 0.5 * (self.beta_max - self.beta_min) * argument)
+        lived = self._lived(argument)
         return jnp.exp(-0.5 * lived), jnp.sqrt(-jnp.expm1(-lived))
+
+    def _lived(self, argument: Any) -> Any:
+        r"""$b = \int_0^u \beta$."""
+        return argument * (self.beta_min + 0.5 * (self.beta_max - self.beta_min) * argument)
 
 
 class CosineSchedule(AbstractNetworkSchedule):
@@ -86,8 +91,8 @@ class CosineSchedule(AbstractNetworkSchedule):
     def _start(self) -> float:
         return 0.5 * math.pi * self.offset / (1.0 + self.offset)
 
-    def _angle(self, argument: float) -> float:
-        return 0.5 * math.pi * (argument + self.offset) / (1.0 + self.offset)
+    def _angle(self, argument: Any) -> Any:
+        return (0.5 * math.pi / (1.0 + self.offset)) * (argument + self.offset)
 
     @property
     def variances(self) -> tuple[float, float]:
@@ -102,8 +107,7 @@ class CosineSchedule(AbstractNetworkSchedule):
         return Level(argument, 1.0 / jnp.sqrt(1.0 + variance), jnp.sqrt(variance / (1.0 + variance)))
 
     def level(self, argument: Argument) -> tuple[Factor, Factor]:
-        start = self._start
-        angle = (0.5 * math.pi / (1.0 + self.offset)) * (argument + self.offset)
+        start, angle = self._start, self._angle(argument)
         gained = jnp.sin((0.5 * math.pi / (1.0 + self.offset)) * argument) * jnp.sin(angle + start)
         return jnp.cos(angle) / math.cos(start), jnp.sqrt(gained) / math.cos(start)
 

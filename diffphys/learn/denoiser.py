@@ -1,6 +1,7 @@
 """A trained network as a denoiser."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -51,6 +52,11 @@ class NetworkDenoiser(eqx.Module):
         """That of a flax network as it stands."""
         graph, weights = nnx.split(network)
         return cls(graph, weights, preconditioning, tuple(shape))
+
+    def with_weights(self, leaves: Sequence[Array]) -> "NetworkDenoiser":
+        """The denoiser with other parameters, the leaves of `weights`."""
+        weights = jax.tree.unflatten(jax.tree.structure(self.weights), leaves)
+        return NetworkDenoiser(self.graph, weights, self.preconditioning, self.shape, self.label)
 
     def given(self, label: Int[Array, ""] | int) -> "NetworkDenoiser":
         """The denoiser of one class, of a network that was trained with labels.

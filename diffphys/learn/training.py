@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,9 +79,10 @@ def train(
         training: how it is trained.
         shape: of a sample; that of a vector by default.
         labels: the class of each sample, for a network with labels.
-        objective: another objective. The folder knows it by its settings, of functions in it the names.
-        optimizer: another optimizer than Adam with the schedule and clipping of `training`; the folder knows that
-            there is one, so give the same when you resume.
+        objective: another objective. Its settings are written into the folder (of a function in it, the name), and a
+            run with other ones does not resume there.
+        optimizer: another optimizer than Adam with the schedule and clipping of `training`. The folder tells only
+            that one was given: when you resume, give the same.
         checkpoint: the folder of the model; None keeps nothing on disk.
         resume: whether to go on with the model in the folder.
         milestones: steps, numbers from 1 to `steps`, with a checkpoint each that is kept beside the last and the best;
@@ -133,7 +133,7 @@ def train(
         )
         state = loop.run(state, first, progress)
     history = _history(np.asarray(state.losses), training, training.steps)
-    return TrainedModel(loop.with_weights(state.average), history, everything, training.steps)
+    return TrainedModel(model.with_weights(state.average), history, everything, training.steps)
 
 
 def load(folder: str | os.PathLike[str], step: int | str = "last") -> TrainedModel:
@@ -161,8 +161,7 @@ def load(folder: str | os.PathLike[str], step: int | str = "last") -> TrainedMod
         ) from error
     like = {"average": jax.tree.leaves(model.weights), "losses": jnp.zeros(training.steps, jnp.float32)}
     found, state = restore(folder, {"model": like}, step)
-    weights = jax.tree.unflatten(jax.tree.structure(model.weights), state["model"]["average"])
-    denoiser = eqx.tree_at(lambda tree: tree.weights, model, weights)
+    denoiser = model.with_weights(state["model"]["average"])
     return TrainedModel(denoiser, _history(np.asarray(state["model"]["losses"]), training, found), description, found)
 
 
