@@ -1,11 +1,4 @@
-r"""Grids of decreasing times, and the clocks of other papers.
-
-A noise schedule is a choice of times, not a process: whatever a paper calls it, it visits times of the
-Ornstein-Uhlenbeck process. All of this is done once, on the host, in float64.
-
-The common measure is the noise variance of the channel `y = a + sqrt(v) * noise`, $v = T (e^{2t} - 1)$ at
-bath temperature $T$; the clocks of variance-preserving schedules (DDPM, VP, flow matching) assume $T = 1$.
-"""
+"""The time of the Ornstein-Uhlenbeck process, and what the clocks of other papers show then."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -22,113 +15,6 @@ Given: TypeAlias = Real[Array | np.ndarray, "..."] | Sequence[Any] | Number
 Times: TypeAlias = Float64[np.ndarray, "..."] | np.float64
 """Times, or what a clock shows then: float64 on the host, of the shape of the argument."""
 
-Knots: TypeAlias = Float64[np.ndarray, "{steps}+1"]
-"""The times of a grid of so many steps, strictly decreasing."""
-
-
-def check_grid(ts: Given, *, zero: bool = False) -> Float64[np.ndarray, " knots"]:
-    """The times of a grid in float64, if a sampler can walk it.
-
-    Args:
-        ts: diffusion times, from the noisiest to the cleanest.
-        zero: whether the last time may be 0, the data themselves.
-
-    Raises:
-        ValueError: unless there are at least two finite, strictly decreasing times, the last above zero.
-    """
-    grid = np.asarray(ts, np.float64)
-    needs = "`ts` needs at least two finite, strictly decreasing times"
-    if grid.ndim != 1 or grid.size < 2:
-        raise ValueError(f"{needs}. Got an array of shape {grid.shape}. Give a list of times.")
-    if not np.isfinite(grid).all():
-        raise ValueError(f"{needs}. Got {grid[~np.isfinite(grid)][0]} among them. Give finite times.")
-    rising = np.flatnonzero(np.diff(grid) >= 0)
-    if rising.size:
-        i = rising[0]
-        raise ValueError(
-            f"{needs}. Got ts[{i}] = {grid[i]:g} and ts[{i + 1}] = {grid[i + 1]:g}. "
-            "Time runs from noise down to data: reverse or sort the grid."
-        )
-    if grid[-1] < 0 or (grid[-1] == 0 and not zero):
-        bound = "at least 0" if zero else "above 0"
-        raise ValueError(f"`ts` needs a last time {bound}. Got {grid[-1]:g}. Stop the grid earlier.")
-    return grid
-
-
-def uniform_grid(t: Number, s: Number, steps: int) -> Knots:
-    """Equal steps of time from `t` down to `s`.
-
-    Args:
-        t: the first time.
-        s: the last time, 0 <= s < t.
-        steps: how many steps; there is one knot more.
-
-    Raises:
-        ValueError: if the times do not decrease or there is no step.
-    """
-    _check_ends(t, s, steps)
-    return _pinned(np.linspace(t, s, steps + 1), t, s)
-
-
-def quadratic_grid(t: Number, s: Number, steps: int) -> Knots:
-    r"""Steps that shrink towards the data: $t_k = s + (t - s)(1 - k/N)^2$.
-
-    Args:
-        t: the first time.
-        s: the last time, 0 <= s < t.
-        steps: how many steps, N.
-
-    Raises:
-        ValueError: if the times do not decrease or there is no step.
-
-    Reference:
-        Pandey and Mandt, "A complete recipe for diffusion generative models" (2023), the quadratic stride.
-    """
-    _check_ends(t, s, steps)
-    return _pinned(s + (t - s) * np.linspace(1.0, 0.0, steps + 1) ** 2, t, s)
-
-
-def log_snr_grid(t: Number, s: Number, steps: int) -> Knots:
-    r"""Equal steps of $\log v = \log T (e^{2t} - 1)$, at any temperature $T$: it only moves $\log v$.
-
-    Args:
-        t: the first time.
-        s: the last time, 0 < s < t.
-        steps: how many steps.
-
-    Raises:
-        ValueError: if the times do not decrease, `s` is 0, or there is no step.
-    """
-    _check_ends(t, s, steps)
-    if s == 0:
-        raise ValueError("`s` needs to be above 0: data are infinitely far in log SNR. Got 0. Raise it.")
-    # -log expm1(2t) would overflow late; log_snr does not.
-    falling = np.linspace(-log_snr(t), -log_snr(s), steps + 1)
-    return _pinned(0.5 * np.logaddexp(0.0, falling), t, s)
-
-
-def karras_grid(t: Number, s: Number, steps: int, rho: Number = 7.0) -> Knots:
-    r"""Equal steps of $\sigma_v^{1/\rho}$, $\sigma_v = \sqrt v$, at any temperature: it scales $\sigma_v$.
-
-    Args:
-        t: the first time.
-        s: the last time, 0 <= s < t.
-        steps: how many steps.
-        rho: 1 is uniform in the noise level; larger values spend more steps near the data.
-
-    Raises:
-        ValueError: if the times do not decrease, there is no step, or `rho` is not positive.
-
-    Reference:
-        Karras et al., "Elucidating the design space of diffusion-based generative models" (2022), eq. 5.
-    """
-    _check_ends(t, s, steps)
-    if not (np.isfinite(rho) and rho > 0):
-        raise ValueError(f"`rho` needs a positive number. Got {rho}. The paper takes 7.")
-    first, last = (np.sqrt(variance_of_time(end)) ** (1.0 / rho) for end in (t, s))
-    variances = np.linspace(first, last, steps + 1) ** (2.0 * rho)
-    return _pinned(np.asarray(time_of_variance(variances)), t, s)
-
 
 def variance_of_time(t: Given, temperature: Number = 1.0) -> Times:
     r"""Noise variance of the channel at time `t`, in data units squared.
@@ -136,17 +22,40 @@ def variance_of_time(t: Given, temperature: Number = 1.0) -> Times:
     $$ v = T (e^{2t} - 1) $$
 
     It is also the temperature `tau` of the variance-exploding process.
+
+    Args:
+        t: times, >= 0.
+        temperature: T of the bath, > 0.
+
+    Raises:
+        ValueError: if a time is negative or not finite, or the temperature is not positive.
     """
     return _positive(temperature) * np.expm1(2.0 * _times(t))
 
 
-def time_of_variance(v: Given, temperature: Number = 1.0) -> Times:
-    r"""The time at which the channel has noise variance `v`: $t = \frac12 \log(1 + v / T)$."""
-    return 0.5 * np.log1p(_times(v, "v") / _positive(temperature))
+def time_of_variance(variance: Given, temperature: Number = 1.0) -> Times:
+    r"""The time at which the channel has a noise variance v: $t = \frac12 \log(1 + v / T)$.
+
+    Args:
+        variance: noise variances v >= 0, in data units squared.
+        temperature: T of the bath, > 0.
+
+    Raises:
+        ValueError: if a variance is negative or not finite, or the temperature is not positive.
+    """
+    return 0.5 * np.log1p(_times(variance, "variance") / _positive(temperature))
 
 
 def log_snr(t: Given, temperature: Number = 1.0) -> Times:
-    r"""Logarithm of signal over noise variance, $-\log T(e^{2t} - 1)$, for unit data; infinite at time 0."""
+    r"""Logarithm of signal over noise variance, $-\log v = -\log T(e^{2t} - 1)$, for unit data; infinite at time 0.
+
+    Args:
+        t: times, >= 0.
+        temperature: T of the bath, > 0.
+
+    Raises:
+        ValueError: if a time is negative or not finite, or the temperature is not positive.
+    """
     times = _times(t)
     with np.errstate(divide="ignore"):
         return -(2.0 * times + np.log(-np.expm1(-2.0 * times))) - np.log(_positive(temperature))
@@ -154,6 +63,14 @@ def log_snr(t: Given, temperature: Number = 1.0) -> Times:
 
 def linear_betas(n: int = 1000, low: Number = 1e-4, high: Number = 2e-2) -> Float64[np.ndarray, " {n}"]:
     """The schedule of DDPM: `n` betas from `low` to `high` in equal steps.
+
+    Args:
+        n: how many noising steps, 2 or more.
+        low: the first beta.
+        high: the last beta.
+
+    Raises:
+        ValueError: unless n >= 2 and 0 < low <= high < 1.
 
     Reference:
         Ho, Jain and Abbeel, "Denoising diffusion probabilistic models" (2020), section 4.
@@ -181,7 +98,15 @@ def ddpm_times(betas: Given) -> Float64[np.ndarray, " n"]:
 
 
 def ddpm_index(t: Given, betas: Given) -> Times:
-    """The index, from 0, at which a discrete schedule reaches `t`: linear between its times, nan outside."""
+    """The index, from 0, at which a discrete schedule reaches `t`: linear between its times, nan outside.
+
+    Args:
+        t: Ornstein-Uhlenbeck times at temperature 1, >= 0.
+        betas: the variances of the noising steps, as `linear_betas` makes them.
+
+    Raises:
+        ValueError: if a time is negative or not finite, or the betas are none.
+    """
     times = ddpm_times(betas)
     index = np.interp(_times(t), times, np.arange(times.size, dtype=np.float64), left=np.nan, right=np.nan)
     return np.asarray(index)[()]
@@ -189,6 +114,10 @@ def ddpm_index(t: Given, betas: Given) -> Times:
 
 def nearest_ddpm_index(t: Given, betas: Given) -> Int64[np.ndarray, "..."] | np.int64:
     """The index, from 0, whose time is nearest to `t`: what a network trained on the schedule takes.
+
+    Args:
+        t: Ornstein-Uhlenbeck times at temperature 1.
+        betas: the variances of the noising steps, as `linear_betas` makes them.
 
     Raises:
         ValueError: for a time further than half a step outside the schedule.
@@ -209,6 +138,14 @@ def vp_time(u: Given, beta_min: Number = 0.1, beta_max: Number = 20.0) -> Times:
 
     $$ t = \frac12 \int_0^u \beta = \frac12 \left( \beta_0 u + \frac12 (\beta_1 - \beta_0) u^2 \right) $$
 
+    Args:
+        u: times of the schedule, >= 0; it ends at 1.
+        beta_min: $\beta_0$.
+        beta_max: $\beta_1$.
+
+    Raises:
+        ValueError: if a time is negative or not finite.
+
     Reference:
         Song et al., "Score-based generative modeling through SDEs" (2021), eq. 32.
     """
@@ -222,6 +159,14 @@ def vp_clock(t: Given, beta_min: Number = 0.1, beta_max: Number = 20.0) -> Times
     $$ u = \frac{2 b}{\beta_0 + \sqrt{\beta_0^2 + 2 (\beta_1 - \beta_0) b}}, \quad b = 2 t $$
 
     This form of the root cancels nothing, and holds for a constant schedule.
+
+    Args:
+        t: Ornstein-Uhlenbeck times at temperature 1, >= 0.
+        beta_min: $\beta_0$.
+        beta_max: $\beta_1$.
+
+    Raises:
+        ValueError: if a time is negative or not finite.
     """
     integral = 2.0 * _times(t)
     return 2.0 * integral / (beta_min + np.sqrt(beta_min**2 + 2.0 * (beta_max - beta_min) * integral))
@@ -231,6 +176,12 @@ def flow_matching_time(u: Given) -> Times:
     r"""The time of the straight path `(1 - u) a + u noise`, $e^{2t} = 1 + (u / (1 - u))^2$, u in [0, 1).
 
     Here u = 0 is data; many papers run it the other way.
+
+    Args:
+        u: places on the path, within [0, 1).
+
+    Raises:
+        ValueError: if one is outside.
     """
     path = _times(u, "u")
     if not (path < 1).all():
@@ -239,7 +190,14 @@ def flow_matching_time(u: Given) -> Times:
 
 
 def flow_matching_clock(t: Given) -> Times:
-    r"""The `u` at which the straight path is as noisy as time `t`: $u = \sigma_v / (1 + \sigma_v)$."""
+    r"""The `u` at which the straight path is as noisy as time `t`: $u = \sigma_v / (1 + \sigma_v)$.
+
+    Args:
+        t: Ornstein-Uhlenbeck times at temperature 1, >= 0.
+
+    Raises:
+        ValueError: if a time is negative or not finite.
+    """
     # Times e^{-t}, above and below: sigma_v itself overflows at late times.
     times = _times(t)
     noise = np.sqrt(-np.expm1(-2.0 * times))
@@ -283,16 +241,3 @@ def _positive(temperature: Number) -> Number:
     if not (np.isfinite(temperature) and temperature > 0):
         raise ValueError(f"`temperature` needs a finite number above 0. Got {temperature}. Raise it.")
     return temperature
-
-
-def _check_ends(t: Number, s: Number, steps: int) -> None:
-    if not (np.isfinite(t) and 0 <= s < t):
-        raise ValueError(f"`t` and `s` need 0 <= s < t: time runs down to data. Got {t} and {s}. Swap them.")
-    if not isinstance(steps, int | np.integer) or steps < 1:
-        raise ValueError(f"`steps` needs a whole number, at least one. Got {steps!r}.")
-
-
-def _pinned(grid: np.ndarray, t: Number, s: Number) -> np.ndarray:
-    """The grid with its ends free of rounding."""
-    grid[0], grid[-1] = t, s
-    return check_grid(grid, zero=True)
