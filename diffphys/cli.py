@@ -13,6 +13,7 @@ import typer
 import typer.core
 
 from . import _options as o
+from ._choices import Compute, Estimator, Generator, Precision, SamplerName
 from ._commands import _hosts
 
 app = typer.Typer(
@@ -88,9 +89,9 @@ def speciation(
     mean: o.Mean = 1.0, variance: o.Variance = 1.0,
     weight: o.Weight = 0.5, reduce: o.Reduce = False, clones: o.Clones = 10_000,
     clones_stderr: o.ClonesStderr = None, times: o.Times = None,
-    estimator: o.EstimatorOption = o.Estimator.ALL, sampler: o.SamplerOption = o.SamplerName.DPM_SOLVER,
+    estimator: o.EstimatorOption = Estimator.ALL, sampler: o.SamplerOption = SamplerName.DPM_SOLVER,
     samples: o.Samples = 2000, steps: o.Steps = 32, temperature: o.Temperature = 1.0, seed: o.Seed = 0,
-    precision: o.PrecisionOption = o.Precision.FLOAT32, chunk: o.Chunk = None,
+    precision: o.PrecisionOption = Precision.FLOAT32, chunk: o.Chunk = None,
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
     """When the class of a trajectory is decided: phi(t) by the posterior identity, by clones and by theory."""
@@ -108,9 +109,9 @@ def collapse(
     mean: o.Mean = 1.0, variance: o.Variance = 1.0,
     weight: o.Weight = 0.5, size: o.Size = 20_000, clones: o.ClonesOfData = 10_000,
     clones_stderr: o.ClonesStderr = None, times: o.Times = None,
-    estimator: o.EstimatorOption = o.Estimator.ALL, sampler: o.SamplerOption = o.SamplerName.DPM_SOLVER,
+    estimator: o.EstimatorOption = Estimator.ALL, sampler: o.SamplerOption = SamplerName.DPM_SOLVER,
     samples: o.Samples = 2000, stderr: o.Stderr = None, steps: o.Steps = 32, temperature: o.Temperature = 1.0,
-    seed: o.Seed = 0, precision: o.PrecisionOption = o.Precision.FLOAT32, chunk: o.Chunk = None,
+    seed: o.Seed = 0, precision: o.PrecisionOption = Precision.FLOAT32, chunk: o.Chunk = None,
     trajectories: o.Trajectories = None,
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
@@ -129,9 +130,9 @@ def regimes(
     mean: o.Mean = 1.0, variance: o.Variance = 1.0, model: o.ModelToMeasure = None, step: o.KeptStep = "last",
     weight: o.Weight = 0.5, size: o.Size = 20_000, clones: o.ClonesOfData = 1000,
     clones_stderr: o.ClonesStderr = None, times: o.Times = None,
-    estimator: o.EstimatorOption = o.Estimator.ALL, sampler: o.SamplerOption = o.SamplerName.DPM_SOLVER,
+    estimator: o.EstimatorOption = Estimator.ALL, sampler: o.SamplerOption = SamplerName.DPM_SOLVER,
     samples: o.Samples = 2000, steps: o.Steps = 32, temperature: o.Temperature = 1.0, seed: o.Seed = 0,
-    precision: o.PrecisionOption = o.Precision.FLOAT32, chunk: o.Chunk = None,
+    precision: o.PrecisionOption = Precision.FLOAT32, chunk: o.Chunk = None,
     trajectories: o.Trajectories = None,
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
@@ -154,7 +155,7 @@ def diagram(
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, target: o.Target = None, dim: o.Dim = 256,
     mean: o.Mean = 1.0, variance: o.Variance = 1.0,
     weight: o.Weight = 0.5, samples: o.Samples = 500, temperature: o.Temperature = 1.0, seed: o.Seed = 0,
-    precision: o.PrecisionOption = o.Precision.FLOAT32, out: o.Out = pathlib.Path("diffphys-out"),
+    precision: o.PrecisionOption = Precision.FLOAT32, out: o.Out = pathlib.Path("diffphys-out"),
 ) -> None:  # fmt: skip
     """Where the regimes lie for any number of data: t_S and t_C(n) in one plane."""
     options = _told(locals())
@@ -198,7 +199,7 @@ def thermo(
 def curie_weiss(
     dim: o.Spins = 400, beta: o.InverseTemperature = 1.5, field: o.Field = 0.5, clones: o.Clones = 500,
     samples: o.Samples = 2000, steps: o.Steps = 64, trajectories: o.Walks = 4096, draws: o.Draws = 24,
-    temperature: o.Temperature = 1.0, seed: o.Seed = 0, precision: o.PrecisionOption = o.Precision.FLOAT32,
+    temperature: o.Temperature = 1.0, seed: o.Seed = 0, precision: o.PrecisionOption = Precision.FLOAT32,
     out: o.Out = pathlib.Path("diffphys-out"), resume: o.Resume = False,
 ) -> None:  # fmt: skip
     """When the Curie-Weiss magnet chooses its state, and what its weights need: start, data, steps."""
@@ -215,7 +216,7 @@ def train(
     channel: o.Channel = None, pad: o.Pad = None, scale: o.Scale = None, network: o.NetworkOption = None,
     channels: o.Channels = None, multipliers: o.Multipliers = None, blocks: o.Blocks = None,
     attention: o.Attention = None, patch: o.Patch = None, dropout: o.Dropout = 0.0, conditional: o.Conditional = False,
-    compute: o.ComputeOption = o.Compute.FLOAT32, steps: o.Updates = 2000, batch: o.Batch = 128,
+    compute: o.ComputeOption = Compute.FLOAT32, steps: o.Updates = 2000, batch: o.Batch = 128,
     learning_rate: o.LearningRate = 1e-3, ema: o.Average = 0.999, save_every: o.SaveEvery = 500,
     milestones: o.Milestones = None, held_out: o.HeldOut = 0, seed: o.Seed = 0,
     out: o.ModelFolder = pathlib.Path("diffphys-model"), resume: o.Resume = False,
@@ -232,7 +233,7 @@ def train(
 def sample(
     model: o.TrainedModel, step: o.KeptStep = "last", dim: o.ModelDim = None, data: o.ModelData = None,
     array: o.ArrayName = None, classes: o.Classes = None, per_class: o.PerClass = None, channel: o.Channel = None,
-    pad: o.Pad = None, scale: o.Scale = None, sampler: o.GeneratorOption = o.Generator.DPM_SOLVER_MULTISTEP,
+    pad: o.Pad = None, scale: o.Scale = None, sampler: o.GeneratorOption = Generator.DPM_SOLVER_MULTISTEP,
     steps: o.SamplerSteps = 32, number: o.Number = 64, label: o.Label = None, guidance: o.Guidance = None,
     seed: o.Seed = 0, chunk: o.Chunk = None, out: o.Out = pathlib.Path("diffphys-out"),
 ) -> None:  # fmt: skip

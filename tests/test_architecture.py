@@ -16,7 +16,7 @@ import diffphys
 
 ROOT = pathlib.Path(diffphys.__file__).parent
 FLOORS = (
-    ("_config", "_devices", "_files", "_keys", "_memory", "_threefry", "_types", "_versions", "clocks"),
+    ("_choices", "_config", "_devices", "_files", "_keys", "_memory", "_threefry", "_types", "_versions", "clocks"),
     ("_block", "_box_muller", "_quadrature", "_root"),
     ("processes", "targets"),
     ("_describe", "diffused"),

@@ -8,7 +8,7 @@ import pytest
 from learned_commands import run
 
 import diffphys as dp
-from diffphys import _options
+from diffphys import _choices
 from diffphys._commands import _sampling
 
 LAW = dp.Gaussian(np.zeros(20, np.float32), np.tile(np.array([4.0, 0.25], np.float32), 10))
@@ -17,7 +17,7 @@ QUICK = ("dpm-solver-multistep", "bridge", "oba")
 
 
 def test_every_sampler_that_can_be_named_is_there():
-    assert [entry.value for entry in _options.Generator] == SAMPLERS
+    assert [entry.value for entry in _choices.Generator] == SAMPLERS
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in SAMPLERS])

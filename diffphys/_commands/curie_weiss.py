@@ -13,7 +13,7 @@ from ._words import time_words
 
 def run(**options: Any) -> None:
     """Runs `curie_weiss` and leaves a netCDF file, a figure and a summary."""
-    set_precision(options["precision"])
+    set_precision(options["precision"].value)
     out = folder(options["out"])
     journals = checkpoint(out, "curie-weiss", options["resume"])
     ds = experiments.curie_weiss(

@@ -11,7 +11,6 @@ import xarray as xr
 
 from .. import experiments, plots
 from .._keys import root_of
-from ..clocks import log_snr_grid
 from ..experiments import default_times
 from ..processes import OrnsteinUhlenbeck
 from ..samplers import AbstractSampler, Bridge, DPMSolverMultistep, ReverseSDE
@@ -36,12 +35,9 @@ def run(command: str, **options: Any) -> None:
     settings: dict[str, Any] = {
         "chunk": options["chunk"], "checkpoint": checkpoint(out, command, options["resume"])
     }  # fmt: skip
-    if command != "speciation":
-        settings["law"] = law
-
     samples = options["samples"] if estimator in ("posterior", "all") else None
     settings |= {
-        "samples": samples, "steps": options["steps"], "grid": log_snr_grid,
+        "samples": samples, "steps": options["steps"],
         "sampler": sampler_of(options["sampler"].value)(process, target.posterior_mean),
     }  # fmt: skip
     if simulated:
@@ -50,7 +46,7 @@ def run(command: str, **options: Any) -> None:
             "clone_times": None if command == "speciation" else clone_times(times),
         }  # fmt: skip
     if command != "speciation":
-        settings["trajectories"] = options["trajectories"]
+        settings |= {"law": law, "trajectories": options["trajectories"]}
     if command == "collapse":
         settings["stderr"] = options["stderr"]
     in_words = {"speciation": speciation_words, "collapse": collapse_words, "regimes": regimes_words}[command]
