@@ -12,15 +12,14 @@ from .._root import root
 from ._types import ArrayLike, Values
 
 
-def log_capacity(v: ArrayLike, spectrum: ArrayLike) -> Values:
+def log_capacity(variance: ArrayLike, spectrum: ArrayLike) -> Values:
     r"""Information that the channel carries of one Gaussian draw: the `log n` whose collapse noise is `v`.
 
     $$ \tfrac12 \sum_i \log(1 + \lambda_i / v) $$
 
     Args:
-        v: the noise variances, > 0, of any shape.
-        spectrum: the eigenvalues of the covariance within a class, with their multiplicity; zeros do not
-            matter.
+        variance: the noise variances v, > 0, of any shape.
+        spectrum: the eigenvalues of the covariance within a class, with their multiplicity; zeros do not matter.
 
     Returns:
         The capacity at each variance, in nats, summed over coordinates.
@@ -28,11 +27,13 @@ def log_capacity(v: ArrayLike, spectrum: ArrayLike) -> Values:
     Raises:
         ValueError: if a variance is not positive, or an eigenvalue is negative.
     """
-    noise, eigenvalues = _noise(v), _eigenvalues(spectrum)
+    noise, eigenvalues = _noise(variance), _eigenvalues(spectrum)
     return 0.5 * np.log1p(eigenvalues / noise[..., None]).sum(-1)
 
 
-def excess_entropy(v: ArrayLike, spectrum: ArrayLike, n: ArrayLike, class_information: ArrayLike = 0.0) -> Values:
+def excess_entropy(
+    variance: ArrayLike, spectrum: ArrayLike, n: ArrayLike, class_information: ArrayLike = 0.0
+) -> Values:
     r"""Population excess entropy per coordinate, f: positive above the collapse, zero at it.
 
     $$ f = \frac1d \Big[\log n - \tfrac12 \sum_i \log(1 + \lambda_i/v) - I(C; Y)\Big] $$
@@ -41,11 +42,11 @@ def excess_entropy(v: ArrayLike, spectrum: ArrayLike, n: ArrayLike, class_inform
     high dimension.
 
     Args:
-        v: the noise variances, > 0, of any shape.
+        variance: the noise variances v, > 0, of any shape.
         spectrum: all d eigenvalues of the covariance within a class; isotropic: `np.full(d, variance)`.
-        n: the numbers of data points in all classes together, like `v`.
-        class_information: what the observation says of the class, in nats, like `v`. The paper leaves it out;
-            its share of `log n`, log 2 / log n for two classes, is not small (7 % at n = 20000).
+        n: the numbers of data points in all classes together, like `variance`.
+        class_information: what the observation says of the class, in nats, like `variance`. The paper leaves
+            it out; its share of `log n`, log 2 / log n for two classes, is not small (7 % at n = 20000).
 
     Returns:
         f at each variance, between minus infinity and `log(n) / d`.
@@ -59,18 +60,18 @@ def excess_entropy(v: ArrayLike, spectrum: ArrayLike, n: ArrayLike, class_inform
     counts = np.asarray(n, float)
     if not (counts >= 1).all():
         raise ValueError(f"`excess_entropy` needs `n` >= 1. Got {n}. Pass the number of data points.")
-    known = log_capacity(v, spectrum) + np.asarray(class_information, float)
+    known = log_capacity(variance, spectrum) + np.asarray(class_information, float)
     return (np.log(counts) - known) / _eigenvalues(spectrum).size
 
 
-def effective_dimension(v: ArrayLike, spectrum: ArrayLike) -> Values:
+def effective_dimension(variance: ArrayLike, spectrum: ArrayLike) -> Values:
     r"""Number of directions that the noise has not yet drowned.
 
     $$ d_{eff}(v) = \sum_i \frac{\lambda_i}{\lambda_i + v}
        = -2\, \frac{\partial\, \text{capacity}}{\partial \log v} $$
 
     Args:
-        v: the noise variances, > 0, of any shape.
+        variance: the noise variances v, > 0, of any shape.
         spectrum: the eigenvalues of the covariance within a class.
 
     Returns:
@@ -79,17 +80,27 @@ def effective_dimension(v: ArrayLike, spectrum: ArrayLike) -> Values:
     Raises:
         ValueError: if a variance is not positive, or an eigenvalue is negative.
     """
-    noise, eigenvalues = _noise(v), _eigenvalues(spectrum)
+    noise, eigenvalues = _noise(variance), _eigenvalues(spectrum)
     return (eigenvalues / (eigenvalues + noise[..., None])).sum(-1)
 
 
-def collapse_width(v: ArrayLike, spectrum: ArrayLike) -> Values:
+def collapse_width(variance: ArrayLike, spectrum: ArrayLike) -> Values:
     r"""Width of the collapse in `log v`: `2 / sqrt(d_eff)`, so that it is sharp only if `d_eff` is large.
 
     The log-weight of the generating point against all others has variance `d_eff` and slope `d_eff / 2` in
-    `log v`. Arguments and errors are those of `effective_dimension`.
+    `log v`.
+
+    Args:
+        variance: the noise variances v, > 0, of any shape; that of the collapse is `collapse_variance`.
+        spectrum: the eigenvalues of the covariance within a class, not all zero.
+
+    Returns:
+        The width at each variance, in units of `log v`.
+
+    Raises:
+        ValueError: if a variance is not positive, or an eigenvalue is negative.
     """
-    return 2 / np.sqrt(effective_dimension(v, spectrum))
+    return 2 / np.sqrt(effective_dimension(variance, spectrum))
 
 
 def collapse_variance(n: ArrayLike, spectrum: ArrayLike) -> Values:
@@ -103,8 +114,7 @@ def collapse_variance(n: ArrayLike, spectrum: ArrayLike) -> Values:
         The variance for each `n`, decreasing in it.
 
     Raises:
-        ValueError: if some `n` <= 1 (one point is collapsed at any noise), or the spectrum has no positive
-            entry.
+        ValueError: if some `n` <= 1 (one point is collapsed at any noise), or the spectrum has no positive entry.
     """
     counts, eigenvalues = _counts(n), np.sort(_eigenvalues(spectrum))[::-1]
     eigenvalues = eigenvalues[eigenvalues > 0]
@@ -116,8 +126,16 @@ def collapse_variance(n: ArrayLike, spectrum: ArrayLike) -> Values:
 def collapse_time(n: ArrayLike, spectrum: ArrayLike, temperature: float = 1.0) -> Values:
     r"""Time of the collapse of a data set of size `n`: `1/2 log(1 + v_C / T)`.
 
-    Arguments and errors are those of `collapse_variance`, which gives `v_C`; `temperature` is that of the
-    process.
+    Args:
+        n: numbers of data points, > 1, of any shape; for separated classes the number in one class.
+        spectrum: the eigenvalues of the covariance within a class, not all zero.
+        temperature: T of the Ornstein-Uhlenbeck process, > 0.
+
+    Returns:
+        The time for each `n`, decreasing in it; v_C is `collapse_variance(n, spectrum)`.
+
+    Raises:
+        ValueError: if some `n` <= 1, the spectrum has no positive entry, or the temperature is not positive.
     """
     return 0.5 * np.log1p(collapse_variance(n, spectrum) / _bath(temperature))
 
@@ -142,8 +160,8 @@ def collapse_time_isotropic(
         ValueError: if some `n` <= 1, or another argument is not positive.
 
     Reference:
-        Biroli, Bonnaire, de Bortoli, Mezard (2024), the collapse time of the Gaussian mixture; there at T =
-        1.
+        Biroli, Bonnaire, de Bortoli, Mezard (2024), the collapse time of the Gaussian mixture; there
+        at T = 1.
     """
     size, width = np.asarray(dim, float), np.asarray(variance, float)
     if not ((size > 0).all() and (width > 0).all()):
@@ -182,10 +200,10 @@ def _bath(temperature: float) -> float:
     return temperature
 
 
-def _noise(v: ArrayLike) -> np.ndarray:
-    noise = np.asarray(v, float)
+def _noise(variance: ArrayLike) -> np.ndarray:
+    noise = np.asarray(variance, float)
     if not (noise > 0).all():
-        raise ValueError(f"`v` needs to be > 0. Got {np.min(noise)}. Leave out the noiseless point.")
+        raise ValueError(f"`variance` needs to be > 0. Got {np.min(noise)}. Leave out the noiseless point.")
     return noise
 
 

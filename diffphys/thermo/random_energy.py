@@ -21,7 +21,7 @@ class RandomEnergy(NamedTuple):
     lambda_c: Values
 
 
-def random_energy(log_n: float, spectrum: ArrayLike, v: ArrayLike) -> RandomEnergy:
+def random_energy(log_n: float, spectrum: ArrayLike, variance: ArrayLike) -> RandomEnergy:
     r"""Free energy and condensation exponent of Gaussian data of any covariance.
 
     The other points have the weights `exp(-|y - a|^2 / 2v)`, whose moments grow as `e^{d zeta(lambda)}`,
@@ -35,18 +35,18 @@ def random_energy(log_n: float, spectrum: ArrayLike, v: ArrayLike) -> RandomEner
     Args:
         log_n: logarithm of the number of data points, > 0.
         spectrum: all d eigenvalues of their covariance; one of them, with `log_n = alpha`, for isotropic data.
-        v: the noise variances, > 0, of any shape.
+        variance: the noise variances v, > 0, of any shape.
 
     Returns:
-        `psi` and `lambda_c`, of the shape of `v`.
+        `psi` and `lambda_c`, of the shape of `variance`.
 
     Raises:
         ValueError: if `log_n` or a variance is not positive, or an eigenvalue is negative.
     """
-    eigenvalues, noise = np.atleast_1d(np.asarray(spectrum, float)), np.asarray(v, float)
+    eigenvalues, noise = np.atleast_1d(np.asarray(spectrum, float)), np.asarray(variance, float)
     if not (log_n > 0 and (noise > 0).all() and (eigenvalues >= 0).all()):
         raise ValueError(
-            "`random_energy` needs `log_n` > 0, `v` > 0 and `spectrum` >= 0. "
+            "`random_energy` needs `log_n` > 0, `variance` > 0 and `spectrum` >= 0. "
             f"Got {log_n}, least {noise.min()} and {eigenvalues.min()}."
         )
     alpha = log_n / eigenvalues.size

@@ -122,49 +122,54 @@ def gaussian_divergence(delta: ArrayLike, p: float = 0.5) -> Values:
 def threshold(p: float = 0.5) -> float:
     """Agreement at separation one, the level that defines the speciation time of two classes.
 
-    0.77520 for equal weights; another number for others, where 0.775 means nothing.
+    0.77520 for equal weights. Of other weights it is another number.
+
+    Args:
+        p: the weight of one of the classes, in (0, 1).
+
+    Raises:
+        ValueError: if `p` lies outside (0, 1).
     """
     return float(agreement(1.0, p))
 
 
-def sign_agreement(mean: float, variance0: float, v: ArrayLike) -> Values:
+def sign_agreement(mean: float, within: float, variance: ArrayLike) -> Values:
     r"""Probability that two clones end on the same side of the plane between the classes.
 
     The clones are judged by a classifier, the sign of `x0 . m`, not by the latent class; the two differ
-    wherever the classes overlap. With `q` the posterior probability of the positive side, $\phi = E[q^2 +
-    (1-q)^2]$.
+    wherever the classes overlap. With `q` the posterior probability of the positive side, $\phi = E[q^2 + (1-q)^2]$.
 
     Args:
         mean: the norm of `m`, >= 0; the classes have equal weights.
-        variance0: the variance within each class along `m`, > 0.
-        v: the noise variances, > 0, of any shape.
+        within: the variance within each class along `m`, > 0.
+        variance: the noise variances v, > 0, of any shape.
 
     Returns:
         The agreement of the signs at each variance: 1 without noise, 1/2 in pure noise.
 
     Raises:
-        ValueError: if `mean` is negative, or `variance0` or a variance is not positive.
+        ValueError: if `mean` is negative, or `within` or a variance is not positive.
     """
-    if not (mean >= 0 and variance0 > 0):
+    if not (mean >= 0 and within > 0):
         raise ValueError(
-            f"`sign_agreement` needs `mean` >= 0 and `variance0` > 0. Got {mean} and {variance0}. "
+            f"`sign_agreement` needs `mean` >= 0 and `within` > 0. Got {mean} and {within}. "
             "For point masses the sign is the class: use `agreement`."
         )
-    noise = np.asarray(v, float)[..., None]
+    noise = np.asarray(variance, float)[..., None]
     if not (noise > 0).all():
-        raise ValueError(f"`sign_agreement` needs `v` > 0. Got {np.min(noise)}. Leave out v = 0, where it is 1.")
-    scale = np.sqrt(variance0 + noise)
+        raise ValueError(f"`sign_agreement` needs `variance` > 0. Got {np.min(noise)}. Leave out v = 0, where it is 1.")
+    scale = np.sqrt(within + noise)
     delta = mean / scale
     # The posterior of the side turns over within `width` of the plane, in units of `scale`: nodes that are
     # equidistant there and logarithmic beyond resolve it at any noise.
-    width = np.minimum(1.0, np.sqrt(noise / variance0))
+    width = np.minimum(1.0, np.sqrt(noise / within))
     step = min(0.1, 0.25 / max(1.0, float(delta.max())))
     grid = np.arange(0.0, np.arcsinh((float(delta.max()) + _REACH) / float(width.min())) + step, step)
     y = width * np.sinh(grid)
     density = (np.exp(-((y - delta) ** 2) / 2) + np.exp(-((y + delta) ** 2) / 2)) / np.sqrt(2 * np.pi)
     weights = step * width * np.cosh(grid) * np.where(grid > 0, 1.0, 0.5) * density
-    spread = np.sqrt(2 * variance0 * noise)
-    plus, minus = ((variance0 * scale * y + sign * mean * noise) / (spread * scale) for sign in (1.0, -1.0))
+    spread = np.sqrt(2 * within * noise)
+    plus, minus = ((within * scale * y + sign * mean * noise) / (spread * scale) for sign in (1.0, -1.0))
     odds = expit(2 * delta * y)
     return 0.5 + 0.5 * (weights * (odds * erf(plus) + (1 - odds) * erf(minus)) ** 2).sum(-1)
 

@@ -160,7 +160,7 @@ def test_two_separated_classes_collapse_as_one_of_half_the_size():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: log_capacity(0.0, 1.0), "`v` needs to be > 0"),
+        (lambda: log_capacity(0.0, 1.0), "`variance` needs to be > 0"),
         (lambda: log_capacity(1.0, np.array([1.0, -1.0])), "`spectrum` needs one row of eigenvalues"),
         (lambda: excess_entropy(1.0, 1.0, 0), "`excess_entropy` needs `n` >= 1"),
         (lambda: collapse_variance(1, 1.0), "`n` needs to be > 1"),
