@@ -15,6 +15,7 @@ from .._quadrature import gauss_legendre
 from .._types import Data, Denoiser, Scalar
 from ..targets import AbstractTarget
 from .free_energy import regularised_free_energy
+from .stability import HostData
 
 # Of the line integral: Gauss-Legendre nodes of a panel, and the most panels.
 _NODES = 8
@@ -26,7 +27,7 @@ _BLOCK = 256
 def landscape(
     target: AbstractTarget,
     variance: Scalar,
-    corners: Float[Array, "3 d"],
+    corners: Float[Array | np.ndarray, "3 d"],
     *,
     resolution: int = 101,
     margin: float = 0.25,
@@ -34,8 +35,8 @@ def landscape(
     r"""The regularised free energy on the plane through three points.
 
     The plane has the first point for its origin, the first axis towards the second point, and the second axis
-    orthogonal to it on the side of the third; both in the units of the data. Two axes through a point are its sums
-    with them.
+    orthogonal to it on the side of the third; both in the units of the data. For the plane of two axes through a
+    point, pass the point and the two sums of it with an axis.
 
     Args:
         target: the law of the clean configurations.
@@ -57,8 +58,8 @@ def landscape(
     low, high = inside.min(0), inside.max(0)
     reach = margin * (high - low).max()
     first, second = (np.linspace(low[i] - reach, high[i] + reach, resolution) for i in (0, 1))
+    corners = jnp.asarray(corners)
     dtype = corners.dtype
-
     at = jnp.asarray(variance, dtype)
     rows = [origin + first[:, None] * axes[0] + up * axes[1] for up in second]
     values = [np.asarray(_energies(target, jnp.asarray(row, dtype), at)) for row in rows]
@@ -94,7 +95,7 @@ def _plane(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def profile(
-    denoise: Denoiser, start: Data, end: Data, variance: Scalar, *, count: int = 65, tolerance: float = 1e-7
+    denoise: Denoiser, start: HostData, end: HostData, variance: Scalar, *, count: int = 65, tolerance: float = 1e-7
 ) -> xr.Dataset:
     r"""The regularised free energy along a segment, relative to its start, by the line integral of the score.
 
@@ -118,6 +119,7 @@ def profile(
     Raises:
         ValueError: if `count` is below two, the ends are the same, or the integral does not settle.
     """
+    start, end = jnp.asarray(start), jnp.asarray(end)
     distance = float(jnp.linalg.norm(end - start))
     if count < 2 or not distance > 0:
         raise ValueError(
@@ -146,7 +148,7 @@ def profile(
 
 
 def barrier_variance(
-    denoise: Denoiser, start: Data, end: Data, bounds: tuple[float, float], *, count: int = 129
+    denoise: Denoiser, start: HostData, end: HostData, bounds: tuple[float, float], *, count: int = 129
 ) -> float:
     """The largest variance at which a barrier stands on the segment between two points.
 
@@ -167,8 +169,8 @@ def barrier_variance(
     Raises:
         ValueError: if there is no barrier at the lower bound, or still one at the upper.
     """
-    low, high = bounds
-    grid = np.linspace(0.0, 1.0, count)
+    (low, high), grid = bounds, np.linspace(0.0, 1.0, count)
+    start, end = jnp.asarray(start), jnp.asarray(end)
 
     def excess(variance: float) -> float:
         return _barrier(denoise, start, end, jnp.asarray(variance, start.dtype), grid)

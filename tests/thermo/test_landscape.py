@@ -45,6 +45,24 @@ def test_profile_runs_in_float32():
     )
 
 
+def test_ends_on_the_host_are_taken_in_the_precision_of_jax():
+    """In float64, as NumPy has them, JAX warned that it has no such numbers."""
+    ends, corners = np.eye(2)[:1], np.eye(3)
+    jax.config.update("jax_enable_x64", False)
+    try:
+        two, three = dp.deltas(np.float32([[1, 0], [-1, 0]])), dp.deltas(np.eye(3, dtype=np.float32))
+        shown = [
+            profile(two.posterior_mean, ends[0], -ends[0], 0.5).free_energy.max(),
+            barrier_variance(two.posterior_mean, ends[0], -ends[0], (0.1, 3.0)),
+            landscape(three, 0.1, corners, resolution=3).corner_free_energy.std(),
+        ]
+    finally:
+        jax.config.update("jax_enable_x64", True)
+    np.testing.assert_allclose(shown[1], 1.0, rtol=1e-3)
+    np.testing.assert_allclose(shown[2], 0.0, atol=1e-6)
+    np.testing.assert_allclose(shown[0], profile(TWO.posterior_mean, jnp.ones(1), -jnp.ones(1), 0.5).free_energy.max(), rtol=1e-4)
+
+
 def test_barrier_between_equal_classes_appears_where_the_score_turns():
     mean = jnp.array([1.0, 2.0])
     assert barrier_variance(TWO.posterior_mean, -jnp.ones(1), jnp.ones(1), (0.1, 3.0)) == pytest.approx(1, rel=1e-7)
