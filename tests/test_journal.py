@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from diffphys import _devices, _journal
-from diffphys._config import canonical
 from diffphys._journal import Journal, check_unclaimed, run_chunks
 
 CONFIG = {"seed": 3, "times": [0.5, 1.0], "sampler": {"name": "euler", "steps": 10}}
@@ -291,29 +290,6 @@ def test_progress_bar_counts_units_and_is_silent_where_disabled(stopped, capsys)
     assert "clones" in err
     assert "400/600" in err  # what was restored counts as done
     assert "600/600" in err
-
-
-def test_canonical_text_forgets_order_and_array_library():
-    import jax.numpy as jnp
-
-    one = {"b": np.float64(0.5), "a": (1, 2), "path": pathlib.Path("x"), "t": jnp.array([1.0, 2.0])}
-    two = {"t": [1.0, 2.0], "path": "x", "a": [1, 2], "b": 0.5}
-    assert canonical(one) == canonical(two)
-    assert canonical({"x": np.inf}) == '{"x": "inf"}'
-
-
-def test_canonical_text_tells_long_arrays_apart():
-    data = np.zeros(1000)
-    assert canonical({"x": data}) == canonical({"x": data.copy()})
-    assert canonical({"x": data}) != canonical({"x": data + np.eye(1, 1000, 999)[0]})
-    assert len(canonical({"x": data})) < 200
-
-
-def test_canonical_text_refuses_what_has_no_plain_form(getkey):
-    with pytest.raises(ValueError, match=r"`config\.run\[1\]` needs a plain value"):
-        canonical({"run": [0, print]})
-    with pytest.raises(ValueError, match=r"`config\.key` needs a plain value"):
-        canonical({"key": getkey()})
 
 
 def test_a_folder_that_processes_do_not_share_is_refused(stopped, monkeypatch):

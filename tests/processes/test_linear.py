@@ -117,3 +117,15 @@ def test_matrices_that_make_no_recipe_are_refused(unchecked, matrices, message):
 def test_third_order_parameters_out_of_range_are_refused(parameters):
     with pytest.raises(ValueError, match="`third_order_langevin` needs"):
         third_order_langevin(**parameters)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_complete_recipe_keeps_its_stationary_law(seed):
+    a, b, c = np.random.default_rng(seed).normal(size=(3, 3, 3))
+    curvature = c @ c.T + np.eye(3)
+    process = complete_recipe(a @ a.T, b - b.T, curvature)
+    drift, noise = process.coefficients(0.0)
+    cov = np.linalg.inv(curvature)
+    scale = np.abs(a @ a.T).max()
+    np.testing.assert_allclose(drift @ cov + cov @ drift.T, -noise @ noise.T, atol=1e-12 * scale)
+    np.testing.assert_allclose(noise @ noise.T, 2 * a @ a.T, atol=1e-13 * scale)
