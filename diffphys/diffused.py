@@ -19,6 +19,10 @@ class Diffused(eqx.Module):
 
     Each question is of one state, of shape (d,), or (k, d) in phase space; `jax.vmap` asks it of many. A state of
     another shape is refused, and a time that is not one number of the process.
+
+    Args:
+        target: the law of the clean data.
+        process: how they are noised.
     """
 
     target: AbstractTarget

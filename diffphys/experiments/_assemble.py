@@ -121,9 +121,9 @@ class CloneOptions(NamedTuple):
         *others: Any,
         classify: Classifier | None = None,
     ) -> "CloneOptions | None":
-        """Those of an experiment that was asked for clones or for an error of theirs, which a pilot then begins.
+        """The options of an experiment, or None if neither `clones` nor a `stderr` of theirs was asked for.
 
-        Without any there is nothing to `classify`.
+        With a `stderr` alone a pilot of `PILOT` clones comes first. A `classify` without clones is refused.
         """
         options = cls(PILOT if clones is None else clones, *others, stderr=stderr)
         if clones is not None or stderr is not None:

@@ -45,9 +45,8 @@ def free_bytes() -> int:
 class ChunkedProgram:
     """A jitted function `program(first, chunk)` of items `first, ..., first + chunk - 1`, of a size that fits.
 
-    A chunk is shared out over all devices, and what is known of it, such as its number, is known of it as a whole: so
-    a chunk of the same size gives the same results on any number of devices, but for rounding. Where there is no
-    memory for a chunk it is run in parts, which is known of none of them.
+    A chunk is shared out over all devices. Where there is no memory for it, it is run in smaller parts. Neither changes
+    results, but for rounding: what a program is `told` depends on the whole chunk, not on a device's share or a part.
 
     Args:
         program: an `equinox.filter_jit` function whose last two arguments are the first item (traced) and the

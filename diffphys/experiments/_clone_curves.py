@@ -34,8 +34,19 @@ def clone_curves(
 ) -> tuple[Variables, dict[str, Any]]:
     """The curves of the clone experiment with their discretisation bias, and the attributes of the run.
 
-    `quantity` is that of an error asked for; `expected` what clones of a forward sample say on average by the score of
-    the target, which is asked only where they move by it.
+    Args:
+        sampler: how clones move.
+        readout: what is read at their ends.
+        target: where branch points come from, unless there is a trunk.
+        times: of the experiment, on which the curves are given.
+        options: of the clones; checked.
+        key: root of the addressed noise.
+        dtype: of the states.
+        runner: chunk size, journals and progress.
+        name: of the journal and the bar.
+        quantity: the readout whose standard error `options.stderr` is.
+        expected: the mean readout of clones that leave a given point, by the exact score. It is used only where clones
+            are exact: by that score, from forward samples, and by a sampler that is the time reversal.
     """
     assert options.stop is not None, "options are checked"
     branch_times = np.sort(options.times)[::-1]

@@ -148,7 +148,7 @@ def _ends(sampler, row, zs, keys, source, halved) -> Float[Array, "items 2 clone
 
 
 def halved_chunk(first: int | np.integer, chunk: int) -> tuple[np.bool_]:
-    """Whether the halved grid is run too, told to a program: it branches there, and so not within a chunk."""
+    """Whether a chunk is run on the halved grid too: decided for a whole chunk, so that no batch runs both branches."""
     return (np.bool_(first // chunk % _EVERY == 0 or first < _LEAST),)
 
 

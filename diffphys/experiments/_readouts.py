@@ -97,10 +97,10 @@ def has_exact_score(sampler: AbstractSampler, target: AbstractTarget) -> bool:
 class DatumAgreement(eqx.Module):
     r"""What clones say of the data: $\sum_\mu w_\mu(A)\, w_\mu(B)$ over all pairs, and whether their nearest agree.
 
-    By the exact score the nearest datum is the most likely one. What another score generates is no datum and some
-    noise: a denoiser, where there is one, takes the noise away first, since that alone is not the model's. Some datum
-    is the nearest to any end, and clones that part late have it in common: whether they are copies of it, three times
-    nearer to it than to all others, is told too.
+    By the exact score an end is a datum and some noise, and the nearest datum is the most likely one. The end of a
+    learned score may be near no datum, and still has the noise of the time at which clones stop: the `denoise` that is
+    given for such a score removes it first. Even then some datum is the nearest, and clones that part late have it in
+    common; so `copied` tells how many ends are copies, three times nearer to one datum than to any other.
     """
 
     target: AbstractDataSet

@@ -17,12 +17,12 @@ def model_verdict(variables: Variables, attrs: dict[str, Any], times: np.ndarray
     r"""Whether clones of a given score speciate, and the time below which half of them end at one datum.
 
     Permuted labels of the nearest data would agree as often as $\sum_k w_k^2 + (1 - \sum_k w_k^2)\, \phi_C$: where this
-    departs from $\sum_k w_k^2$ at the crossing, labels agree because data do. Nothing can be left out of what a network
-    has learned, so that the other sign of an exact score, the datum left out, has no counterpart.
+    departs from $\sum_k w_k^2$ at the crossing, labels agree because data do. (For an exact score the datum can be left
+    out as a second test. It cannot be left out of what a network has learned.)
 
     Clones that part late end near each other, and so near one datum, whatever a model has learned: it is collapse only
-    where the ends are copies. So `t_C` is that time if more than half of the ends are copies, and nan if half of them
-    or fewer are: it does not tend to anything on the way there, for the time is measured on all ends alike.
+    where the ends are copies. The time at which half of the clones meet at a datum is measured on all ends alike,
+    copies or not; so it is given as `t_C` only if more than half of the ends are copies, and else `t_C` is nan.
     """
     kind = "clones" if "phi_clones" in variables else "sampler"
     suffix = "_hard" if attrs["labelled_by"] == "classifier" else ""

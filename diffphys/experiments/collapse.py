@@ -66,10 +66,10 @@ def collapse(
         times: times of the process, above 0, in order.
         key: a typed key, the root of all noise.
         samples: forward samples of the identities; None for none. Not used if `stderr` is given.
-        stderr: the standard error of f_e / alpha to reach at every time. A pilot of 256 samples tells how many each
-            time needs, and no fewer than 1 / stderr, for what is rare; each then has these and a tenth more, again
-            until it is reached, up to a million. Times share
-            the samples they have in common.
+        stderr: the standard error of f_e / alpha to reach at every time, in place of `samples`. A pilot of 256 samples
+            tells how many each time needs; it then gets a tenth more than these, and at least 1 / stderr, lest a rare
+            event be missed. That is repeated until the error is reached at all times; a time that would need more
+            than a million samples is refused.
         law: the law that the data were drawn from, for the theory; by default a Gaussian of their covariance.
         clones: trajectories of the simulation at each time; none by default.
         clones_stderr: a standard error of phi_C that clones are to have at every time; `clones` are then a pilot, by

@@ -37,8 +37,8 @@ def frechet_distance(features: Features | None, reference: Points) -> Callable[[
         `distance(samples)` of samples of shape (m, d).
 
     Raises:
-        ValueError: if there is but one row, or the features are not finite; `distance`, for samples of another length
-            too.
+        ValueError: for a reference of one row, or whose features are not finite. `distance` raises it for samples that
+            are so, or that have another dimension than the reference.
 
     Reference:
         Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter, "GANs trained by a two time-scale update rule converge to

@@ -79,12 +79,12 @@ def information(
     time: for a linear denoiser the spectral one, for a better one below it. On the points of a data set itself
     its exact denoiser finds $\log n - d f_e$.
 
-    Only the difference from the best linear denoiser of the `training` points, on the same noise, is measured; its
-    error on `data`, and the integral of that to infinity, are added in closed form. So it has no Monte-Carlo error at
-    all. Without `training` it is that of `data` itself, whose bound is no fair one unless there are far more points
-    than dimensions: what it knows of them it has by heart. The difference is integrated by Gauss and Legendre in
-    log v, up to 30 times the largest eigenvalue: what it is at this level, times half the inverse of the level, is
-    given as `tail`, the size of what is left out.
+    The best linear denoiser of the `training` points serves as a control variate: its error on `data`, and the integral
+    of that error to infinity, are known in closed form, and only the difference of the two denoisers' errors, on the
+    same noise, is measured. Without `training` the linear denoiser is that of `data` itself, which has seen the points
+    it is judged on: its own bound, `collapse_time_linear`, is then fair only if there are far more points than
+    dimensions. The difference is integrated by Gauss-Legendre rules in log v up to 30 times the largest eigenvalue. The
+    attribute `tail`, the difference at this level over twice the level, is the size of what is left out beyond.
 
     Args:
         denoise: the denoiser, `(y, v) -> estimate`.

@@ -76,14 +76,22 @@ def regimes(
 ) -> xr.Dataset:
     """Everything that `speciation` and `collapse` return for a data set, from one set of samples and of clones.
 
-    Arguments, errors and variables are theirs; `clones_stderr` is an error of phi. The attribute `regimes` says in
-    words which regimes there are, `has_regime_two` whether there is the second: between collapse and speciation, it
-    exists only if labels are decided by speciation, and before collapse. `t_C` is where E[L] = 0; it is nan if that is
-    at none of the times, and `collapsed_throughout` tells whether it is then above all of them.
+    All arguments are described in `speciation`, but for `law` and `trajectories`, which are those of `collapse`;
+    `clones_stderr` is a standard error of phi.
 
-    Clones of a given score have regimes of their own, and these four attributes are theirs: `t_C` is then where half
-    of them end at one datum, the one nearest to the denoised end, if more than half of the ends are copies at all; and
-    `verdict_model` says whether they speciate. `verdict` stays that of the exact score of the data.
+    Returns:
+        A dataset with the variables and attributes of both experiments, and four attributes more: `regimes`, in words
+        which of the three regimes there are; `t_C`, where E[L] = 0, nan if that is at none of the times;
+        `collapsed_throughout`, whether all of the times lie below it; and `has_regime_two`, whether labels are decided
+        by speciation, and at a time above `t_C`, so that there is a second regime between the two transitions.
+
+        If the `sampler` moves by another score than that of the data, these four are told of its clones: `t_C` is then
+        the time below which half of them end near one datum, the one nearest to the denoised end, and nan unless more
+        than half of the ends are copies. `verdict_model` says whether the clones speciate; `verdict` stays that of
+        the exact score of the data.
+
+    Raises:
+        ValueError: as `speciation` and `collapse` do, and for what is no data set.
     """
     if not isinstance(data, AbstractDataSet):
         raise ValueError(f"`regimes` needs a data set, `Empirical(points, labels)`. Got `{type(data).__name__}`.")

@@ -23,7 +23,10 @@ class OrnsteinUhlenbeck(AbstractStationaryProcess):
     of clock of this process at T = 1: choose the time grid (`diffphys.clocks`), not the schedule.
 
     Args:
-        temperature: T of the bath; the law relaxes to N(0, T I).
+        temperature: T > 0 of the bath; the law relaxes to N(0, T I).
+
+    Raises:
+        ValueError: if it is not one positive number.
 
     Reference:
         Biroli, Bonnaire, de Bortoli, Mezard, "Dynamical regimes of diffusion models" (2024), eq. 1.
@@ -59,6 +62,12 @@ class Brownian(AbstractProcess):
 
     Its noise variance $v = \sigma^2 t$ is the temperature of the Boltzmann law over clean data. A schedule of
     noise levels $\sigma_v$ (Karras et al.) is the time grid $t = \sigma_v^2 / \sigma^2$.
+
+    Args:
+        sigma: $\sigma > 0$, in data units over the root of the unit of time.
+
+    Raises:
+        ValueError: if it is not one positive number.
 
     Reference:
         Ambrogioni, "The statistical thermodynamics of generative diffusion models" (2023), eq. 1.

@@ -29,6 +29,9 @@ class PhaseSpaceLangevin(AbstractStationaryProcess):
         beta: rate; time is measured in units of 1 / beta.
         kappa: variance of the starting momentum in units of the mass.
 
+    Raises:
+        ValueError: if a parameter is out of its range, or `gamma` equals `nu`.
+
     Reference:
         Pandey, Mandt, "A complete recipe for diffusion generative models" (2023), eqs. 8-10;
         Dockhorn, Vahdat, Kreis, "Score-based generative modeling with critically-damped Langevin diffusion" (2022).

@@ -32,6 +32,9 @@ class DEIS(AbstractChannelSampler):
         order: how many predictions are used, 1 to 4; 1 is `DDIM`.
         basis: the variable of the polynomials, "t", "rho" or "lambda".
 
+    Raises:
+        ValueError: if `order` or `basis` is none of these, or the process is not overdamped.
+
     Reference:
         Zhang and Chen, "Fast sampling of diffusion models with exponential integrator" (2023).
     """

@@ -160,10 +160,11 @@ def noise_of(
 def made_once(noise: Draws, positive: Scalar) -> Draws:
     """The noise as it is, for a step that reads it more than once.
 
-    XLA would fuse its making, words and all, into each of the readers. It does not look past a loop whose turns hang on
-    a number that it does not know to be positive; its optimisation barrier is gone by then, and a branch would copy.
+    XLA would fuse the drawing of the noise into each of its readers, and so draw it several times. A loop keeps them
+    apart: it takes no turn, but XLA cannot know so, as it does not know that `positive` is positive. (The barrier that
+    JAX has for this is gone by the time that XLA fuses, and a branch would copy the noise.)
     """
-    # No turn is taken; one would leave noise as good.
+    # If a turn were taken, minus the noise would be as good.
     start = noise, jnp.asarray(positive <= 0)
     return jax.lax.while_loop(lambda carry: carry[1], lambda carry: (-carry[0], ~carry[1]), start)[0]
 

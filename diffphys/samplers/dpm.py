@@ -26,6 +26,9 @@ class DPMSolver2(AbstractChannelSampler):
         denoise: `(y, v) -> E[a | y]`.
         r: where the middle evaluation is, in (0, 1].
 
+    Raises:
+        ValueError: if `r` is outside (0, 1], or the process is not overdamped.
+
     Reference:
         Lu et al., "DPM-Solver: a fast ODE solver for diffusion probabilistic model sampling in around 10 steps"
         (2022), algorithms 1 and 4.

@@ -33,6 +33,9 @@ class EDM(AbstractChannelSampler):
         noise_range: $S_{min}$ and $S_{max}$, the noise levels $\rho$ in data units between which there is churn.
         noise_factor: $S_{noise} > 0$; a little above 1 makes up for what a learned denoiser removes too much.
 
+    Raises:
+        ValueError: if a setting is out of its range, or the process is not overdamped.
+
     Reference:
         Karras et al., "Elucidating the design space of diffusion-based generative models" (2022), algorithms 1 and 2.
     """

@@ -22,6 +22,9 @@ class ReverseSDE(AbstractTableSampler):
         denoise: `(y, v) -> E[a | y]`.
         noise_level: $\lambda \ge 0$.
 
+    Raises:
+        ValueError: if `noise_level` is negative or not finite.
+
     Reference:
         Anderson, "Reverse-time diffusion equation models" (1982); Song et al., "Score-based generative modeling
         through stochastic differential equations" (2021), eqs. 6 and 13.

@@ -26,6 +26,9 @@ class DDIM(AbstractChannelSampler):
         denoise: `(y, v) -> E[a | y]`.
         eta: how much of the noise is drawn anew, in [0, 1].
 
+    Raises:
+        ValueError: if `eta` is outside [0, 1], or the process is not overdamped.
+
     Reference:
         Song, Meng, Ermon, "Denoising diffusion implicit models" (2021), eqs. 12 and 16.
     """
@@ -83,6 +86,10 @@ class ExponentialSDE(AbstractChannelSampler):
         denoise: `(y, v) -> E[a | y]`.
         noise_level: $\tau \ge 0$. The `eta` of k-diffusion is its square.
         prediction: what is held constant, "data", "noise" or "score".
+
+    Raises:
+        ValueError: if `noise_level` is negative or not finite, `prediction` is none of these, or the process is not
+            overdamped.
 
     Reference:
         Lu et al., "DPM-Solver++: fast solver for guided sampling of diffusion probabilistic models" (2023), for the

@@ -22,10 +22,10 @@ class Langevin(AbstractTableSampler):
 
     $$ z \leftarrow z + h\,\nabla\log p_t(z) + \sqrt{2 T h}\,\varepsilon, \qquad t = $$ `time` fixed.
 
-    The grid is not of diffusion times: it counts down what remains of the relaxation of the chain, so that its
-    differences are the steps h; only they matter. At temperature 1 the chain relaxes to $p_t$, up to a bias of order
-    h: of a Gaussian of variance V it has the variance $V / (1 - h / 2V)$. At 0 it is gradient ascent, which stops at
-    the modes and knows nothing of their weights. Positions and momenta, where there are both, move alike.
+    The grid that it is run on is not one of diffusion times: only its differences count, and they are the steps h. For
+    100 steps of h = 0.01 pass `np.linspace(1.01, 0.01, 101)`. At temperature 1 the chain relaxes to $p_t$, up to a bias
+    of order h: of a Gaussian of variance V it has the variance $V / (1 - h / 2V)$. At 0 it is gradient ascent, which
+    stops at the modes and knows nothing of their weights. Positions and momenta, where there are both, move alike.
 
     Args:
         process: the forward process.

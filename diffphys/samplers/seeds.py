@@ -30,6 +30,9 @@ class SEEDS2(AbstractChannelSampler):
         r: where the middle evaluation is, in (0, 1).
         variant: "phi1" or "phi2", after the functions of the exponential that weigh the middle estimate.
 
+    Raises:
+        ValueError: if `r` is outside (0, 1), `variant` is none of these, or the process is not overdamped.
+
     Reference:
         Gonzalez et al., "SEEDS: exponential SDE solvers for fast high-quality sampling from diffusion models" (2023);
         here on the data in place of the noise.

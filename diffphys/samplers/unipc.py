@@ -27,8 +27,8 @@ class UniPC(AbstractChannelSampler):
     $a = \frac12$), which takes the prediction made where the predictor ends. That one is wanted by the next step
     anyway, so the correction is made there: the last step of a run stays uncorrected, as in the official code, unless a
     further step of next to no length follows. Order p + 1. The first steps are of lower order, and so are the last ones
-    if the order is lowered there. Of order 3 in four steps that is far better for Gaussians and mixtures down to 1, for
-    images down to 2; in many steps it is of no use.
+    if `final_order` says so. With p = 3 and only four steps a `final_order` of 1 is far better for Gaussians and
+    mixtures, and one of 2 for images; with many steps it is of no use.
 
     Args:
         process: the forward process, overdamped.
@@ -37,6 +37,9 @@ class UniPC(AbstractChannelSampler):
         variant: $B = e^{-h} - 1$ for "bh2", -h for "bh1". It matters where $a = \frac12$.
         final_order: that of the last step, 1 to 3; a step before it may be of one more for each after it. 1 is
             `lower_order_final` of the authors' code, 2 that of diffusers, where the final denoising counts as a step.
+
+    Raises:
+        ValueError: if an order or `variant` is none of these, or the process is not overdamped.
 
     Reference:
         Zhao et al., "UniPC: a unified predictor-corrector framework for fast sampling of diffusion models" (2023).

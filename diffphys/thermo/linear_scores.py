@@ -45,6 +45,10 @@ Estimator = Callable[[SecondMoments, float, float], Matrix]
 def second_moments(points: Float[np.ndarray, "P N"], noise: Float[np.ndarray, "P N"]) -> SecondMoments:
     """The second moments of data and of one standard normal noise a datum.
 
+    Args:
+        points: the data, of mean 0, a row each.
+        noise: as many standard normal numbers.
+
     Raises:
         ValueError: if the shapes differ.
     """
@@ -78,6 +82,11 @@ def draw_second_moments(rng: np.random.Generator, spectrum: ArrayLike, count: in
 
 def exact_precision(covariance: Matrix, t: float, temperature: float = 1.0) -> Matrix:
     r"""W of the true score, $(\Delta_t + e^{-2t} C_0)^{-1}$, of a covariance.
+
+    Args:
+        covariance: $C_0$.
+        t: diffusion time, > 0.
+        temperature: T of the Ornstein-Uhlenbeck bath.
 
     Raises:
         ValueError: if `t` or `temperature` is not positive.
