@@ -28,13 +28,9 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     except OSError as error:
         raise unwritable(path.parent, error) from None
     finally:
-        discard(writing)
-
-
-def discard(path: pathlib.Path) -> None:
-    """Removes what an unfinished write left, if it and its folder are there at all."""
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
+        # What an unfinished write left; its folder may be gone too.
+        with contextlib.suppress(OSError):
+            writing.unlink(missing_ok=True)
 
 
 def unwritable(folder: pathlib.Path, error: OSError) -> OSError:

@@ -98,6 +98,12 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str]) -> pathlib.Path:
 def load(path: str | os.PathLike[str]) -> xr.Dataset:
     """Reads a dataset that `save` wrote, into memory; the file is closed.
 
+    Args:
+        path: the file.
+
+    Returns:
+        The dataset, as it was saved.
+
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is damaged, or is not a result of diffphys.

@@ -30,7 +30,7 @@ def clone_curves(
     runner: Runner,
     name: str,
     quantity: str,
-    expected: Callable[[Array, Scalar], dict[str, Array]] | None = None,
+    expected: Callable[[Array, Scalar], dict[str, Array]] | None,
 ) -> tuple[Variables, dict[str, Any]]:
     """The curves of the clone experiment with their discretisation bias, and the attributes of the run.
 

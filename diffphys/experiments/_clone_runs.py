@@ -44,8 +44,8 @@ def run_clones(
     runner: Runner,
     times: Float[np.ndarray, " branches"],
     settings: Mapping[str, Any],
-    accuracy: Accuracy | None = None,
-    name: str = "clones",
+    accuracy: Accuracy | None,
+    name: str,
 ) -> CloneRun:
     """Runs the experiment in chunks of trajectories, each with all its branch times and clones.
 
@@ -102,10 +102,7 @@ def _collected(program: ChunkedProgram, runner: Runner, settings: Mapping[str, A
 
     config = {"trajectories": program.items, **settings}
     stacked = runner.collect(name, program, reduce, config, unit="trajectory")
-    moments, changes, more, ends = (
-        stacked_moments(part) if (part := _of_kind(kind, stacked)) else {}
-        for kind in ("curve:", "bias:", "excess:", "end:")
-    )
+    moments, changes, more, ends = (stacked_moments(stacked, kind) for kind in ("curve:", "bias:", "excess:", "end:"))
     return CloneRun(
         moments,
         {name.removesuffix(".bias"): parts for name, parts in changes.items()},
@@ -133,7 +130,3 @@ def _joined(runs: list[CloneRun], source: Source, sampler: AbstractSampler, tabl
         **parts, trajectories=trajectories, chunk=runs[0].chunk, halved=sum(run.halved for run in runs),
         evaluations=steps * sampler.evaluations,
     )  # fmt: skip
-
-
-def _of_kind(kind: str, stacked: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(kind): sums for name, sums in stacked.items() if name.startswith(kind)}

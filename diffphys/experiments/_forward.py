@@ -41,25 +41,17 @@ def _label_readout(target: AbstractLabelledTarget, y: Data, variance: Scalar, la
     overlap, truth = jnp.sum(posterior**2), posterior[label]
     values = {"phi": overlap, "phi_true": truth, "label_entropy": _entropy(posterior)}
     for j, nodes in enumerate(target.hierarchy):
-        values[f"phi_level_{j}"] = jnp.sum(_node_posterior(posterior, nodes) ** 2)
+        of_nodes = jnp.zeros(max(nodes) + 1, posterior.dtype).at[jnp.asarray(nodes)].add(posterior)
+        values[f"phi_level_{j}"] = jnp.sum(of_nodes**2)
     return values
-
-
-def _node_posterior(posterior: Float[Array, " k"], nodes: tuple[int, ...]) -> Float[Array, " nodes"]:
-    """Sums the posterior of the leaves under each node of a level."""
-    return jnp.zeros(max(nodes) + 1, posterior.dtype).at[jnp.asarray(nodes)].add(posterior)
 
 
 def _entropy(posterior: Float[Array, " k"]) -> Scalar:
     return -jnp.sum(jax.scipy.special.xlogy(posterior, posterior))
 
 
-def _data_readout(target: AbstractDataSet, y: Data, variance: Scalar, index: Int[Array, ""]):
-    """What the weights of the data say of the data themselves: one streamed pass."""
-    return _of_data(target.weights_summary(y, variance, index, with_labels=False))
-
-
 def _of_data(summary: Any) -> dict[str, Array]:
+    """What the weights of the data say of the data themselves."""
     return {
         "phi_c": summary.participation,
         "own_weight": jnp.exp(summary.log_own_weight),
@@ -69,7 +61,7 @@ def _of_data(summary: Any) -> dict[str, Array]:
 
 
 def _both_readouts(target: AbstractDataSet, y: Data, variance: Scalar, index: Int[Array, ""], permuted: Labelings):
-    """What they say of the labels too, in the same pass."""
+    """What the weights say of the data and of their labels, in one streamed pass."""
     summary: Any = target.weights_summary(y, variance, index, permuted)
     posterior, without = jnp.exp(summary.label_log_posterior), jnp.exp(summary.label_log_posterior_without)
     label = target.label_of(index)
@@ -109,7 +101,7 @@ def _measure(target, permuted, root, variances, done, needed, first, chunk: int)
             if not isinstance(target, AbstractDataSet):
                 return _label_readout(target, y, variance, origin)
             if permuted is None:
-                return _data_readout(target, y, variance, origin)
+                return _of_data(target.weights_summary(y, variance, origin, with_labels=False))
             return _both_readouts(target, y, variance, origin, permuted)
 
         def turn(k, results):
@@ -205,7 +197,7 @@ def _collected(program: ChunkedProgram, times: np.ndarray, groups: int, runner: 
         return {f"moments.{part}": value for part, value in sums.items()} | {"own": own, "labels": padded}
 
     stacked = runner.collect(name, program, reduce, {"samples": program.items}, unit="sample")
-    moments = stacked_moments({n.removeprefix("moments."): a for n, a in stacked.items() if n.startswith("moments.")})
+    moments = stacked_moments(stacked, "moments.")
     own, labels = stacked["own"].ravel(), stacked["labels"].ravel()
     own, labels = own[labels >= 0], labels[labels >= 0]
     counts = stacked["moments.count"].sum((0, 1, 2)).astype(int)

@@ -68,9 +68,20 @@ def chunk_moments(
     return sums
 
 
-def stacked_moments(stacked: dict[str, np.ndarray]) -> dict[str, Moments]:
-    """The moments of every quantity from the sums of all chunks; empty blocks are those of padding."""
-    flat = {name: array.reshape(-1, *array.shape[2:]) for name, array in stacked.items()}
+def stacked_moments(stacked: dict[str, np.ndarray], kind: str = "") -> dict[str, Moments]:
+    """The moments of every quantity from the sums of all chunks; empty blocks are those of padding.
+
+    Args:
+        stacked: the sums by name.
+        kind: what the names of the sums begin with; it is cut off.
+
+    Returns:
+        The moments by name; empty if there are none of the kind.
+    """
+    sums = {name.removeprefix(kind): array for name, array in stacked.items() if name.startswith(kind)}
+    if not sums:
+        return {}
+    flat = {name: array.reshape(-1, *array.shape[2:]) for name, array in sums.items()}
     full = flat["count"].any((1, 2))
     names = [name.removesuffix(".total") for name in flat if name.endswith(".total")]
     return {n: Moments(*(flat[part][full] for part in ("count", f"{n}.total", f"{n}.squares"))) for n in names}

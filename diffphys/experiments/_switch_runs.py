@@ -136,8 +136,7 @@ def run_switch(experiment: Switch, times: np.ndarray, options: CloneOptions, key
     stacked = runner.collect("switch", program, reduce, {"trajectories": options.clones}, unit="trajectory")
 
     def moments(kind: str) -> list[Moments]:
-        parts = {name.removeprefix(f"{kind}:"): a for name, a in stacked.items() if name.startswith(f"{kind}:")}
-        whole = stacked_moments(parts)[""]
+        whole = stacked_moments(stacked, f"{kind}:")[""]
         return [Moments(*part) for part in zip(*(np.split(array, number, axis=-1) for array in whole), strict=True)]
 
     # A guided step asks both denoisers; pairs of steps are steps of the halved grid.

@@ -62,10 +62,11 @@ def gaussian_start(
     it. The time at which the quality turns bad, where its second derivative in t is largest, estimates the
     bifurcation.
 
-    The second derivative is that of a cubic smoothing spline of the mean over repeats; where it is largest at one of
-    the first or last two of `times` the estimate is nan, for it may be larger beyond. It lies below the critical times:
-    the relative entropy of the start itself, for two distant classes, bends most at the separation 1.985, log 1.985 =
-    0.686 below the zero of the score; for two points at distance 1 it diverges at the data, and bends ever more.
+    The second derivative is that of a cubic smoothing spline of the mean over repeats. Where it is largest at the first
+    or last two of `times` the estimate is nan, for it may be larger beyond. The estimate lies below the critical times:
+    the relative entropy of the start itself bends most, for two distant classes, at the separation 1.985, which is
+    log 1.985 = 0.686 below the zero of the score. For two points at distance 1 it diverges at the data, and bends ever
+    more towards them.
 
     Args:
         data: points, (n, d), or a target: moments are exact for Gaussians, mixtures and data sets.

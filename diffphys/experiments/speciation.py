@@ -101,9 +101,9 @@ def speciation(
         `phi_sampler` for a sampler that is not the time reversal), `phi_theory`; for a data set also `phi_permuted`,
         `phi_left_out`, `nishimori_violation` and `phi_c`. The attributes give the threshold, the crossing and its
         interval, the critical times by name (each with its noise level, `_sigma_v` at the end of its name), the
-        `verdict`, and all settings. `clones_run` counts the trajectories of
-        each time, and `phi_clones_excess` is their agreement over that of the posterior at the points they left: zero
-        but for the steps, with the error of the clones alone.
+        `verdict`, and all settings. `clones_run` counts the trajectories of each time. `phi_clones_excess` is the
+        agreement of clones less that of the posterior at the points they left: zero but for the errors of the steps,
+        with the statistical error of the clones alone.
 
         Of clones they give `score`, "exact" if they move by the target's own posterior mean and "given" otherwise:
         then the identity is no longer their answer, but that of another model. `clone_label_weights` are the weights

@@ -247,6 +247,19 @@ def to_network(
     The inverse of `from_network`, with the same arguments; computed in the dtype of x. It gives other libraries an
     exact network to sample from, and tests one to adapt. u must be where $\alpha > 0$ and $\sigma > 0$.
 
+    Args:
+        denoise: `(y, v) -> estimate of a`.
+        output: what the network says.
+        schedule: of noise over signal, and of u.
+        shape: one sample, channels last; x has it.
+        batched: whether the network takes a batch axis, and an argument u for each of it.
+        channels_first: whether the network has the last axis of `shape` first.
+        scale: of the data in the network's units.
+        offset: of the data in the network's units.
+
+    Returns:
+        The network, `network(x, u)`.
+
     Raises:
         ValueError: if an argument does not fit. The network refuses a u at which there is no state.
     """

@@ -81,7 +81,8 @@ def gaussian_start(ds: xr.Dataset, measure: str | None = None) -> Figure:
                     label = f"{steps} steps" if start == "gaussian" else None
                     _band(axes, ds.t, own.quality, own.quality_stderr, _COLOURS[i % 5], label, style)
                     if start == "gaussian" and np.isfinite(own.bifurcation_time):
-                        height = float(np.interp(own.bifurcation_time, *_increasing(ds.t, own.quality)))
+                        rising = own.quality.sortby("t")
+                        height = float(np.interp(own.bifurcation_time, rising.t, rising))
                         time = float(own.bifurcation_time)
                         ends = np.array([[own.bifurcation_time_low], [own.bifurcation_time_high]])
                         axes.errorbar(
@@ -162,8 +163,3 @@ def _band(axes: Axes, x, mean, stderr, colour: str, label: str | None, style: st
     """A curve with two standard errors."""
     axes.fill_between(x, mean - 2 * stderr, mean + 2 * stderr, color=colour, alpha=0.2, lw=0)
     axes.plot(x, mean, color=colour, ls=style, label=label, lw=1.6)
-
-
-def _increasing(x, y) -> tuple[np.ndarray, np.ndarray]:
-    order = np.argsort(np.asarray(x))
-    return np.asarray(x)[order], np.asarray(y)[order]

@@ -1,3 +1,15 @@
+"""Thermodynamics and theory: of any denoiser, of two classes, of data, of magnets, and of learned Gaussians.
+
+- Of any denoiser or target: `free_energy`, `stability_matrix`, `leading_modes`, `susceptibility`, `fixed_point`,
+  `continue_branch`, `critical_points`, `landau`, `critical_exponents`, `landscape`, `profile`, `along_trajectory`.
+- Of two classes: `separation`, `agreement`, `class_information`, `critical_times`, `crossing_time`.
+- Of data: `spectral_time`, `collapse_variance`, `collapse_time`, `excess_entropy`, `effective_dimension`,
+  `random_energy`.
+- Of magnets and memories: `finite_magnet`, `magnetisation_potential`, `hopfield_energy`, `retrieve`.
+- Of learned Gaussians: `averaged`, `unconstrained`, `generated_covariance`, `spectral_law`, `wasserstein`,
+  `kullback_leibler`, `total_variation`.
+"""
+
 from .along_trajectory import along_trajectory as along_trajectory
 from .branches import continue_branch as continue_branch, switch_branch as switch_branch
 from .collapse_times import (

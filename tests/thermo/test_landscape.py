@@ -60,7 +60,9 @@ def test_ends_on_the_host_are_taken_in_the_precision_of_jax():
         jax.config.update("jax_enable_x64", True)
     np.testing.assert_allclose(shown[1], 1.0, rtol=1e-3)
     np.testing.assert_allclose(shown[2], 0.0, atol=1e-6)
-    np.testing.assert_allclose(shown[0], profile(TWO.posterior_mean, jnp.ones(1), -jnp.ones(1), 0.5).free_energy.max(), rtol=1e-4)
+    np.testing.assert_allclose(
+        shown[0], profile(TWO.posterior_mean, jnp.ones(1), -jnp.ones(1), 0.5).free_energy.max(), rtol=1e-4
+    )
 
 
 def test_barrier_between_equal_classes_appears_where_the_score_turns():
