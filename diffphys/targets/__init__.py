@@ -1,16 +1,5 @@
 """Distributions whose Gaussian smoothing is known exactly."""
 
-from .algebra import (
-    AbstractPlaced as AbstractPlaced,
-    LabelledPlaced as LabelledPlaced,
-    Placed as Placed,
-    Placement as Placement,
-    TargetMixture as TargetMixture,
-    embedded as embedded,
-    mixture_of as mixture_of,
-    scaled as scaled,
-    shifted as shifted,
-)
 from .base import (
     AbstractLabelledTarget as AbstractLabelledTarget,
     AbstractTarget as AbstractTarget,
@@ -25,6 +14,15 @@ from .mixture import (
     AbstractMixture as AbstractMixture,
     IsotropicMixture as IsotropicMixture,
     SharedCovarianceMixture as SharedCovarianceMixture,
+)
+from .placed import (
+    AbstractPlaced as AbstractPlaced,
+    LabelledPlaced as LabelledPlaced,
+    Placed as Placed,
+    Placement as Placement,
+    embedded as embedded,
+    scaled as scaled,
+    shifted as shifted,
 )
 from .product_states import (
     ProductStates as ProductStates,
@@ -43,4 +41,5 @@ from .reduction import Reduction as Reduction, reduce as reduce
 from .sharded import ShardedEmpirical as ShardedEmpirical, is_divided as is_divided, without_places as without_places
 from .shell import AbstractShell as AbstractShell
 from .sphere import Sphere as Sphere
+from .target_mixture import TargetMixture as TargetMixture, mixture_of as mixture_of
 from .weights import Labelings as Labelings, WeightsSummary as WeightsSummary
