@@ -68,8 +68,8 @@ def collapse(
         samples: forward samples of the identities; None for none. Not used if `stderr` is given.
         stderr: the standard error of f_e / alpha to reach at every time, in place of `samples`. A pilot of 256 samples
             tells how many each time needs; it then gets a tenth more than these, and at least 1 / stderr, lest a rare
-            event be missed. That is repeated until the error is reached at all times; a time that would need more
-            than a million samples is refused.
+            event be missed. That is repeated until the error is reached at all times; an error that would take more
+            than a million samples at some time is refused.
         law: the law that the data were drawn from, for the theory; by default a Gaussian of their covariance.
         clones: trajectories of the simulation at each time; none by default.
         clones_stderr: a standard error of phi_C that clones are to have at every time; `clones` are then a pilot, by

@@ -104,7 +104,7 @@ class LogUniformLevels(AbstractContinuousLevels):
     high: Scalar
 
     def __init__(self, low: Scalar, high: Scalar):
-        self.low, self.high = _range("LogUniformLevels", low, high, "noise variances")
+        self.low, self.high = finite_range("LogUniformLevels", low, high, "noise variances")
 
     def variance(self, level: Scalar) -> Scalar:
         level, low, high = _alike(level, self.low, self.high)
@@ -168,7 +168,7 @@ class ProcessLevels(AbstractContinuousLevels):
     """Of log t in log v, between nodes; from differences in float64, of which float32 would lose four digits."""
 
     def __init__(self, process: AbstractProcess, low: float, high: float):
-        _range("ProcessLevels", low, high, "times")
+        finite_range("ProcessLevels", low, high, "times")
         self.log_times = np.log(_nodes(low, high))
         self.log_variances = np.log(process.table(np.exp(self.log_times)).variance)
         if not np.all(np.diff(self.log_variances) > 0):
@@ -264,7 +264,8 @@ def _nodes(low: float, high: float) -> Float[np.ndarray, " nodes"]:
     return np.interp(np.linspace(0, place[-1], _NODES), place, fine)
 
 
-def _range(owner: str, low: Scalar, high: Scalar, what: str) -> tuple[Any, Any]:
+def finite_range(owner: str, low: Scalar, high: Scalar, what: str) -> tuple[Any, Any]:
+    """Two ends as parameters; refuses them unless 0 < low < high < infinity."""
     low, high = block.parameter(low), block.parameter(high)
     if any(map(block.fails, (low > 0, low < high, high < np.inf))):
         raise ValueError(f"`{owner}` needs finite {what} 0 < low < high. Got {low} and {high}.")

@@ -12,6 +12,7 @@ import numpy as np
 from .. import _block as block
 from .._types import Data, Denoiser, Noise, PRNGKey, Scalar
 from ..processes import AbstractProcess
+from .levels import finite_range
 from .objectives import AbstractObjective
 
 
@@ -143,7 +144,4 @@ def _checked(owner: str, process: AbstractProcess, low: Scalar, high: Scalar) ->
             f"`{owner}` needs a process whose state has momenta. Got `{type(process).__name__}`. "
             "Do use `DenoisingScoreMatching` with `ProcessLevels`."
         )
-    low, high = block.parameter(low), block.parameter(high)
-    if any(map(block.fails, (low > 0, low < high, high < np.inf))):
-        raise ValueError(f"`{owner}` needs finite times 0 < low < high. Got {low} and {high}.")
-    return low, high
+    return finite_range(owner, low, high, "times")
