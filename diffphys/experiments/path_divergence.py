@@ -86,12 +86,8 @@ def path_divergence(
     levels, weights = _quadrature(np.array([low, *_checked_edges(edges, low, high), high]), nodes)
     arguments = target, denoise, key, jnp.asarray(levels)
     program = ChunkedProgram(_gaps, arguments, items=samples, elements=2 * target.dim, chunk=chunk)
-
-    def padded(_, results: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {"gap": np.pad(results["gap"], [(0, program.chunk - len(results["gap"])), (0, 0)])}
-
-    found = Runner(chunk=chunk, progress=progress).collect("path divergence", program, padded, {}, unit="sample")
-    gaps = found["gap"].reshape(-1, len(levels))[:samples].astype(np.float64)
+    found = Runner(chunk=chunk, progress=progress).rows("path divergence", program, {}, unit="sample")
+    gaps = found["gap"].astype(np.float64)
     parts = 0.5 * gaps @ (weights / levels[:, None])
     mean, stderr = mean_and_stderr(gaps)
     total, error = mean_and_stderr(parts.sum(1))
