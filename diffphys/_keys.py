@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 
 
 def check_key(key: Any) -> None:
@@ -27,6 +28,13 @@ def check_root(key: Any) -> None:
     Of a batch of keys of `rbg`, JAX draws by the first: the noise of a sample would hang on its chunk and its device.
     """
     check_key(key)
+    try:
+        np.asarray(jr.key_data(key))
+    except jax.errors.TracerArrayConversionError:
+        raise ValueError(
+            "`key` needs a known key: an experiment runs from the host, in chunks. Got a traced one. "
+            "Do call it outside of `jit`, `vmap` and `grad`, once for each seed."
+        ) from None
     kind = str(jr.key_impl(key))
     if "rbg" in kind:
         raise ValueError(

@@ -104,6 +104,17 @@ def test_without_new_data_the_excess_entropy_is_that_of_the_training_data(gaussi
     np.testing.assert_allclose(known.information_training, exact, rtol=0.02)
 
 
+def test_what_the_exact_score_says_is_told_before_a_model_moves(gaussian, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise FloatingPointError("the first clone is not finite")
+
+    monkeypatch.setattr("diffphys.experiments._asked.clone_curves", stopped)
+    job = ["--clones", 8, "--steps", 4, "--samples", 32, "--times", 5, "--out", tmp_path]
+    result = run("regimes", "--model", gaussian[0] / "model", *job)
+    assert result.exit_code != 0
+    assert re.search(r"MLP after \d+ steps.*by their exact score, for reference:.*f_e/alpha", result.stdout, re.DOTALL)
+
+
 @pytest.mark.slow
 def test_regimes_of_a_model_are_read_from_its_clones(digits, tmp_path):
     job = ["--clones", 40, "--steps", 4, "--samples", 32, "--times", 8, "--out", tmp_path]

@@ -150,3 +150,16 @@ def test_an_interrupt_speaks_of_resuming_only_where_there_is_something_to_resume
     assert result.exit_code == 130
     assert "interrupted" in result.output
     assert ("--resume" in result.output) == resumes
+
+
+def test_clones_of_data_without_classes_are_not_run(tmp_path):
+    """They agree always; by default ten thousand of them took a minute to say so."""
+    np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(40, 4)))
+    source = ["speciation", "--data", tmp_path / "points.npy", "--scale", "none", "--times", "0.1,1", "--out", tmp_path]
+    result = run(*source, "--samples", 64)
+    assert result.exit_code == 0, result.output
+    assert "one class" in result.output
+    assert "phi_clones" not in dp.results.load(tmp_path / "speciation.nc")
+    refused = run(*source, "--clones", 8)
+    assert refused.exit_code != 0
+    assert "--clones needs data of two classes or more. Got 8 with one class." in " ".join(refused.output.split())

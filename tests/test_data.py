@@ -100,7 +100,7 @@ def test_choices_that_do_not_fit_are_refused(colours, options, message):
 
 @pytest.mark.parametrize("options", [{"channel": 0}, {"channel": "red"}])
 def test_grey_images_have_no_channel(options):
-    with pytest.raises(ValueError, match="`channel` needs an index below 0"):
+    with pytest.raises(ValueError, match="`channel` needs images in colour; None for grey"):
         load("digits", **options)
 
 
@@ -129,3 +129,20 @@ def test_classes_of_unlabelled_data_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", IMAGES)
     with pytest.raises(ValueError, match="`classes` needs labelled data"):
         load(tmp_path / "x.npy", classes=(1,))
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ([[1.0]], {}, r"`source` needs a name or a path. Got list. Give arrays to `Empirical"),
+        ("digits", {"classes": 1}, r"`classes` needs a list of classes. Got 1. Give \[1\]"),
+        ("digits", {"classes": "1,8"}, "`classes` needs a list of classes. Got '1,8'"),
+        ("digits", {"scale": 1.0}, r"`scale` needs two bounds, \(low, high\). Got 1.0"),
+        ("Fashion_MNIST", {}, "which does not exist. Do say `fashion-mnist`"),
+        ("~/points.npy", {}, "which does not exist. Do give the path of the home folder in full"),
+    ],
+    ids=["array", "one class", "classes in words", "one bound", "another spelling", "home"],
+)
+def test_slips_in_asking_for_data_are_named(source, options, message, unchecked):
+    with pytest.raises(ValueError, match=message):
+        load(source, **options)

@@ -106,20 +106,32 @@ def _collapse_time_words(ds: xr.Dataset) -> list[str]:
 
 
 def regimes_words(ds: xr.Dataset) -> list[str]:
-    """The summary of both; of a model its own numbers come after those of the exact score of its data."""
-    last = [f"{'regimes':18} {ds.attrs['regimes']}"] if "regimes" in ds.attrs else []
-    every = speciation_words(ds) + collapse_words(ds)[1:]
+    """The summary of both."""
+    return exact_words(ds) + _regimes_line(ds)
+
+
+def exact_words(ds: xr.Dataset) -> list[str]:
+    """The summary of both without the regimes: of data before a model of them has moved."""
+    return speciation_words(ds) + collapse_words(ds)[1:]
+
+
+def model_words(ds: xr.Dataset) -> list[str]:
+    """What clones of a model say of it, and which regimes there are: its own where it has moved."""
+    own = _last_change_words(ds)
     if "verdict_model" not in ds.attrs:
-        return every + last
-    own = _clone_words(ds, "phi") + _clone_words(ds, "phi_c") + _last_change_words(ds)
-    first, *others = [line for line in every if line not in own]
+        return own + _regimes_line(ds)
     kind = "clones" if "phi_clones" in ds else "sampler"
     share, error = (100 * ds.attrs[f"copied_share_{kind}{end}"] for end in ("", "_stderr"))
     copies = f"{share:.1f} +- {error:.1f} % of the ends are three times nearer to one datum than to any other"
     return [
-        first, "The data, by their exact score, for reference:", *others, "The model, by its clones:", *own,
-        f"{'copies':18} {copies}", f"{'verdict':18} {ds.attrs['verdict_model']}", *last,
+        "The model, by its clones:", *_clone_words(ds, "phi"), *_clone_words(ds, "phi_c"), *own,
+        f"{'copies':18} {copies}", f"{'verdict':18} {ds.attrs['verdict_model']}", *_regimes_line(ds),
     ]  # fmt: skip
+
+
+def _regimes_line(ds: xr.Dataset) -> list[str]:
+    """Which regimes there are, if that is known."""
+    return [f"{'regimes':18} {ds.attrs['regimes']}"] if "regimes" in ds.attrs else []
 
 
 def _last_change_words(ds: xr.Dataset) -> list[str]:

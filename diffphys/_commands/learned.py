@@ -5,6 +5,8 @@ from typing import Any
 
 import jax
 import numpy as np
+import typer
+import xarray as xr
 
 from .. import experiments, plots
 from ..learn import train_classifier
@@ -12,7 +14,7 @@ from ..processes import OrnsteinUhlenbeck
 from ..targets import Empirical
 from ._models import Model, data_of, open_model
 from ._shared import checkpoint, folder, forget, leave, root_key, set_precision
-from ._words import named_time, regimes_words, time_words
+from ._words import exact_words, model_words, named_time, time_words
 from .regimes import clone_times, refuse_idle, refuse_model_options, sampler_of, times_of
 
 # Late starts: of how many times, and how many repeats; in all as many samples as there are clones at a time.
@@ -38,26 +40,33 @@ def run(**options: Any) -> None:
     times = _times(options["times"], target, process, top)
     estimator = options["estimator"].value
     classify, simulated, error = None, estimator in ("clones", "all"), options["clones_stderr"]
+    typer.echo(model.words)
     if len(loaded.classes) > 1 and simulated:
         classify = train_classifier(loaded.points, loaded.labels, shape=loaded.shape)
+        typer.echo(f"{'classifier':18} {classify.accuracy:.4f} right")
     walks = options["trajectories"]
     if walks is None and simulated:
         walks = max(_LEAST, options["clones"] // _SHARE)
     keys = jax.random.split(root, 3)
     kept = checkpoint(out, "model-regimes", options["resume"])
+    described = {"model": options["model"], "data": f"{loaded.name}: {len(points)} data, d = {model.dim}"}
+
+    def tell(first: xr.Dataset) -> None:
+        """What the exact score says of the data is there before the model has moved."""
+        of_data, *others = exact_words(first.assign_attrs(described))
+        why = "for reference" if simulated else "since no clones of the model were asked for"
+        typer.echo("\n".join([of_data, f"The data, by their exact score, {why}:", *others]))
+
     ds = experiments.regimes(
         target, process, times, key=keys[0], samples=options["samples"] if estimator in ("posterior", "all") else None,
         clones=options["clones"] if simulated and error is None else None, clones_stderr=error,
         clone_times=clone_times(times),
-        sampler=sampler_of(options["sampler"].value)(process, model.denoiser), steps=options["steps"],
-        trunk_from=top, classify=classify, trajectories=walks, chunk=options["chunk"], checkpoint=kept,
+        sampler=sampler_of(options["sampler"].value)(process, model.denoiser) if simulated or walks else None,
+        steps=options["steps"], trunk_from=top, classify=classify, trajectories=walks, chunk=options["chunk"],
+        checkpoint=kept, tell=tell,
     )  # fmt: skip
-    ds = ds.assign_attrs(model=options["model"], data=f"{loaded.name}: {len(points)} data, d = {model.dim}")
-    told = regimes_words(ds)
-    if not simulated:
-        told.insert(1, "The data, by their exact score, since no clones of the model were asked for:")
-    words = [model.words, *([] if classify is None else [f"{'classifier':18} {classify.accuracy:.4f} right"])]
-    leave(ds, out / "regimes.nc", plots.regimes(ds), words + told)
+    ds = ds.assign_attrs(described)
+    leave(ds, out / "regimes.nc", plots.regimes(ds), model_words(ds))
     if simulated:
         _late_start(model, classify, points, times, keys[1], options, kept, out)
     fresh = loaded.points[held].astype(dtype) if held.any() else None

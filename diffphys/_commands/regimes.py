@@ -32,14 +32,17 @@ def run(command: str, **options: Any) -> None:
     times = times_of(options["times"], target, process)
     estimator = options["estimator"].value
     simulated, error = estimator in ("clones", "all"), options.get("clones_stderr")
+    if command == "speciation" and estimator == "all" and target.num_labels == 1:
+        # Clones of one class agree always.
+        refuse(options, ("clones", "clones_stderr", "steps", "sampler"), "data of two classes or more", "one class")
+        simulated = False
     settings: dict[str, Any] = {
         "chunk": options["chunk"], "checkpoint": checkpoint(out, command, options["resume"])
     }  # fmt: skip
     samples = options["samples"] if estimator in ("posterior", "all") else None
-    settings |= {
-        "samples": samples, "steps": options["steps"],
-        "sampler": sampler_of(options["sampler"].value)(process, target.posterior_mean),
-    }  # fmt: skip
+    settings |= {"samples": samples, "steps": options["steps"]}
+    if simulated or options.get("trajectories") is not None:
+        settings["sampler"] = sampler_of(options["sampler"].value)(process, target.posterior_mean)
     if simulated:
         settings |= {
             "clones": options["clones"] if error is None else None, "clones_stderr": error,

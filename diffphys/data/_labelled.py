@@ -80,12 +80,18 @@ def load(
         ValueError: if the source is unknown, damaged, not finite or constant, or an argument does not fit it.
         OSError: if a named set is nowhere and cannot be downloaded.
     """
+    if not isinstance(source, str | os.PathLike):
+        raise ValueError(
+            f"`source` needs a name or a path. Got {type(source).__name__}. Give arrays to `Empirical(points, labels)`."
+        )
+    if scale is not None and np.shape(scale) != (2,):
+        raise ValueError(f"`scale` needs two bounds, (low, high). Got {scale!r}. Give (0, 1), or None.")
     path = pathlib.Path(source)
     known = isinstance(source, str) and source in NAMES
     if not known and not path.exists():
         raise ValueError(
             f"`source` needs one of {', '.join(NAMES)} or the path of a file or folder. "
-            f"Got {str(source)!r}, which does not exist. Check the spelling."
+            f"Got {str(source)!r}, which does not exist. {_hint(str(source))}"
         )
     raw = _relabelled(read_named(str(source)) if known else read(path, array), labels)
     _check_values(raw, source)
@@ -165,6 +171,8 @@ def _choose(
         groups = {"all": np.arange(len(raw.values))}
     else:
         present = {value: _word(value, raw.names) for value in np.unique(raw.labels).tolist()}
+        if isinstance(classes, str | int | np.integer):
+            raise ValueError(f"`classes` needs a list of classes. Got {classes!r}. Give [{classes!r}] for one alone.")
         wanted = list(present) if classes is None else [_label(entry, present) for entry in classes]
         if len(set(wanted)) != len(wanted) or not wanted:
             raise ValueError(f"`classes` needs different classes, at least one. Got {classes}. Name each once.")
@@ -178,6 +186,14 @@ def _choose(
         codes[rows[:per_class]] = code
     chosen = np.flatnonzero(codes >= 0)
     return chosen, codes[chosen], tuple(groups)
+
+
+def _hint(source: str) -> str:
+    """What to do about a source that is not there."""
+    meant = [name for name in NAMES if name.replace("-", "") == source.lower().replace("-", "").replace("_", "")]
+    if meant:
+        return f"Do say `{meant[0]}`."
+    return "Do give the path of the home folder in full." if source.startswith("~") else "Check the spelling."
 
 
 def _word(value: int | str, names: tuple[str, ...]) -> str:
@@ -199,9 +215,10 @@ def _one_channel(values: np.ndarray, channel: int | str | None) -> np.ndarray:
     index = _CHANNELS.index(channel) if channel in _CHANNELS else channel
     count = values.shape[3] if values.ndim == 4 else 0
     if not isinstance(index, int | np.integer) or not 0 <= index < count:
+        wanted = f"an index below {count}, or red, green, blue of three" if count else "images in colour"
         raise ValueError(
-            f"`channel` needs an index below {count}, or red, green, blue where there are three; None for "
-            f"grey images and points. Got {channel!r} for samples of shape {values.shape[1:]}."
+            f"`channel` needs {wanted}; None for grey images and points. "
+            f"Got {channel!r} for samples of shape {values.shape[1:]}."
         )
     return values[..., int(index)]
 

@@ -12,15 +12,25 @@ from jaxtyping import Array, Float
 from .._types import PRNGKey, Scalar
 from ..processes import AbstractProcess
 from ..samplers import AbstractSampler
-from ..targets import shape_of
+from ..samplers._checks import check_process
+from ..targets import AbstractDataSet, shape_of
+from ..targets._arrays import concrete
 from ._accuracy import Accuracy
-from ._assemble import CloneOptions, Variables, check_count, experiment_dataset, runner_for, sampler_for, split_key
+from ._assemble import (
+    CloneOptions,
+    Variables,
+    check_count,
+    experiment_dataset,
+    held_variances,
+    runner_for,
+    sampler_for,
+    split_key,
+)
 from ._chunks import Runner
 from ._clone_curves import clone_curves
 from ._clones import Readout
 from ._forward import ForwardRun, half_sample_errors, measure_forward
 from ._last_change import Walks, last_changes
-from ._theory import channel_variances
 
 
 class Asked(NamedTuple):
@@ -73,6 +83,15 @@ class Asked(NamedTuple):
         """What was asked for, with the sampler and the runner that it needs; `parameters` are those of its own."""
         check_count("samples", samples, 32)
         forward_key, clone_key = split_key(key)
+        check_process(name, process)
+        # Data are on the host when a set of them is made: none of theirs is traced, and they are many.
+        if not isinstance(target, AbstractDataSet) and any(concrete(leaf) is None for leaf in jax.tree.leaves(target)):
+            raise ValueError(
+                f"`{name}` needs a target whose values are known: it runs from the host, in chunks. Got traced ones. "
+                "Do call it outside of `jit`, `vmap` and `grad`; what `Diffused` says of a target can be traced."
+            )
+        if sampler is not None and options is None and walks is None:
+            raise ValueError("`sampler` moves trajectories. Got no `clones`. Do ask for some.")
         sampler = sampler_for(sampler, process, target)
         parameters = {"target": target, "samples": samples, "datasets": datasets, **parameters}
         if options is not None:
@@ -81,7 +100,7 @@ class Asked(NamedTuple):
             parameters["trajectories"] = {"sampler": sampler, **walks._asdict()}
         runner = runner_for(process, times, key, chunk, checkpoint, progress, target=target)
         return cls(
-            name, target, process, times, channel_variances(process, times), key, forward_key, clone_key, sampler,
+            name, target, process, times, held_variances(process, times, target), key, forward_key, clone_key, sampler,
             options, walks, samples, accuracy, datasets, runner, tell, parameters,
         )  # fmt: skip
 

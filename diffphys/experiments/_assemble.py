@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
@@ -19,7 +20,7 @@ from ..processes import AbstractProcess, OrnsteinUhlenbeck
 from ..results import dataset
 from ..samplers import AbstractSampler, Bridge
 from ..samplers._checks import check_denoiser
-from ..samplers.base import Increments
+from ..samplers.base import Increments, check_sampler
 from ..targets import AbstractDataSet, AbstractLabelledTarget, AbstractTarget, shape_of
 from ..thermo.row_sums import DataRows, blocks_of
 from ._accuracy import PILOT
@@ -58,6 +59,26 @@ def check_times(times: Any) -> Float[np.ndarray, " times"]:
     if not (np.all(steps > 0) or np.all(steps < 0)):
         raise ValueError(f"`times` needs distinct times in order. Got {times.tolist()}. Sort them.")
     return times
+
+
+def held_variances(
+    process: AbstractProcess, times: Float[np.ndarray, " times"], target: AbstractTarget
+) -> Float[np.ndarray, " times"]:
+    """The channel variance at each time.
+
+    Raises:
+        ValueError: unless the type of the data can hold them, and their inverses: what is measured beyond is nan.
+    """
+    with np.errstate(all="ignore"):  # Of a time far beyond, the lift underflows on the way.
+        variances = channel_variances(process, times)
+    limits = jnp.finfo(shape_of(target).dtype)
+    bad = ~((variances >= limits.tiny) & (variances <= limits.max))
+    if bad.any():
+        raise ValueError(
+            f"`times` needs times whose noise variance {limits.dtype} can hold. Got {times[bad].tolist()}, of "
+            f"{[float(f'{v:.3g}') for v in variances[bad]]}. Do take those at which a state tells of the data."
+        )
+    return variances
 
 
 def check_count(name: str, value: int | None, least: int) -> None:
@@ -170,10 +191,12 @@ def sampler_for(sampler: AbstractSampler | None, process: AbstractProcess, targe
     """The sampler asked for, or by default `Bridge` with the exact denoiser of the target.
 
     Raises:
-        ValueError: for a sampler of another process, on which the times would be others, or of other data.
+        ValueError: for what is no sampler, one of another process, on which the times would be others, or of other
+            data.
     """
     if sampler is None:
         return Bridge(process, target.posterior_mean)
+    check_sampler("sampler", sampler)
     theirs, ours = (canonical(describe_process(each)) for each in (sampler.process, process))
     if theirs != ours:
         raise ValueError(

@@ -12,7 +12,7 @@ from ..targets import AbstractTarget, shape_of
 
 
 def checked_points(name: str, points: Any) -> Float[np.ndarray, "n d"]:
-    """Two finite points or more, of floating-point numbers.
+    """Two finite points or more, of floating-point numbers that JAX has: float64 is float32 where there is no other.
 
     Raises:
         ValueError: for anything else.
@@ -23,7 +23,7 @@ def checked_points(name: str, points: Any) -> Float[np.ndarray, "n d"]:
             f"`{name}` needs two finite points or more, floating-point numbers of shape (n, d). "
             f"Got {points.dtype} of shape {points.shape}. Flatten and scale images first."
         )
-    return points
+    return points.astype(jax.dtypes.canonicalize_dtype(points.dtype), copy=False)
 
 
 def check_denoiser_of(

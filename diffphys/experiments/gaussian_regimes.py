@@ -76,7 +76,10 @@ def gaussian_regimes(
     """
     values = np.sort(np.asarray(spectrum, np.float64))
     if values.ndim != 1 or len(values) < 2 or not (values > 0).all():
-        raise ValueError(f"`spectrum` needs two eigenvalues or more, all > 0, of shape (N,). Got {spectrum!r}.")
+        raise ValueError(
+            f"`spectrum` needs two eigenvalues or more, all > 0, of shape (N,). Got {values.size} of "
+            f"shape {values.shape}, the least {values.min(initial=np.inf):g}."
+        )
     dim = len(values)
     if counts is None:
         counts = np.unique(np.geomspace(max(2, dim / 8), 8 * dim**2, 15).round().astype(int)).tolist()

@@ -159,7 +159,7 @@ def _checked(name: str, points: Points, training: np.ndarray | None) -> np.ndarr
             f"`{name}` needs two finite points or more, floating-point numbers of shape {of}. "
             f"Got {found.dtype} of shape {found.shape}. Scale them as the training data."
         )
-    return found if training is None else found.astype(training.dtype)
+    return found.astype(jax.dtypes.canonicalize_dtype(found.dtype) if training is None else training.dtype, copy=False)
 
 
 def _neighbours(

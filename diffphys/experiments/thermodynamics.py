@@ -11,6 +11,7 @@ from .. import thermo
 from .._keys import check_root
 from .._types import Data, Denoiser, PRNGKey
 from ..results import dataset
+from ..samplers._checks import kind_of
 from ..targets import AbstractTarget
 from ._assemble import seed_of
 
@@ -61,6 +62,11 @@ def thermodynamics(
         Ambrogioni, "The statistical thermodynamics of generative diffusion models" (2023).
     """
     check_root(key)
+    if not isinstance(target, AbstractTarget):
+        raise ValueError(
+            f"`thermodynamics` needs a target. Got {kind_of(target)}. Of a denoiser do take `thermo.continue_branch` "
+            "and `thermo.critical_points`."
+        )
     if jnp.result_type(float) != jnp.float64:
         raise ValueError("`thermodynamics` needs float64. Got float32. Do switch on `jax_enable_x64` first.")
     denoise, origin = target.posterior_mean, jnp.zeros(target.dim, float)

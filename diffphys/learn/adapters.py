@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from .. import _block as block
 from .._types import Data, Denoiser, Scalar
+from ..samplers._checks import kind_of
 from ..targets._arrays import floating, observation, require_finite
 from .outputs import AbstractOutput
 from .schedules import AbstractNetworkSchedule, Argument, times_of
@@ -107,6 +108,7 @@ class AdaptedDenoiser(eqx.Module):
     _layout: _Layout
 
     def __check_init__(self):
+        _check_words(self.output, self.schedule)
         axes, batch = self._layout.axes, (1,) if self._layout.batched else ()
         x = jax.ShapeDtypeStruct((*batch, *axes), self._layout.dtype)
         argument = jax.eval_shape(lambda: self.schedule.locate(jnp.ones((), self._layout.dtype)).argument)
@@ -116,6 +118,13 @@ class AdaptedDenoiser(eqx.Module):
             raise ValueError(
                 "`network` needs to compute in jax. Got one that asks for the numbers of its state while jax traces. "
                 "Do wrap networks of NumPy or torch in `jax.pure_callback`."
+            ) from error
+        except Exception as error:
+            said = (str(error).strip().splitlines() or [""])[0]
+            raise ValueError(
+                f"`network` needs to be called as `network(x, u)`, with x of shape {x.shape} and u of {batch}. "
+                f"Got {type(error).__name__}: {said} Do make those of flax callable by `linen_network` or "
+                "`nnx_network`; say `channels_first` or `batched` if the axes are others."
             ) from error
         if getattr(found, "shape", None) != x.shape:
             got = getattr(found, "shape", type(found).__name__)
@@ -189,6 +198,16 @@ class AdaptedNetwork(eqx.Module):
         return layout.fold(self.output.prediction(a, x, signal, noise_std))
 
 
+def _check_words(output: Any, schedule: Any) -> None:
+    """Refuses what does not say what a network was trained for: a class, a name, an array of betas."""
+    for name, found, kind, example in (
+        ("output", output, AbstractOutput, "NoiseOutput()"),
+        ("schedule", schedule, AbstractNetworkSchedule, "DiscreteSchedule.from_betas(betas)"),
+    ):
+        if not isinstance(found, kind):
+            raise ValueError(f"`{name}` needs an `{kind.__name__}`, such as `{example}`. Got {kind_of(found)}.")
+
+
 def from_network(
     network: Network,
     output: AbstractOutput,
@@ -227,6 +246,10 @@ def from_network(
     Raises:
         ValueError: if the network does not return the shape of its state, or an argument does not fit.
     """
+    if not np.shape(shape):
+        raise ValueError(
+            f"`shape` needs the axes of one sample, such as (height, width, 1). Got {shape}. Do say ({shape},)."
+        )
     layout = _Layout(tuple(shape), batched, channels_first, np.dtype(dtype), float(scale), block.parameter(offset))
     return AdaptedDenoiser(network, output, schedule, layout)
 

@@ -150,12 +150,18 @@ class DiscreteSchedule(AbstractNetworkSchedule):
             betas: the variances of the noising steps, each in (0, 1): `clocks.linear_betas` has the usual ones.
 
         Raises:
-            ValueError: unless there are at least two betas, all in (0, 1).
+            ValueError: unless there are at least two betas, all in (0, 1), and for some that only fall, as products of
+                1 - beta do.
 
         Reference:
             Ho, Jain, Abbeel, "Denoising diffusion probabilistic models" (2020), eq. 4.
         """
         times = clocks.ddpm_times(betas)
+        if len(times) > 2 and np.all(np.diff(np.asarray(betas, np.float64)) < 0):
+            raise ValueError(
+                "`betas` needs the variances of single steps. Got numbers that fall from the first to the last, as "
+                "`alphas_cumprod` do. Of these do give `DiscreteSchedule(sqrt(them), sqrt(1 - them))`."
+            )
         return cls(np.exp(-times), np.sqrt(-np.expm1(-2.0 * times)))
 
     def locate(self, variance: Factor) -> Level:

@@ -8,7 +8,21 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, REGIMES, STYLE, mark, points, span
+from ._style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    REGIMES,
+    STYLE,
+    check_result,
+    mark,
+    points,
+    settle_titles,
+    span,
+)
 
 
 def _band(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str, width: float = 1.6) -> None:
@@ -29,7 +43,9 @@ def _clones(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str, mark
             if _of_a_model(ds):
                 what = "clones of the model" if kind == "clones" else "a sampler of the model"
             mean, stderr = part[f"{name}_{kind}"], part[f"{name}_{kind}_stderr"]
-            points(axes, part.t, mean, stderr, colour, f"{label}, {what}", marker)
+            drawn = points(axes, part.t, mean, stderr, colour, f"{label}, {what}", marker)
+            # The first and the last lie on the edge of the axes.
+            drawn.lines[0].set_clip_on(False)
 
 
 def _of_a_model(ds: xr.Dataset) -> bool:
@@ -137,7 +153,7 @@ def _finish(axes: Axes, ds: xr.Dataset, title: str, ylabel: str) -> None:
     axes.set_ylim(-0.03, 1.05)
     axes.set_xlabel("diffusion time $t$")
     axes.set_ylabel(ylabel)
-    axes.set_title(title, pad=32)
+    axes.set_title(title)
 
 
 def _legend(axes: Axes, ds: xr.Dataset, **usual: Any) -> None:
@@ -182,28 +198,33 @@ def _draw_collapse(axes: Axes, ds: xr.Dataset) -> None:
 
 def speciation(ds: xr.Dataset) -> Figure:
     """The class agreement phi(t) of a run, with its critical times."""
+    check_result(ds, "speciation", "t", "eigenvalue")
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.8, 4.2 if _of_a_model(ds) else 3.2), layout="constrained")
         _draw_speciation(axes, ds)
         _mark_speciation(axes, ds)
         _mark_crossing(axes, ds)
         _legend(axes, ds, loc="upper right")
+        settle_titles([axes])
     return figure
 
 
 def collapse(ds: xr.Dataset) -> Figure:
     """The excess entropy and the datum agreement of a run, with its collapse times."""
+    check_result(ds, "collapse", "excess_entropy_theory", "collapse_time_theory")
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.8, 4.2 if _of_a_model(ds) else 3.2), layout="constrained")
         _draw_collapse(axes, ds)
         _mark_collapse(axes, ds)
         mark(axes, ds.attrs["collapse_time_theory"], "theory", GREY, ":", height=1.07)
         _legend(axes, ds, loc="center right")
+        settle_titles([axes])
     return figure
 
 
 def regimes(ds: xr.Dataset) -> Figure:
     """Both transitions side by side, the three regimes shaded where they exist."""
+    check_result(ds, "regimes", "eigenvalue", "excess_entropy_theory", "collapse_time_theory")
     with plt.rc_context(STYLE):
         figure, panels = plt.subplots(1, 2, figsize=(9.2, 4.8 if _of_a_model(ds) else 3.4), sharex=True)
         _draw_speciation(panels[0], ds)
@@ -217,6 +238,7 @@ def regimes(ds: xr.Dataset) -> Figure:
         _legend(panels[0], ds, loc="lower right", bbox_to_anchor=(1.0, 0.1), fontsize=7)
         _legend(panels[1], ds, loc="center right")
         _mark_crossing(panels[0], ds)
+        settle_titles(panels)
         words = "regimes" in ds.attrs and not ds.attrs["has_regime_two"]
         if words:
             said = ds.attrs["regimes"].replace("t_S", "$t_S$").replace("t_C", "$t_C$")

@@ -16,6 +16,7 @@ from .._keys import check_key
 from .._types import Data, Denoiser, Draws, Path, PRNGKey, Scalar, State
 from ..clocks import check_grid
 from ..processes import AbstractProcess
+from ..targets._arrays import floating
 from ._checks import check_denoiser, check_parts, kind_of
 
 
@@ -218,6 +219,7 @@ def simulate(
             "`ts` needs known times, since their coefficients are made on the host. Got traced ones. "
             "Do close over the grid instead of passing it through `jit`, `vmap` or `grad`."
         ) from None
+    z = floating(z)
     check_denoiser(sampler.denoise, z, sampler.process)
     return _simulate(sampler, key, place(sampler.plan(grid), z.dtype), z, path, increments)
 

@@ -15,6 +15,7 @@ from .. import _block as block
 from .._keys import check_key
 from .._types import Data, Denoiser, PRNGKey, Scalar, State
 from ..processes import AbstractProcess, Kernel
+from ..targets._arrays import floating
 from ._checks import check_denoiser, check_parts, check_whole, kind_of
 
 
@@ -71,6 +72,7 @@ def log_likelihood(
     if not 0 < t_min < t_max < np.inf:
         raise ValueError(f"`log_likelihood` needs finite times 0 < t_min < t_max. Got {t_min} and {t_max}.")
     check_parts("log_likelihood", process, denoise)
+    z = floating(z)
     check_denoiser(denoise, z, process)
     solver = diffrax.Tsit5() if solver is None else solver
     _check_solver(solver, tolerance, max_steps)

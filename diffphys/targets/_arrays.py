@@ -101,7 +101,11 @@ def checked_data(points: Values, labels: Values | None, block: int) -> tuple[np.
 def _checked_points(points: Values) -> np.ndarray:
     """The data on the host, where they are; ValueError if they are none."""
     points = np.asarray(points)
-    if points.ndim != 2 or 0 in points.shape:
+    if points.ndim == 2 and 0 in points.shape:
+        raise ValueError(
+            f"`points` needs one datum or more, of one coordinate or more. Got {points.shape}. Do check them."
+        )
+    if points.ndim != 2:
         raise ValueError(f"`points` needs shape (n, d). Got {points.shape}. Do flatten each datum to a row.")
     if points.dtype not in (np.float32, np.float64):
         raise ValueError(

@@ -82,8 +82,8 @@ class CurieWeiss(AbstractShell, AbstractLabelledTarget):
             ValueError: if there is no spin, `beta` is not positive or so large that all spins are equal, or `field`
                 is not finite.
         """
-        if dim < 1:
-            raise ValueError(f"`CurieWeiss` needs `dim` >= 1. Got {dim}. Do pass the number of spins.")
+        if not isinstance(dim, int | np.integer) or dim < 1:
+            raise ValueError(f"`CurieWeiss` needs a whole `dim` >= 1. Got {dim!r}. Do pass the number of spins.")
         if not 0 < beta < math.inf or not math.isfinite(field):
             raise ValueError(
                 f"`CurieWeiss` needs `beta` > 0 and a finite `field`. Got {beta} and {field}. "

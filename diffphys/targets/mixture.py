@@ -257,7 +257,9 @@ def _covariance(weights: Float[Array, " k"], points: Float[Array, "k d"]) -> Flo
 def _check_components(log_weights: Array, means: Array, hierarchy: Hierarchy) -> None:
     """Raises ValueError if the weights, the means or the tree do not make a mixture."""
     if means.ndim != 2 or 0 in means.shape:
-        raise ValueError(f"`means` needs shape (k, d). Got {means.shape}. Do stack the means of the components.")
+        raise ValueError(
+            f"`means` needs shape (k, d), k and d >= 1. Got {means.shape}. Do stack those of the components."
+        )
     count = means.shape[0]
     if log_weights.shape != (count,):
         raise ValueError(

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._keys import check_key
@@ -51,9 +52,10 @@ class Sphere(AbstractShell):
         self.radius = floating(radius)
         self.dim = dim
         known = concrete(self.radius)
-        if dim < 1 or (known is not None and not (known.shape == () and 0 < known < float("inf"))):
+        whole = isinstance(dim, int | np.integer) and dim >= 1
+        if not whole or (known is not None and not (known.shape == () and 0 < known < float("inf"))):
             raise ValueError(
-                f"`Sphere` needs `dim` >= 1 and one finite `radius` > 0. Got {dim} and {radius}. "
+                f"`Sphere` needs a whole `dim` >= 1 and one finite `radius` > 0. Got {dim!r} and {radius}. "
                 "Do use `deltas` for a point."
             )
 

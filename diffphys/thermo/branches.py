@@ -15,9 +15,9 @@ from scipy.interpolate import CubicHermiteSpline
 from .._root import root
 from .._types import Denoiser, Scalar
 from ._arclength import Curve, Place
+from ._points import HostData, placed
 from .fixed_points import fixed_point
 from .landau import expand
-from .stability import HostData
 
 _LEAST_STEP = 1e-7
 # Eigenvalues of J nearer to each other than this are one, at a place that is located.
@@ -138,11 +138,11 @@ def switch_branch(
     Raises:
         ValueError: if there is no branch of that amplitude.
     """
-    centre = jnp.asarray(magnetisation)
+    centre, at = placed(denoise, magnetisation, variance, "magnetisation")
     shift = jnp.zeros_like(centre) if field is None else jnp.asarray(field, centre.dtype)
     curve = Curve(denoise, shift, float(variance) ** 0.5)
     along = np.append(np.asarray(direction, np.float64) / np.linalg.norm(direction), 0.0)
-    expansion = expand(denoise, centre + shift, jnp.asarray(variance, centre.dtype), jnp.asarray(direction))
+    expansion = expand(denoise, centre + shift, at, jnp.asarray(direction))
     if _is_symmetric(expansion):
         amplitude = float(expansion.amplitude(float(expansion.second) * (1 - distance)))
     else:

@@ -12,6 +12,7 @@ import xarray as xr
 from .._root import root
 from .._types import Data, Denoiser, Scalar
 from ..clocks import clocks, time_of_variance
+from ._points import placed
 from .stability import image, leading_modes
 
 # Per unit of the spectral eigenvalue: where a crossing is looked for, from large variances to small ones, ten a decade.
@@ -140,6 +141,7 @@ def spectral_eigenvalue(denoise: Denoiser, origin: Data) -> float:
     Raises:
         ValueError: if no variance up to 10^40 is large enough, or the data do not vary.
     """
+    origin, _ = placed(denoise, origin, 1.0, "origin")
     variance, previous = 1.0, 0.0
     for _ in range(40):
         found = variance * _largest(denoise, origin, variance)
@@ -158,12 +160,12 @@ def spectral_eigenvalue(denoise: Denoiser, origin: Data) -> float:
 
 def _largest(denoise: Denoiser, origin: Data, variance: float) -> float:
     """The largest eigenvalue of J at a point."""
-    return float(leading_modes(denoise, origin, jnp.asarray(variance, origin.dtype)).eigenvalues[0])
+    return float(leading_modes(denoise, origin, variance).eigenvalues[0])
 
 
 def _check_fixed(denoise: Denoiser, origin: Data, variance: float) -> None:
     """Refuses an origin that is no fixed point."""
-    at = jnp.asarray(variance, origin.dtype)
+    origin, at = placed(denoise, origin, variance, "origin")
     moved = np.asarray(image(denoise, origin, at) - origin)
     spread = float(variance) ** 0.5
     if not np.linalg.norm(moved) <= 1e3 * float(jnp.finfo(origin.dtype).eps) * max(spread, 1.0):

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._types import Data, Denoiser
+from ._points import placed, unit_vector
 from .fixed_points import fixed_point
 from .landau import Landau, expand
 from .stability import jacobian
@@ -82,7 +83,7 @@ def critical_exponents(denoise: Denoiser, origin: Data, variance: float, directi
     unit = np.asarray(along)
 
     def response(m: np.ndarray, at: float) -> float:
-        matrix = np.asarray(jacobian(denoise, jnp.asarray(m, origin.dtype), jnp.asarray(at, origin.dtype)))
+        matrix = np.asarray(jacobian(denoise, jnp.asarray(m, along.dtype), jnp.asarray(at, along.dtype)))
         # What is nearer to critical than the least distance is the orbit of a continuous symmetry.
         return float(unit @ np.linalg.lstsq(np.eye(unit.size) - matrix, matrix @ unit, rcond=1e-8)[0])
 
@@ -138,17 +139,18 @@ def _negated(fit: PowerLaw) -> PowerLaw:
 
 def _checked(denoise: Denoiser, origin: Data, variance: float, direction: Data) -> tuple[Data, Landau]:
     """The unit vector and the expansion at the critical point, if it is one of second order."""
+    origin, at = placed(denoise, origin, variance, "origin")
     if origin.dtype != jnp.float64:
         raise ValueError(f"`critical_exponents` needs float64. Got {origin.dtype}. Do switch on `jax_enable_x64`.")
-    along = direction / jnp.linalg.norm(direction)
-    slope = jnp.asarray(jacobian(denoise, origin, jnp.asarray(variance, origin.dtype))) @ along
+    along = unit_vector(direction, origin)
+    slope = jnp.asarray(jacobian(denoise, origin, at)) @ along
     miss = float(jnp.linalg.norm(slope - along))
     if not miss <= _AT_CRITICAL:
         raise ValueError(
             f"`critical_exponents` needs `variance` critical along `direction`, to {_AT_CRITICAL}. Got J u that misses "
             f"u by {miss:.2e} at {variance!r}. Do take it from `critical_variance`, and u from `leading_modes`."
         )
-    expansion = expand(denoise, origin, jnp.asarray(variance, origin.dtype), along)
+    expansion = expand(denoise, origin, at, along)
     if not expansion.is_continuous:
         raise ValueError(
             "`critical_exponents` needs a continuous transition: no third cumulant and a negative fourth. "

@@ -8,7 +8,8 @@ from jaxtyping import Array, Float
 from scipy.sparse.linalg import gmres
 
 from .._types import Denoiser, Scalar
-from .stability import HostData, image, jacobian, linear_operator, product
+from ._points import HostData, placed
+from .stability import image, jacobian, linear_operator, product
 
 # Up to this dimension a step solves with the whole matrix.
 _DENSE = 256
@@ -79,8 +80,7 @@ def search_fixed_point(
     descents: int = 0,
 ) -> FixedPoint:
     """As `fixed_point`, but returns the last iterate, marked, where there is no convergence."""
-    y = jnp.asarray(guess)
-    variance = jnp.asarray(variance, y.dtype)
+    y, variance = placed(denoise, guess, variance, "guess")
     shift = jnp.zeros_like(y) if field is None else jnp.asarray(field, y.dtype)
     eps = float(jnp.finfo(y.dtype).eps)
 
@@ -105,8 +105,10 @@ def search_fixed_point(
 def _newton_step(denoise: Denoiser, x: Array, variance: Array, gap: np.ndarray, eps: float) -> np.ndarray:
     if x.size <= _DENSE:
         matrix = np.eye(x.size) - np.asarray(jacobian(denoise, x, variance), np.float64)
-        # Least squares: a continuous symmetry makes I - J singular along its orbit, where nothing need move.
-        return np.linalg.lstsq(matrix, gap, rcond=eps**0.7)[0]
+        # Least squares: a continuous symmetry makes I - J singular along its orbit, where nothing need move. Zero there
+        # is up to rounding of I, not of the difference, all of which is small near a critical point.
+        largest = np.linalg.norm(matrix, 2)
+        return np.linalg.lstsq(matrix, gap, rcond=eps**0.7 / min(1.0, max(largest, eps)))[0]
 
     def times(vector: np.ndarray) -> np.ndarray:
         return vector - np.asarray(product(denoise, x, variance, jnp.asarray(vector.ravel(), x.dtype)), np.float64)

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from .._types import Data, Scalar
 from ..targets import AbstractTarget
+from ._points import observed
 
 
 def regularised_free_energy(target: AbstractTarget, y: Data, variance: Scalar) -> Scalar:
@@ -27,7 +28,7 @@ def regularised_free_energy(target: AbstractTarget, y: Data, variance: Scalar) -
         Ambrogioni, "The statistical thermodynamics of generative diffusion models" (2023), eq. 8, with the
         prefactor `(2 pi tau)^{-d/2}` that its eq. 2 lacks.
     """
-    variance = jnp.asarray(variance, y.dtype)
+    y, variance = observed("regularised_free_energy", target, y, variance)
     return -variance * (target.log_evidence(y, variance) + 0.5 * target.dim * jnp.log(2 * jnp.pi * variance))
 
 
@@ -49,6 +50,7 @@ def free_energy(target: AbstractTarget, y: Data, variance: Scalar) -> Scalar:
     Reference:
         Ambrogioni (2023), eqs. 6 to 8, with the `log phi` that its eq. 6 lacks.
     """
+    y, variance = observed("free_energy", target, y, variance)
     return regularised_free_energy(target, y, variance) - 0.5 * jnp.sum(y**2)
 
 
@@ -63,4 +65,5 @@ def magnetisation(target: AbstractTarget, y: Data, variance: Scalar) -> Data:
     Returns:
         The magnetisation, in the units of the data; by the closed form of the target where it has one.
     """
+    y, variance = observed("magnetisation", target, y, variance)
     return target.posterior_mean(y, variance)

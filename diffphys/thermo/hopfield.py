@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._types import Data, Denoiser, Scalar
-from ..targets._arrays import concrete
+from ..targets._arrays import concrete, floating
 
 _PRECISION = jax.lax.Precision.HIGHEST
 
@@ -38,7 +38,7 @@ def hopfield_energy(
         Ramsauer et al., "Hopfield networks is all you need" (2020), eq. 2; the identity is Ambrogioni, "In search of
         dispersed memories" (2023), there for beta to infinity.
     """
-    patterns = jnp.asarray(patterns)
+    patterns, state = floating(patterns), floating(state)
     variance = jnp.asarray(variance, state.dtype)
     largest = jnp.max(jnp.sum(patterns**2, axis=1))
     pulls = jnp.matmul(patterns, state, precision=_PRECISION) / variance + (0 if bias is None else bias)
@@ -61,7 +61,7 @@ def free_energy_bias(
     Returns:
         The bias: zero for patterns of equal norms and weights.
     """
-    patterns = jnp.asarray(patterns)
+    patterns = floating(patterns)
     squares = jnp.sum(patterns**2, axis=1)
     bias = 0.5 * (jnp.max(squares) - squares) / jnp.asarray(variance, patterns.dtype)
     if log_weights is None:
@@ -86,7 +86,7 @@ def hopfield_update(patterns: Patterns, state: Data, variance: Scalar, bias: Flo
     Reference:
         Ramsauer et al. (2020), eq. 3.
     """
-    patterns = jnp.asarray(patterns)
+    patterns, state = floating(patterns), floating(state)
     pulls = jnp.matmul(patterns, state, precision=_PRECISION) / jnp.asarray(variance, state.dtype)
     weights = jax.nn.softmax(pulls + (0 if bias is None else bias))
     return jnp.matmul(weights, patterns, precision=_PRECISION)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Data, Denoiser, Scalar
+from ._points import placed, unit_vector
 
 
 class Landau(NamedTuple):
@@ -73,8 +74,8 @@ def landau(denoise: Denoiser, point: Data, variance: Scalar, direction: Data) ->
         Ambrogioni, "The statistical thermodynamics of generative diffusion models" (2023), section on symmetry
         breaking, which calls the transition of second order; that holds only for a negative fourth cumulant.
     """
-    variance = jnp.asarray(variance, point.dtype)
-    along = direction / jnp.linalg.norm(direction)
+    point, variance = placed(denoise, point, variance, "point")
+    along = unit_vector(direction, point)
 
     def first(x: Data) -> Data:
         return jax.jvp(lambda x: denoise(x, variance), (x,), (along,))[1]

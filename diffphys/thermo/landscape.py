@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 from .._quadrature import gauss_legendre
 from .._types import Data, Denoiser, Scalar
 from ..targets import AbstractTarget
+from ._points import placed
 from .free_energy import regularised_free_energy
 from .stability import HostData
 
@@ -119,14 +120,14 @@ def profile(
     Raises:
         ValueError: if `count` is below two, the ends are the same, or the integral does not settle.
     """
-    start, end = jnp.asarray(start), jnp.asarray(end)
+    start, at = placed(denoise, start, variance, "start")
+    end, _ = placed(denoise, end, variance, "end")
     distance = float(jnp.linalg.norm(end - start))
     if count < 2 or not distance > 0:
         raise ValueError(
             f"`profile` needs `count` >= 2 and two different ends. Got {count} and a distance of {distance}. "
             "Do move one of them."
         )
-    at = jnp.asarray(variance, start.dtype)
     tolerance = max(tolerance, 100 * float(jnp.finfo(start.dtype).eps))
     share = np.linspace(0.0, 1.0, count)
     pieces, previous = 1, None

@@ -12,12 +12,10 @@ from jaxtyping import Array, Float, Inexact
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
 
 from .._types import Data, Denoiser, Scalar
+from ._points import HostData, placed
 
 # Up to this dimension the whole matrix costs less than the iteration.
 _DENSE = 64
-
-HostData = Float[Array | np.ndarray, " d"]
-"""A configuration, on the device or on the host."""
 
 
 class Modes(NamedTuple):
@@ -52,7 +50,7 @@ def stability_matrix(denoise: Denoiser, y: Data, variance: Scalar) -> Float[Arra
     Returns:
         The matrix, without unit; symmetric for an exact denoiser, not so for a learned one.
     """
-    variance = jnp.asarray(variance, y.dtype)
+    y, variance = placed(denoise, y, variance)
     return jax.jacfwd(lambda x: denoise(x, variance))(y)
 
 
@@ -76,6 +74,7 @@ def susceptibility(denoise: Denoiser, y: Data, variance: Scalar) -> Float[Array,
         Ambrogioni, "The statistical thermodynamics of generative diffusion models" (2023), eqs. 27 and 28, where the
         power is that of |tau - tau_c|.
     """
+    y, variance = placed(denoise, y, variance)
     matrix = stability_matrix(denoise, y, variance)
     return jnp.linalg.solve(jnp.eye(y.size, dtype=y.dtype) - matrix, matrix)
 
@@ -102,8 +101,7 @@ def leading_modes(denoise: Denoiser, y: HostData, variance: Scalar, count: int =
         ValueError: if `count` does not fit, JAX cannot differentiate the denoiser, `J` has an entry that is not
             finite, it is not symmetric though said to be, or the iteration does not converge.
     """
-    y = jnp.asarray(y)
-    variance = jnp.asarray(variance, y.dtype)
+    y, variance = placed(denoise, y, variance)
     if not 1 <= count < max(y.size, 2):
         raise ValueError(
             f"`leading_modes` needs `count` from 1 to d - 1 = {y.size - 1}. Got {count}. Do ask for fewer."

@@ -57,3 +57,54 @@ def test_points_that_mean_nothing_are_refused_by_a_late_start(points, unchecked)
 def test_a_late_start_without_steps_is_refused():
     with pytest.raises(ValueError, match="`gaussian_start` needs a sampler and a number of `steps`"):
         dp.gaussian_start(POINTS, OU, [0.5], key=jax.random.key(0), denoise=lambda y, v: y, quality={}, steps=())
+
+
+MIXTURE = dp.symmetric_mixture(np.ones(3))
+
+
+def test_experiments_refuse_what_is_no_sampler(unchecked):
+    for sampler in (dp.Bridge, MIXTURE.posterior_mean, "bridge"):
+        with pytest.raises(ValueError, match="`sampler` needs a sampler, such as `Bridge"):
+            dp.speciation(MIXTURE, OU, [0.5], key=jax.random.key(0), clones=10, sampler=sampler)
+
+
+def test_a_sampler_that_would_move_nothing_is_refused():
+    sampler = dp.Bridge(OU, MIXTURE.posterior_mean)
+    with pytest.raises(ValueError, match=r"`sampler` moves trajectories. Got no `clones`"):
+        dp.speciation(MIXTURE, OU, [0.5], key=jax.random.key(0), sampler=sampler)
+
+
+@pytest.mark.parametrize("time", [1e-310, 400.0, 1000.0])
+def test_times_whose_noise_is_no_number_are_refused_before_anything_runs(time):
+    # They ended at the first sample that was not finite.
+    with pytest.raises(ValueError, match=r"`times` needs times whose noise variance float64 can hold. Got "):
+        dp.speciation(MIXTURE, OU, [time], key=jax.random.key(0))
+
+
+def test_experiments_say_that_they_cannot_be_traced():
+    def of(scale, key):
+        return dp.speciation(dp.symmetric_mixture(scale * jnp.ones(3)), OU, [0.5], key=key, samples=64).phi.values
+
+    with pytest.raises(ValueError, match="`key` needs a known key"):
+        jax.vmap(lambda key: of(1.0, key))(jax.random.split(jax.random.key(0), 2))
+    with pytest.raises(ValueError, match="`speciation` needs a target whose values are known"):
+        jax.grad(lambda scale: of(scale, jax.random.key(0)))(1.0)
+
+
+def test_thermodynamics_of_a_denoiser_alone_is_refused(unchecked):
+    with pytest.raises(ValueError, match=r"`thermodynamics` needs a target. Got "):
+        dp.thermodynamics(MIXTURE.posterior_mean, key=jax.random.key(0))
+
+
+def test_points_of_float64_are_those_of_float32_where_there_is_no_other_type():
+    # As warnings are errors here, without one of JAX too.
+    both = (POINTS, POINTS.astype(np.float32))
+    jax.config.update("jax_enable_x64", False)
+    try:
+        denoise = dp.symmetric_mixture(np.ones(3)).posterior_mean
+        errors = [dp.denoising_errors(denoise, points, [0.5], key=jax.random.key(0)).mse.values for points in both]
+        distances = [dp.memorisation(points[:4], points).second_distance.values for points in both]
+    finally:
+        jax.config.update("jax_enable_x64", True)
+    np.testing.assert_array_equal(*errors)
+    np.testing.assert_array_equal(*distances)

@@ -10,7 +10,7 @@ import pytest
 
 import diffphys as dp
 from diffphys import thermo
-from diffphys._commands._words import _clone_words, regimes_words
+from diffphys._commands._words import _clone_words, model_words
 from diffphys.experiments._crossings import agreement_level
 from diffphys.experiments._last_change import last_change_attributes
 from diffphys.experiments._readouts import DatumAgreement, LabelAgreement, label_reading
@@ -148,14 +148,14 @@ def test_a_model_has_the_regimes_of_its_own_clones_and_not_those_of_its_data():
     assert float(ds.collapse_time[0, 0]) > 0.3
     assert np.isnan(a["t_C"])
     assert np.isnan(a["t_C_sigma_v"])
-    lines = regimes_words(ds.assign_attrs(data="points"))
-    own = lines[lines.index("The model, by its clones:") :]
+    own = model_words(ds)
+    assert own[0] == "The model, by its clones:"
     # Late clones end near each other, and so near one datum: that alone is no collapse.
     assert float(ds.phi_c_hard_clones[0]) > 0.5
     assert any(re.match("of the model +0.* phi_c_hard_clones crosses 1/2", line) for line in own)
     assert a["copied_share_clones"] < 0.1
     assert own[-1].endswith("I and II: no collapse within these times")
-    assert sum(line.startswith("phi") and ", clones" in line for line in lines) == 2
+    assert sum(line.startswith("phi") and ", clones" in line for line in own) == 2
     # The nearest datum changes to the end.
     assert ds.sizes["trajectory"] == 50
     assert a["last_change_mean"] < 0.3

@@ -1,6 +1,7 @@
 """What networks as denoisers, and denoisers as networks, refuse, and the numbers that they take."""
 
 import equinox as eqx
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -120,3 +121,28 @@ def test_arguments_that_do_not_fit_the_states_are_refused(u, message, unchecked)
 def test_a_network_that_jax_cannot_trace_is_named():
     with pytest.raises(ValueError, match=r"`network` needs to compute in jax\..*jax\.pure_callback"):
         from_network(lambda x, u: jnp.asarray(np.asarray(x)), NoiseOutput(), DDPM, SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("output", "schedule", "message"),
+    [
+        (NoiseOutput, DDPM, r"`output` needs an `AbstractOutput`, such as `NoiseOutput\(\)`. Got the class"),
+        ("noise", DDPM, "`output` needs an `AbstractOutput`.* Got `str`"),
+        (NoiseOutput(), clocks.linear_betas(), "`schedule` needs an `AbstractNetworkSchedule`.* Got `ndarray`"),
+    ],
+    ids=["class", "name", "betas"],
+)
+def test_what_does_not_say_how_a_network_was_trained_is_refused(output, schedule, message, unchecked):
+    with pytest.raises(ValueError, match=message):
+        from_network(lambda x, u: x, output, schedule, (DIM,))
+
+
+@pytest.mark.parametrize("network", [nn.Dense(DIM), lambda x: x, None], ids=["flax", "of x alone", "none"])
+def test_a_network_that_cannot_be_called_is_refused_in_words(network, unchecked):
+    with pytest.raises(ValueError, match=r"`network` needs to be called as `network\(x, u\)`.* flax callable by"):
+        from_network(network, NoiseOutput(), DDPM, (DIM,))
+
+
+def test_the_shape_of_a_sample_is_not_a_number(unchecked):
+    with pytest.raises(ValueError, match=r"`shape` needs the axes of one sample.* Got 4"):
+        from_network(lambda x, u: x, NoiseOutput(), DDPM, 4)

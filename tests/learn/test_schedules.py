@@ -85,6 +85,10 @@ def test_noise_that_does_not_rise_throughout_is_refused_by_its_index():
         (lambda: DiscreteSchedule([1.0, 1.0], [np.inf, 2.0]), "`noise_stds` needs two or more positive numbers"),
         (lambda: DiscreteSchedule([1.0, 1.0], [1.0, 2.0, 3.0]), "a signal and a noise for each index. Got 2 and 3"),
         (lambda: DiscreteSchedule.from_betas([0.1, 1.0]), "`betas` needs two or more variances"),
+        (
+            lambda: DiscreteSchedule.from_betas(np.cumprod(1 - clocks.linear_betas())),
+            "`betas` needs the variances of single steps. Got numbers that fall",
+        ),
         (lambda: VariancePreservingSchedule(20.0, 0.1), "0 < `beta_min` <= `beta_max`"),
         (lambda: VariancePreservingSchedule(ends=(0.0, 1.5)), r"`ends` with 0 <= first < last <= 1"),
         (lambda: CosineSchedule(-0.1), "`CosineSchedule` needs a finite `offset`"),

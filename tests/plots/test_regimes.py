@@ -171,3 +171,30 @@ def test_stability_figure_has_a_curve_for_each_slope_and_the_line_it_may_not_cro
         np.testing.assert_allclose(line.get_ydata()[:-1], growth)
     assert legend(axes) == ["$j = 0$", "$j = 1$"]
     np.testing.assert_allclose(axes.lines[2].get_ydata(), 1)
+
+
+def test_the_result_of_another_experiment_is_refused_by_a_figure():
+    found = dp.speciation(dp.symmetric_mixture(np.ones(4)), OU, [0.5, 1.0], key=jax.random.key(0), samples=64)
+    for figure in (dp.plots.collapse, dp.plots.regimes):
+        with pytest.raises(ValueError, match=f"needs a result of `{figure.__name__}`. Got one of `speciation`"):
+            figure(found)
+
+
+def test_titles_keep_no_room_for_marks_that_are_not_there(run):
+    def room(ds):
+        figure = dp.plots.speciation(ds)
+        figure.draw_without_rendering()
+        (axes,) = figure.axes
+        return axes._left_title.get_window_extent().y0 - axes.get_window_extent().y1
+
+    nowhere = dict.fromkeys(("spectral_time", "crossing_time", "theory_crossing_time"), np.nan)
+    assert room(run.assign_attrs(nowhere)) < 0.5 * room(run)
+
+
+def test_clones_at_the_first_and_the_last_time_are_whole():
+    found = dp.speciation(
+        dp.symmetric_mixture(np.ones(4)), OU, [0.5, 1.0], key=jax.random.key(0), samples=None, clones=8, steps=4
+    )
+    (axes,) = dp.plots.speciation(found).axes
+    (points,) = (line for line in axes.lines if line.get_marker() == "o")
+    assert not points.get_clip_on()

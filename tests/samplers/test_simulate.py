@@ -205,3 +205,10 @@ def test_a_denoiser_of_another_shape_is_refused(denoise):
     sampler = Bridge(OrnsteinUhlenbeck(), denoise)
     with pytest.raises(ValueError, match=r"`denoise` needs to return an estimate of shape \(3,\)"):
         simulate(sampler, jr.key(0), TS, jnp.ones(3))
+
+
+@pytest.mark.parametrize("z", [[1], np.array([1])], ids=["list", "integers"])
+def test_a_state_in_lists_and_integers_is_one_of_floats(z, unchecked):
+    sampler = Bridge(OrnsteinUhlenbeck(), gaussian_denoiser(0.3))
+    found = simulate(sampler, jr.key(0), TS, z)
+    np.testing.assert_array_equal(found, simulate(sampler, jr.key(0), TS, jnp.ones(1)))

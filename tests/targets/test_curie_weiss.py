@@ -174,9 +174,10 @@ def test_a_temperature_that_is_none_is_refused(beta):
         CurieWeiss(8, beta)
 
 
-def test_no_spins_are_refused():
-    with pytest.raises(ValueError, match=r"`CurieWeiss` needs `dim` >= 1"):
-        CurieWeiss(0, 1.0)
+@pytest.mark.parametrize("dim", [0, 4.0])
+def test_what_is_no_number_of_spins_is_refused(dim, unchecked):
+    with pytest.raises(ValueError, match=r"`CurieWeiss` needs a whole `dim` >= 1"):
+        CurieWeiss(dim, 1.0)
 
 
 def test_spins_without_any_freedom_are_refused():

@@ -244,7 +244,7 @@ def test_samples_are_data_with_their_own_index_and_class_equally_often():
     ("points", "labels", "message"),
     [
         (np.zeros(3), None, r"`points` needs shape \(n, d\)"),
-        (np.zeros((0, 3)), None, r"`points` needs shape \(n, d\)"),
+        (np.zeros((0, 3)), None, "`points` needs one datum or more, of one coordinate or more"),
         (np.zeros((2, 3), np.uint8), None, "`points` needs float32 or float64. Got uint8. Do scale it"),
         (np.array([[0.0], [np.nan]]), None, "`points` needs finite values"),
         (np.ones((5, 3)), None, "`points` needs at least two different data. Got 5 times the same"),

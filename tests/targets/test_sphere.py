@@ -162,7 +162,7 @@ def test_samples_lie_on_the_sphere_with_the_covariance_of_one():
     assert np.all(np.abs(products.mean(0) - 4 / 3 * np.eye(3)) < 4 * products.std(0) / 20_000**0.5)
 
 
-@pytest.mark.parametrize(("dim", "radius"), [(0, 1.0), (3, 0.0), (3, -1.0), (3, np.nan), (3, np.ones(2))])
+@pytest.mark.parametrize(("dim", "radius"), [(0, 1.0), (3.0, 1.0), (3, 0.0), (3, -1.0), (3, np.nan), (3, np.ones(2))])
 def test_what_is_no_sphere_is_refused(dim, radius, unchecked):
-    with pytest.raises(ValueError, match="`Sphere` needs `dim` >= 1 and one finite `radius` > 0"):
+    with pytest.raises(ValueError, match="`Sphere` needs a whole `dim` >= 1 and one finite `radius` > 0"):
         Sphere(dim, radius)
