@@ -112,7 +112,7 @@ def _engine(problem: Problem, sampler: Any, increments: Any = dp.box_muller) -> 
 def _public(problem: Problem) -> Callable[[Any, Any], Any]:
     """What a user writes, for means of no symmetry and variances of each component its own."""
     means = np.random.default_rng(0).normal(size=(_COMPONENTS, problem.dim)).astype(np.float32)
-    target = dp.mixture(means, np.linspace(0.5, 1.5, _COMPONENTS, dtype=np.float32))
+    target = dp.mixture(means, covariance=np.linspace(0.5, 1.5, _COMPONENTS, dtype=np.float32))
     sampler = dp.ReverseSDE(dp.OrnsteinUhlenbeck(), target.posterior_mean)
     return _each(problem, lambda key, z: dp.simulate(sampler, key, problem.grid, z, increments=dp.rademacher))
 

@@ -10,7 +10,7 @@ from .mixture import IsotropicMixture, SharedCovarianceMixture
 
 
 def mixture(
-    means: Values, covariance: Values = 1.0, weights: Values | None = None
+    means: Values, *, covariance: Values = 1.0, weights: Values | None = None
 ) -> IsotropicMixture | SharedCovarianceMixture:
     r"""The mixture of Gaussians with these means, of the class that fits its covariance.
 
@@ -27,8 +27,10 @@ def mixture(
         ValueError: if a shape does not fit or fits in two ways, or a weight is not positive.
     """
     means = floating(means)
-    if means.ndim != 2:
-        raise ValueError(f"`means` needs shape (k, d). Got {means.shape}. Do stack the means of the components.")
+    if means.ndim != 2 or 0 in means.shape:
+        raise ValueError(
+            f"`means` needs shape (k, d), k and d >= 1. Got {means.shape}. Do stack those of the components."
+        )
     count, dim = means.shape
     log_weights = positive_log_weights(weights, count, means.dtype)
     shape = np.shape(covariance)

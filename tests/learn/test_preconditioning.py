@@ -88,7 +88,7 @@ def test_inputs_have_unit_variance_and_the_weight_makes_the_linear_error_one(var
 
 
 def test_what_is_left_falls_with_the_square_of_the_noise_as_its_factor_does():
-    target = dp.mixture(np.array([[1.0], [-4.0]]), 0.04, np.array([0.8, 0.2]))
+    target = dp.mixture(np.array([[1.0], [-4.0]]), covariance=0.04, weights=np.array([0.8, 0.2]))
     weights, means = np.array([0.8, 0.2]), np.array([1.0, -4.0])
     mean, variance = weights @ means, 0.04 + weights @ (means - weights @ means) ** 2
     gaussian = GaussianPreconditioning.of(np.array([mean]), np.zeros((1, 0)), np.zeros(0), variance)

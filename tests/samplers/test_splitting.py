@@ -143,7 +143,8 @@ def test_a_splitting_calls_the_denoiser_as_often_as_its_name_says(kind):
 @functools.cache
 def mixture_ends():
     """Ends of 400 prior draws as a function of the sampler and the number of steps, and where the flow takes them."""
-    denoise = mixture(np.array([[-1.0], [0.6]]), np.array([0.04, 0.09]), np.array([0.3, 0.7])).posterior_mean
+    means, variances = np.array([[-1.0], [0.6]]), np.array([0.04, 0.09])
+    denoise = mixture(means, covariance=variances, weights=np.array([0.3, 0.7])).posterior_mean
     starts = jnp.asarray(np.random.default_rng(0).normal(size=(400, 2, 1)) * np.array([[[1.0], [0.5]]]))
 
     @eqx.filter_jit

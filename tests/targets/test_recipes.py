@@ -29,7 +29,7 @@ MEANS = np.random.default_rng(0).normal(size=(3, 2))
     ids=["scalar", "per-component", "per-coordinate", "matrix"],
 )
 def test_mixture_takes_the_class_that_its_covariance_fits(covariance, kind, expected):
-    target = mixture(MEANS, covariance, [1.0, 2.0, 1.0])
+    target = mixture(MEANS, covariance=covariance, weights=[1.0, 2.0, 1.0])
     assert isinstance(target, kind)
     spread = target.variances if isinstance(target, IsotropicMixture) else target.eigenvalues
     np.testing.assert_allclose(spread, expected, rtol=1e-14)
@@ -39,16 +39,22 @@ def test_mixture_takes_the_class_that_its_covariance_fits(covariance, kind, expe
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((np.zeros(3),), "`means` needs shape"),
-        ((np.eye(2), np.ones(2)), "`covariance` needs a shape that says what it is"),
-        ((MEANS, np.ones(4)), "`covariance` needs shape"),
-        ((MEANS, 1.0, [1.0, 0.0, 1.0]), "`weights` needs positive numbers"),
-        ((MEANS, 1.0, [1.0, 1.0]), "`log_weights` needs shape"),
+        ({"means": np.zeros(3)}, "`means` needs shape"),
+        ({"means": np.eye(2), "covariance": np.ones(2)}, "`covariance` needs a shape that says what it is"),
+        ({"means": MEANS, "covariance": np.ones(4)}, "`covariance` needs shape"),
+        ({"means": MEANS, "weights": [1.0, 0.0, 1.0]}, "`weights` needs positive numbers"),
+        ({"means": MEANS, "weights": [1.0, 1.0]}, "`log_weights` needs shape"),
     ],
 )
 def test_mixture_refuses_what_fits_no_class_or_two(arguments, message):
     with pytest.raises(ValueError, match=message):
-        mixture(*arguments)
+        mixture(**arguments)
+
+
+def test_weights_of_a_mixture_are_not_taken_for_its_variances():
+    """Second in `deltas`, `pure_states` and `mixture_of`, they would be the variances of the components here."""
+    with pytest.raises(TypeError, match="positional"):
+        mixture(MEANS, [1.0, 2.0, 1.0])
 
 
 @pytest.mark.parametrize(
