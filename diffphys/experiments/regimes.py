@@ -137,7 +137,9 @@ def regimes(
 
 def _regimes_in_words(t_s: float, verdict: str, t_c: float, collapsed: bool | int) -> dict[str, Any]:
     """Which of the three regimes exist; `collapsed` tells that all times lie below collapse, so that none is t_C."""
-    two, third = False, "III below t_C" if np.isfinite(t_c) else "no t_C within these times"
+    # Labels can be set by collapse where E[L] = 0 at no time: of data that are there several times, say.
+    missing = "t_C" if verdict.startswith("collapse") else "collapse"
+    two, third = False, "III below t_C" if np.isfinite(t_c) else f"no {missing} within these times"
     if collapsed:
         third = "III at all of these times"
     if not np.isfinite(t_s):

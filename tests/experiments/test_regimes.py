@@ -124,6 +124,12 @@ CASES = {
     "speciation": (dict(verdict="speciation", spectral_time=1.0), 0.3, "I, II and III", 1),
     "late collapse": (dict(verdict="speciation", spectral_time=1.0), 1.3, "I and III: collapse precedes", 0),
     "collapse": (dict(verdict="collapse: label", spectral_time=1.0), 0.3, "III below t_C; no regime I or II: label", 0),
+    "data many times": (
+        dict(verdict="collapse: label", spectral_time=1.0),
+        np.nan,
+        "no t_C within .*no regime I or II",
+        0,
+    ),
     "one class": (dict(verdict="one class: x", spectral_time=1.0), 0.3, "III below t_C; no regime I or II: one cl", 0),
     "no spectrum": (
         dict(verdict="speciation", spectral_time=np.nan),
