@@ -14,7 +14,9 @@ def switch(ds: xr.Dataset) -> Figure:
         figure, axes = plt.subplots(figsize=(6.4, 3.4))
         for i, colour in enumerate(gradation(ds.sizes["guidance"])):
             part = ds.isel(guidance=i)
-            points(axes, ds.t, part.kept, part.kept_stderr, colour, f"$w = {float(part.guidance):g}$", "o-")
+            drawn = points(axes, ds.t, part.kept, part.kept_stderr, colour, f"$w = {float(part.guidance):g}$", "o-")
+            # The first and the last lie on the edge of the axes.
+            drawn.lines[0].set_clip_on(False)
         for name, style, label in (("phi", "--", "posterior identity"), ("phi_theory", ":", "theory")):
             if name in ds:
                 reference = ", for reference" if name == "phi" and ds.attrs["score"] == "given" else ""
