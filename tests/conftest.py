@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 
@@ -17,6 +18,9 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # Commands in processes of their own share what they compile, and leave the user's cache alone.
     FOLDER = tempfile.TemporaryDirectory(prefix=OURS)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = FOLDER.name
+# A job that a shell runs in the background ignores interrupts, and so would the commands it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # XLA says more of every program that it loads than a pipe holds which nobody reads.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 # A bound has jax lock the folder, which the workers share.
