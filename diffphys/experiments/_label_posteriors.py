@@ -37,7 +37,9 @@ class LabelPosteriors(NamedTuple):
 
     def stderr_along(self, slopes: Float[np.ndarray, "starts labels"]) -> Float[np.ndarray, " starts"]:
         """Standard errors of functions of the means that have these derivatives."""
-        return np.sqrt(np.einsum("sk,skl,sl->s", slopes, self.covariance, slopes) / self.number)
+        squares = np.einsum("sk,skl,sl->s", slopes, self.covariance, slopes)
+        # Where a function does not vary at all, of a class that no item has, rounding may leave less than zero.
+        return np.sqrt(np.maximum(squares, 0.0) / self.number)
 
 
 def of_prior(

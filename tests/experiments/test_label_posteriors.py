@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffphys.experiments._chunks import ChunkedProgram, Runner
-from diffphys.experiments._label_posteriors import _collected
+from diffphys.experiments._label_posteriors import LabelPosteriors, _collected
 
 
 def test_posteriors_summed_up_by_chunks_have_the_moments_of_all():
@@ -24,3 +24,11 @@ def test_posteriors_summed_up_by_chunks_have_the_moments_of_all():
     along = np.einsum("nsk,sk->ns", rows, slopes)
     np.testing.assert_allclose(found.stderr_along(slopes), along.std(0, ddof=1) / 10**0.5, rtol=1e-12)
     np.testing.assert_allclose(found.entropy, -(rows * np.log(rows)).sum(2).mean(0), rtol=1e-12)
+
+
+def test_a_function_that_does_not_vary_has_no_error_whatever_rounding_leaves():
+    """Two classes whose posteriors sum to one, but for rounding, and a sum of both: less than zero by a digit."""
+    covariance = np.array([[[0.25, -0.25 - 1e-16], [-0.25 - 1e-16, 0.25]]])
+    found = LabelPosteriors(8, np.full((1, 2), 0.5), covariance, np.zeros(1), 2)
+    assert found.stderr_along(np.ones((1, 2))) == 0
+    assert found.stderr_along(np.array([[1.0, 0.0]])) == np.sqrt(0.25 / 8)
