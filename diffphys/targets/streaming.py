@@ -206,7 +206,8 @@ class Cloud(eqx.Module):
 
     def contenders(self, y: Data, variance: Scalar, nearest: Nearest) -> Int[Array, ""]:
         """How many of the nearest points have weights that are not 0 beside the first one's, in any of a batch."""
-        reach = -jnp.log(jnp.finfo(y.dtype).tiny) * variance + 2 * self._error(y, variance)
+        # Two products may each be wrong; twice as much, since the error is the largest found, not a bound.
+        reach = -jnp.log(jnp.finfo(y.dtype).tiny) * variance + 4 * self._error(y, variance)
         return largest_in_batch(jnp.sum(nearest.products >= nearest.products[0] - reach, dtype=jnp.int32))
 
     def _error(self, y: Data, variance: Scalar) -> Scalar:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from same_laws import ask
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 from spins import all_states, posterior
@@ -13,15 +14,6 @@ from spins import all_states, posterior
 from diffphys.targets import CurieWeiss, Ising, curie_weiss_couplings, ring_couplings
 
 RNG = np.random.default_rng(3)
-
-
-@eqx.filter_jit
-def ask(target, y, variance):
-    return (
-        target.log_evidence(y, variance),
-        target.posterior_mean(y, variance),
-        target.posterior_covariance(y, variance),
-    )
 
 
 @pytest.mark.parametrize("dim", [1, 2, 7])
