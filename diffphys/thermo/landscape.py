@@ -14,9 +14,8 @@ from scipy.optimize import brentq
 from .._quadrature import gauss_legendre
 from .._types import Data, Denoiser, Scalar
 from ..targets import AbstractTarget
-from ._points import placed
+from ._points import HostData, placed
 from .free_energy import regularised_free_energy
-from .stability import HostData
 
 # Of the line integral: Gauss-Legendre nodes of a panel, and the most panels.
 _NODES = 8

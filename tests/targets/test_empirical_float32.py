@@ -132,6 +132,19 @@ def test_no_more_neighbours_are_measured_anew_than_may_have_a_weight(time, wante
     assert np.all(counts == counts[0])
 
 
+def test_one_observation_between_two_data_has_both_measured_for_all_of_a_batch():
+    points, variance = smooth_images(200).astype(np.float32), np.float32(np.expm1(2e-4))
+    ys = jnp.asarray(np.concatenate([points[:3], 0.5 * (points[3:4] + points[4:5])]))
+    target = Empirical(points, block=64)
+
+    def contenders(y):
+        return target.cloud.contenders(y, variance, target.cloud.nearest(y, variance))
+
+    centred = ys - target.offset[None]
+    assert [int(contenders(y)) for y in centred] == [1, 1, 1, 2]
+    np.testing.assert_array_equal(jax.vmap(contenders)(centred), [2, 2, 2, 2])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("time", [1e-3, 1e-2, 0.08, 0.12, 1.0])
 def test_float32_keeps_the_leading_log_weights_of_real_images_to_a_hundredth(time, lab):
