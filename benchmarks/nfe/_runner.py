@@ -35,8 +35,8 @@ class _Table(dp.AbstractTableSampler):
     denoise: Any
     draws: int = eqx.field(static=True, default=0)
     evaluations: int = eqx.field(static=True, default=1)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    history: int = eqx.field(static=True, init=False, default=_SLOTS - 1)
+    is_time_reversal = False
+    history = _SLOTS - 1
 
     def compose(self, step: dp.Step) -> Combination:
         raise NotImplementedError("A table that is there already is not composed.")

@@ -43,9 +43,9 @@ class DEIS(AbstractChannelSampler):
     denoise: Denoiser
     order: int = eqx.field(static=True, default=3)
     basis: Literal["t", "rho", "lambda"] = eqx.field(static=True, default="rho")
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
+    is_time_reversal = False
+    draws = 0
+    evaluations = 1
 
     def __check_init__(self):
         check_whole("DEIS", "order", self.order, 1, 4)
@@ -97,9 +97,9 @@ class FlowAdams(AbstractChannelSampler):
     process: AbstractProcess
     denoise: Denoiser
     order: int = eqx.field(static=True, default=3)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
+    is_time_reversal = False
+    draws = 0
+    evaluations = 1
 
     def __check_init__(self):
         check_whole("FlowAdams", "order", self.order, 1, 4)

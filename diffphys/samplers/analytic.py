@@ -41,10 +41,10 @@ class AnalyticDDPM(AbstractChannelSampler):
     process: AbstractProcess
     denoise: Denoiser
     mean_square_score: Callable[[float], float] | Float[np.ndarray, " n"]
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=True)
-    draws: int = eqx.field(static=True, init=False, default=1)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
-    history: int = eqx.field(static=True, init=False, default=0)
+    is_time_reversal = True
+    draws = 1
+    evaluations = 1
+    history = 0
 
     def advance(self, step: ChannelStep) -> Combination:
         free = np.clip(1 - step.step.kernel(step.t).cov * self._mean_square(step.step), 0.0, 1.0)

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -19,6 +19,12 @@ from ..processes import AbstractProcess
 from ..targets._arrays import floating
 from ._checks import check_denoiser, check_parts, kind_of
 
+if TYPE_CHECKING:
+    # What a type checker does not take for an argument of the constructor.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
+
 
 class AbstractSampler(eqx.Module):
     """A rule for going down a grid of times, from noise to data.
@@ -32,28 +38,21 @@ class AbstractSampler(eqx.Module):
     process: eqx.AbstractVar[AbstractProcess]
     denoise: eqx.AbstractVar[Denoiser]
 
+    is_time_reversal: AbstractClassVar[bool]
+    """Whether, with the exact score and small steps, paths have the law of the forward process reversed.
+
+    Only then is clone agreement an average over the posterior; a sampler that keeps the marginals alone has
+    another one. This and the numbers below are class attributes, or properties where they depend on the fields.
+    """
+
+    draws: AbstractClassVar[int]
+    """Standard normal arrays of the shape of a state that a step uses; 0 if it is deterministic."""
+
+    evaluations: AbstractClassVar[int]
+    """Calls of the denoiser a step; where the first steps have more of them, in the others."""
+
     def __check_init__(self):
         check_parts(type(self).__name__, self.process, self.denoise)
-
-    # Properties, not `AbstractVar`: a type checker takes those for arguments of the constructor, fields or not.
-    @property
-    @abc.abstractmethod
-    def is_time_reversal(self) -> bool:
-        """Whether, with the exact score and small steps, paths have the law of the forward process reversed.
-
-        Only then is clone agreement an average over the posterior; a sampler that keeps the marginals alone has
-        another one.
-        """
-
-    @property
-    @abc.abstractmethod
-    def draws(self) -> int:
-        """Standard normal arrays of the shape of a state that a step uses; 0 if it is deterministic."""
-
-    @property
-    @abc.abstractmethod
-    def evaluations(self) -> int:
-        """Calls of the denoiser a step; where the first steps have more of them, in the others."""
 
     def calls(self, steps: int) -> int:
         """Calls of the denoiser in a run of so many steps."""

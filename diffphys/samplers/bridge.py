@@ -1,7 +1,5 @@
 """The bridge: the law of an earlier state given a later one and the data."""
 
-import equinox as eqx
-
 from .. import _block as block
 from .._types import Denoiser
 from ..processes import AbstractProcess
@@ -28,10 +26,10 @@ class Bridge(AbstractTableSampler):
 
     process: AbstractProcess
     denoise: Denoiser
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=True)
-    draws: int = eqx.field(static=True, init=False, default=1)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
-    history: int = eqx.field(static=True, init=False, default=0)
+    is_time_reversal = True
+    draws = 1
+    evaluations = 1
+    history = 0
 
     def compose(self, step: Step) -> Combination:
         now, then = step.kernel(step.t), step.kernel(step.s)

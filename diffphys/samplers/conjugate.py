@@ -56,11 +56,10 @@ class Conjugate(AbstractTableSampler):
     damping: float | np.ndarray
     order: int = eqx.field(static=True)
     clock: Clock = eqx.field(static=True)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    history: int = eqx.field(static=True, init=False, default=0)
-    leaves: int = eqx.field(static=True, init=False, default=0)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
+    leaves: int = eqx.field(static=True, default=0)
+    is_time_reversal = False
+    draws = 0
+    evaluations = 1
 
     def __init__(
         self,
@@ -85,7 +84,10 @@ class Conjugate(AbstractTableSampler):
         self.damping, self.order, self.clock = damping, order, clock
         # With damping the states are remembered too.
         self.leaves = 0 if order == 1 else 2 if np.any(damping) else 1
-        self.history = (order - 1) * self.leaves
+
+    @property
+    def history(self) -> int:
+        return (self.order - 1) * self.leaves
 
     def prepare(self, process: AbstractProcess, ts: Float[np.ndarray, " n"]) -> ConjugateTable:
         return conjugate_steps(

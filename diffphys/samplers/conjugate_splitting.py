@@ -43,10 +43,10 @@ class ConjugateSymplecticEuler(AbstractTableSampler):
     process: AbstractStationaryProcess
     denoise: Denoiser
     rotates: bool = eqx.field(static=True, default=True)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
-    history: int = eqx.field(static=True, init=False, default=0)
+    is_time_reversal = False
+    draws = 0
+    evaluations = 1
+    history = 0
 
     def __check_init__(self):
         check_phase_space(self, self.process)
@@ -77,10 +77,10 @@ class ConjugateVelocityVerlet(AbstractTableSampler):
     process: AbstractStationaryProcess
     denoise: Denoiser
     rotates: bool = eqx.field(static=True, default=True)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    evaluations: int = eqx.field(static=True, init=False, default=2)
-    history: int = eqx.field(static=True, init=False, default=0)
+    is_time_reversal = False
+    draws = 0
+    evaluations = 2
+    history = 0
 
     def __check_init__(self):
         check_phase_space(self, self.process)

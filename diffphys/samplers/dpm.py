@@ -37,10 +37,10 @@ class DPMSolver2(AbstractChannelSampler):
     process: AbstractProcess
     denoise: Denoiser
     r: float = eqx.field(static=True, default=0.5)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    evaluations: int = eqx.field(static=True, init=False, default=2)
-    history: int = eqx.field(static=True, init=False, default=0)
+    is_time_reversal = False
+    draws = 0
+    evaluations = 2
+    history = 0
 
     def __check_init__(self):
         if not 0 < self.r <= 1:
@@ -82,7 +82,7 @@ class DPMSolverMultistep(AbstractChannelSampler):
     denoise: Denoiser
     stochastic: bool = eqx.field(static=True, default=False)
     order: int = eqx.field(static=True, default=2)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
+    evaluations = 1
 
     def __check_init__(self):
         check_whole("DPMSolverMultistep", "order", self.order, 1, 3)

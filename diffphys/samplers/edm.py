@@ -45,9 +45,9 @@ class EDM(AbstractChannelSampler):
     churn: float = eqx.field(static=True, default=0.0)
     noise_range: tuple[float, float] = eqx.field(static=True, default=(0.0, np.inf))
     noise_factor: float = eqx.field(static=True, default=1.0)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    evaluations: int = eqx.field(static=True, init=False, default=2)
-    history: int = eqx.field(static=True, init=False, default=0)
+    is_time_reversal = False
+    evaluations = 2
+    history = 0
 
     def __check_init__(self):
         if not 0 <= self.churn < np.inf:

@@ -33,8 +33,8 @@ class ReverseSDE(AbstractTableSampler):
     process: AbstractProcess
     denoise: Denoiser
     noise_level: float = eqx.field(static=True, default=1.0)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
-    history: int = eqx.field(static=True, init=False, default=0)
+    evaluations = 1
+    history = 0
 
     def __check_init__(self):
         if not 0 <= self.noise_level < np.inf:

@@ -36,8 +36,8 @@ class DDIM(AbstractChannelSampler):
     process: AbstractProcess
     denoise: Denoiser
     eta: float = eqx.field(static=True, default=0.0)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
-    history: int = eqx.field(static=True, init=False, default=0)
+    evaluations = 1
+    history = 0
 
     def __check_init__(self):
         if not 0 <= self.eta <= 1:
@@ -102,8 +102,8 @@ class ExponentialSDE(AbstractChannelSampler):
     denoise: Denoiser
     noise_level: float = eqx.field(static=True, default=1.0)
     prediction: Literal["data", "noise", "score"] = eqx.field(static=True, default="data")
-    evaluations: int = eqx.field(static=True, init=False, default=1)
-    history: int = eqx.field(static=True, init=False, default=0)
+    evaluations = 1
+    history = 0
 
     def __check_init__(self):
         if not 0 <= self.noise_level < np.inf:

@@ -1,7 +1,5 @@
 """The probability flow, by Heun's rule."""
 
-import equinox as eqx
-
 from .. import _block as block
 from .._types import Denoiser
 from ..processes import AbstractProcess
@@ -24,10 +22,10 @@ class ProbabilityFlow(AbstractTableSampler):
 
     process: AbstractProcess
     denoise: Denoiser
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    evaluations: int = eqx.field(static=True, init=False, default=2)
-    history: int = eqx.field(static=True, init=False, default=0)
+    is_time_reversal = False
+    draws = 0
+    evaluations = 2
+    history = 0
 
     def compose(self, step: Step) -> Combination:
         h = step.s - step.t

@@ -44,9 +44,9 @@ class Langevin(AbstractTableSampler):
     denoise: Denoiser
     time: float = eqx.field(static=True, converter=float)
     temperature: float = eqx.field(static=True, default=1.0, converter=float)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
-    history: int = eqx.field(static=True, init=False, default=0)
+    is_time_reversal = False
+    evaluations = 1
+    history = 0
 
     def __check_init__(self):
         if not 0 < self.time < np.inf:
@@ -101,7 +101,7 @@ class AnnealedLangevin(AbstractSampler):
     denoise: Denoiser
     substeps: int = eqx.field(static=True, default=100)
     step_size: float = eqx.field(static=True, default=0.2, converter=float)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
+    is_time_reversal = False
 
     def __check_init__(self):
         check_overdamped(self, self.process)
@@ -167,7 +167,7 @@ class PredictorCorrector(AbstractSampler):
     predictor: AbstractSampler
     snr: float = eqx.field(static=True)
     corrections: int = eqx.field(static=True)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
+    is_time_reversal = False
 
     def __init__(self, predictor: AbstractSampler, snr: float = 0.16, corrections: int = 1):
         check_sampler("PredictorCorrector", predictor)

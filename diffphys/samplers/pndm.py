@@ -29,10 +29,10 @@ class _Adams(AbstractChannelSampler):
 
     process: AbstractProcess
     denoise: Denoiser
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
-    history: int = eqx.field(static=True, init=False, default=3)
+    is_time_reversal = False
+    draws = 0
+    evaluations = 1
+    history = 3
 
     def advance(self, step: ChannelStep) -> Combination:
         predictions = step.recall(step.noise(), 4)
@@ -44,10 +44,10 @@ class _RungeKutta(AbstractChannelSampler):
 
     process: AbstractProcess
     denoise: Denoiser
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    evaluations: int = eqx.field(static=True, init=False, default=4)
-    history: int = eqx.field(static=True, init=False, default=3)
+    is_time_reversal = False
+    draws = 0
+    evaluations = 4
+    history = 3
 
     def advance(self, step: ChannelStep) -> Combination:
         length, middle = step.rho_s - step.rho, 0.5 * (step.rho + step.rho_s)
@@ -91,9 +91,9 @@ class PNDM(AbstractSampler):
     process: AbstractProcess
     denoise: Denoiser
     warm_up: bool = eqx.field(static=True, default=True)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
+    is_time_reversal = False
+    draws = 0
+    evaluations = 1
 
     def __check_init__(self):
         check_overdamped(self, self.process)

@@ -44,7 +44,7 @@ class SASolver(AbstractChannelSampler):
     predictor: int = eqx.field(static=True, default=2)
     corrector: int = eqx.field(static=True, default=2)
     noise_level: float | Callable[[float], float] = eqx.field(static=True, default=1.0)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
+    evaluations = 1
 
     def __check_init__(self):
         check_whole("SASolver", "predictor", self.predictor, 1, 4)

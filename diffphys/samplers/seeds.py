@@ -42,10 +42,10 @@ class SEEDS2(AbstractChannelSampler):
     denoise: Denoiser
     r: float = eqx.field(static=True, default=0.5)
     variant: Literal["phi1", "phi2"] = eqx.field(static=True, default="phi1")
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=True)
-    draws: int = eqx.field(static=True, init=False, default=2)
-    evaluations: int = eqx.field(static=True, init=False, default=2)
-    history: int = eqx.field(static=True, init=False, default=0)
+    is_time_reversal = True
+    draws = 2
+    evaluations = 2
+    history = 0
 
     def __check_init__(self):
         if not 0 < self.r < 1:

@@ -84,9 +84,9 @@ class SymplecticEuler(AbstractTableSampler):
     process: AbstractStationaryProcess
     denoise: Denoiser
     reduced: bool = eqx.field(static=True, default=True)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    history: int = eqx.field(static=True, init=False, default=0)
+    is_time_reversal = False
+    draws = 0
+    history = 0
 
     def __check_init__(self):
         check_phase_space(self, self.process)
@@ -123,9 +123,9 @@ class VelocityVerlet(AbstractTableSampler):
     process: AbstractStationaryProcess
     denoise: Denoiser
     reduced: bool = eqx.field(static=True, default=True)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    history: int = eqx.field(static=True, init=False, default=0)
+    is_time_reversal = False
+    draws = 0
+    history = 0
 
     def __check_init__(self):
         check_phase_space(self, self.process)

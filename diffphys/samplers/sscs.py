@@ -2,8 +2,6 @@
 
 from typing import Any, cast
 
-import equinox as eqx
-
 from .. import _block as block
 from .._types import Denoiser
 from ..processes import AbstractStationaryProcess
@@ -35,10 +33,10 @@ class SSCS(AbstractTableSampler):
 
     process: AbstractStationaryProcess
     denoise: Denoiser
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=True)
-    draws: int = eqx.field(static=True, init=False, default=2)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
-    history: int = eqx.field(static=True, init=False, default=0)
+    is_time_reversal = True
+    draws = 2
+    evaluations = 1
+    history = 0
 
     def __check_init__(self):
         check_phase_space(self, self.process)

@@ -83,8 +83,8 @@ class OBA(AbstractTableSampler):
     denoise: Denoiser
     reduced: bool = eqx.field(static=True, default=True)
     position_noise: NoiseControl | None = None
-    draws: int = eqx.field(static=True, init=False, default=1)
-    history: int = eqx.field(static=True, init=False, default=0)
+    draws = 1
+    history = 0
 
     def __check_init__(self):
         check_phase_space(self, self.process)
@@ -127,8 +127,8 @@ class OBAB(AbstractTableSampler):
     denoise: Denoiser
     reduced: bool = eqx.field(static=True, default=True)
     position_noise: NoiseControl | None = None
-    draws: int = eqx.field(static=True, init=False, default=1)
-    history: int = eqx.field(static=True, init=False, default=0)
+    draws = 1
+    history = 0
 
     def __check_init__(self):
         check_phase_space(self, self.process)

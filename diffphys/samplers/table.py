@@ -3,7 +3,7 @@
 import abc
 import functools
 import itertools
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,12 @@ from ..processes import AbstractProcess, Kernel
 from ._checks import check_steps
 from .base import AbstractSampler, made_once
 from .combination import Combination, Estimate, Terms, combine_channels, combine_states
+
+if TYPE_CHECKING:
+    # As in `base`: an import from there would not be known for what it is.
+    from typing import ClassVar as AbstractClassVar
+else:
+    from equinox import AbstractClassVar
 
 
 class Stage(NamedTuple):
@@ -113,10 +119,8 @@ class AbstractTableSampler(AbstractSampler):
     remembers. The carry of the loop is the state and those predictions, each in the slot that it was written to.
     """
 
-    @property
-    @abc.abstractmethod
-    def history(self) -> int:
-        """How many predictions of earlier steps are remembered; the first steps have fewer, and must do with them."""
+    history: AbstractClassVar[int]
+    """How many predictions of earlier steps are remembered; the first steps have fewer, and must do with them."""
 
     @property
     def leaves(self) -> int:

@@ -50,9 +50,9 @@ class UniPC(AbstractChannelSampler):
     order: int = eqx.field(static=True, default=3)
     variant: Literal["bh1", "bh2"] = eqx.field(static=True, default="bh2")
     final_order: int = eqx.field(static=True, default=3)
-    is_time_reversal: bool = eqx.field(static=True, init=False, default=False)
-    draws: int = eqx.field(static=True, init=False, default=0)
-    evaluations: int = eqx.field(static=True, init=False, default=1)
+    is_time_reversal = False
+    draws = 0
+    evaluations = 1
 
     def __check_init__(self):
         check_whole("UniPC", "order", self.order, 1, 3)
