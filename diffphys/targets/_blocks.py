@@ -14,8 +14,8 @@ def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return memory[first : first + size].view(dtype).reshape(shape)
 
 
-def block_shape(count: int, block: int) -> tuple[int, int]:
-    """The number of blocks of at most `block` that hold `count` points, and their length.
+def block_shape(count: int, block: int, slots: int = 1) -> tuple[int, int]:
+    """The number of blocks of at most `block` that hold `count` points, or at least so many slots, and their length.
 
     One shape for all counts that round up to the same one of 5 binary digits, or of whole blocks where that is nearer,
     so that they share compiled programs: at most a sixteenth of the points more, and 15 more a block. A single point
@@ -23,6 +23,7 @@ def block_shape(count: int, block: int) -> tuple[int, int]:
     """
     if count == 1:
         return 1, 1
+    count = max(count, slots)
     step = min(block, 1 << max(0, count.bit_length() - 5))
     count = -(-count // step) * step
     number = -(-count // block)

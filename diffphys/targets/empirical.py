@@ -49,21 +49,25 @@ class Empirical(AbstractDataSet):
     count: Int[Array, ""]
     num_labels: int = eqx.field(static=True)
 
-    def __init__(self, points: Values, labels: Values | None = None, block: int = 1024):
+    def __init__(self, points: Values, labels: Values | None = None, block: int = 1024, slots: int = 1):
         """Centres the data on the host, in float64, and keeps them in their own type.
 
         Args:
             points: the data, of shape (n, d), float32 or float64.
             labels: the class of each datum, integers 0, 1, .., none of them unused; one class by default.
             block: the largest number of data taken at once.
+            slots: the least number of places for data; those that are left empty cost what data cost. Two data or
+                more with the places of the largest set of a sweep over n run its compiled programs.
 
         Raises:
             ValueError: if the data are not floating-point, not finite, or all the same point; if the labels
-                do not fit; or if `block` is not positive.
+                do not fit; or if `block` or `slots` is not positive.
         """
         points, labels = checked_data(points, labels, block)
+        if slots < 1:
+            raise ValueError(f"`slots` needs a positive number of places. Got {slots}. Do leave it out.")
         offset = centre_of(points)
-        self.cloud = Cloud.of(points, offset, block)
+        self.cloud = Cloud.of(points, offset, block, slots)
         self.offset = jnp.asarray(offset)
         self.count = jnp.asarray(len(points), jnp.int32)
         self.classes = self._in_blocks(labels.astype(np.int32))
@@ -92,7 +96,10 @@ class Empirical(AbstractDataSet):
 
     def subset(self, kept: Int[np.ndarray, " m"]) -> "Empirical":
         labels = np.unique(np.asarray(self.labels)[kept], return_inverse=True)[1]
-        return Empirical(self.rows(kept), labels)
+        number, length = self.cloud.half_norms.shape
+        # In one block empty places cost less than a program of its own would.
+        places = {"block": length, "slots": length} if number == 1 else {}
+        return Empirical(self.rows(kept), labels, **places)
 
     def sample_indexed(self, key: PRNGKey) -> tuple[Data, Int[Array, ""]]:
         check_key(key)

@@ -148,9 +148,9 @@ class Cloud(eqx.Module):
     radius: Float[Array, ""]
 
     @classmethod
-    def of(cls, points: np.ndarray, offset: np.ndarray, block: int) -> "Cloud":
-        """The cloud of finite points less an offset, in the type of this one, in blocks of at most `block`."""
-        blocks = aligned_zeros((*block_shape(len(points), block), points.shape[1]), offset.dtype)
+    def of(cls, points: np.ndarray, offset: np.ndarray, block: int, slots: int = 1) -> "Cloud":
+        """The cloud of finite points less an offset, in its type, in at least so many slots, in blocks of `block`."""
+        blocks = aligned_zeros((*block_shape(len(points), block, slots), points.shape[1]), offset.dtype)
         half_norms = fill(blocks, points, offset)
         radius = jnp.asarray(radius_of(half_norms), offset.dtype)
         return cls(jax.device_put(blocks, may_alias=True), jnp.asarray(half_norms, offset.dtype), radius)

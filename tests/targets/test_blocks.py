@@ -25,6 +25,15 @@ def test_numbers_that_round_up_to_the_same_five_binary_digits_or_blocks_have_one
     assert block_shape(count, block) == block_shape(top, block)
 
 
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(count=COUNTS, most=COUNTS, block=BLOCKS)
+def test_with_the_places_of_more_points_the_shape_is_theirs(count, most, block):
+    assert block_shape(min(count, most), block, max(count, most)) == block_shape(max(count, most), block)
+    number, length = block_shape(most, block)
+    if number == 1:
+        assert block_shape(min(count, length), length, length) == (1, length)
+
+
 def test_a_sixteenth_more_points_have_another_shape():
     """Else the padding would be more than it need be."""
     assert [block_shape(n, 1024) for n in (352, 353, 368, 369)] == [(1, 352), (1, 368), (1, 368), (1, 384)]

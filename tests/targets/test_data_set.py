@@ -107,6 +107,24 @@ def test_one_program_gives_each_data_set_its_closed_form(kind):
     assert len(TRACED) == 1
 
 
+def test_data_sets_with_the_places_of_the_largest_share_its_program():
+    TRACED.clear()
+    for n in (8, 500, 900):
+        assert_closed_form(Empirical(POINTS[:n], LABELS[:n], block=64, slots=900), n, 0.3, 5)
+    assert len(TRACED) == 1
+
+
+def test_parts_of_the_data_share_the_program_of_all_where_those_are_one_block():
+    TRACED.clear()
+    whole = Empirical(POINTS[:500], LABELS[:500], block=512)
+    kept = np.arange(100)
+    for target, n in ((whole, 500), (whole.subset(kept), 100)):
+        assert_closed_form(target, n, 0.3, 5)
+    assert len(TRACED) == 1
+    # Of more data, empty places would cost more than they save.
+    assert Empirical(POINTS, LABELS, block=64).subset(kept).num_slots == 112
+
+
 @both_kinds
 def test_draws_are_those_of_a_known_number_of_data(kind):
     """The number does not depend on the padding, nor do they: runs can be made again."""

@@ -263,3 +263,8 @@ def test_empirical_refuses_what_is_no_data_set(points, labels, message):
 def test_empirical_refuses_an_empty_block():
     with pytest.raises(ValueError, match="`block` needs a positive number"):
         Empirical(np.eye(3), block=0)
+
+
+def test_empirical_refuses_no_places():
+    with pytest.raises(ValueError, match="`slots` needs a positive number of places. Got 0"):
+        Empirical(np.eye(3), slots=0)
