@@ -109,11 +109,13 @@ def normal_to(m: Any) -> Any:
 
 
 def apply(a: Any, z: State) -> State:
-    """The block `a` on the state `z`: explicit sums, never a call to LAPACK."""
+    """The block `a`, or the diagonal of one, on the state `z`: explicit sums, never a call to LAPACK."""
     a = jnp.asarray(a, z.dtype)
     if a.ndim == 0:
         return a * z
-    _check_state(z, a.shape[1])
+    _check_state(z, a.shape[-1])
+    if a.ndim == 1:
+        return a[:, None] * z
     # By columns. Rows would have to be stacked, and of a random z XLA would draw the numbers again for each row.
     return functools.reduce(operator.add, (a[:, j, None] * z[j][None] for j in range(a.shape[1])))
 

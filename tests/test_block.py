@@ -65,6 +65,7 @@ def test_blocks_act_on_states_as_kronecker_products(k):
     a, m, z, x = rng.normal(size=(k, k)), rng.normal(size=k), rng.normal(size=(k, d)), rng.normal(size=d)
     dense = np.kron(a, np.eye(d)) @ z.ravel()
     np.testing.assert_allclose(block.apply(a, jnp.asarray(z)).ravel(), dense, rtol=1e-13, atol=1e-15)
+    np.testing.assert_array_equal(block.apply(m, jnp.asarray(z)), block.apply(np.diag(m), jnp.asarray(z)))
     np.testing.assert_allclose(block.lift(m, jnp.asarray(x)).ravel(), np.kron(m, x), rtol=1e-14)
     np.testing.assert_allclose(block.project(m, jnp.asarray(z)), m @ z, rtol=1e-13, atol=1e-15)
     np.testing.assert_allclose(block.project(m, jnp.asarray(z)) @ x, np.sum(z * block.lift(m, jnp.asarray(x))))

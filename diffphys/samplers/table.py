@@ -150,7 +150,7 @@ class AbstractTableSampler(AbstractSampler):
         return _stack(rows)
 
     def plan(self, ts: Float[np.ndarray, " n"]) -> Row:
-        row = self.table(ts)
+        row = _with_diagonals(self.table(ts))
         return _in_slots(_recalling(row), self.history + self.leaves, self.leaves) if self.leaves else row
 
     def init(self, z: State) -> Carry:
@@ -158,9 +158,10 @@ class AbstractTableSampler(AbstractSampler):
 
     def step(self, row: Row, carry: Carry, noise: Draws) -> Carry:
         z, past = carry
-        # Every row of a state in phase space reads it; and what the denoiser sees of it, the state has too.
-        seen = any(("noise", j) in stage.channel for stage in row.stages for j in range(self.draws))
-        if seen or (self.draws and z.ndim > 1):
+        # What the denoiser sees of it the state has too, and each row of a block reads all of its rows.
+        draws = [("noise", j) for j in range(self.draws)]
+        seen = any(draw in stage.channel for stage in row.stages for draw in draws)
+        if seen or any(np.ndim(row.state.get(draw, 0.0)) > 1 for draw in draws):
             noise = made_once(noise, row.stages[0].variance)
         operands = {"state": (z,), "past": past, "noise": noise, "data": []}
         for stage in row.stages:
@@ -184,6 +185,18 @@ def _stack(rows: list[Row]) -> Row:
         _stack_terms([row.state for row in rows]),
         tuple(_stack_terms(list(same)) for same in zip(*[row.memory for row in rows], strict=True)),
     )
+
+
+def _with_diagonals(row: Row) -> Row:
+    """The table with blocks of noise that are diagonal as their diagonals: then no row reads the noise of another."""
+
+    def diagonal(block: Any) -> Any:
+        k = np.shape(block)[-1]
+        mixes = np.ndim(block) < 3 or np.any(block[:, ~np.eye(k, dtype=bool)])
+        return block if mixes else block[:, np.arange(k), np.arange(k)]
+
+    return row._replace(state={term: diagonal(value) if term[0] == "noise" else value
+                               for term, value in row.state.items()})  # fmt: skip
 
 
 def _recalling(row: Row) -> Row:

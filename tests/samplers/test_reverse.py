@@ -197,8 +197,18 @@ def test_a_sampler_calls_the_denoiser_and_draws_as_often_as_it_says(kind):
     assert sampler.draws == (0 if kind in ("reverse 0", "flow") else 1)
     if sampler.draws:
         moved = step(jnp.ones((sampler.draws, 2, 3))) - still
-        weights = row.state[("noise", 0)].sum(axis=1)[:, None]
-        np.testing.assert_allclose(moved, np.repeat(weights, 3, axis=1), rtol=1e-11)
+        weights = row.state[("noise", 0)]
+        weights = weights if weights.ndim == 1 else weights.sum(axis=1)
+        np.testing.assert_allclose(moved, np.repeat(weights[:, None], 3, axis=1), rtol=1e-11)
+
+
+@pytest.mark.parametrize(("kind", "mixes"), [("reverse 1", False), ("bridge", True)])
+def test_noise_that_mixes_no_variables_is_planned_as_its_diagonal(kind, mixes):
+    """XLA draws a noise into the state that alone reads it; each row of a block reads all of it."""
+    ts = np.array([0.5, 0.4, 0.2])
+    sampler = SAMPLERS[kind](PhaseSpaceLangevin(), gaussian_denoiser(VARIANCE))
+    written, planned = (rows.state["noise", 0] for rows in (sampler.table(ts), sampler.plan(ts)))
+    np.testing.assert_array_equal(written, planned if mixes else planned[:, :, None] * np.eye(2)[None])
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
