@@ -30,13 +30,14 @@ def label_crossings(run: CloneRun, times: np.ndarray, kind: str) -> dict[str, An
     attrs: dict[str, Any] = {}
     for suffix in ("", "_hard"):
         weights, stderr = run.ends[f"label_weight{suffix}"].pooled()
-        level = agreement_level(weights)
+        level, floor = agreement_level(weights), float(np.sum(weights**2))
+        found = crossing_interval(times, run.moments[f"phi{suffix}"], level, limits=(floor, 1.0))
         attrs |= {
             f"clone_label_weights{suffix}": weights.tolist(),
             f"clone_label_weights{suffix}_stderr": stderr.tolist(),
-            f"phi_floor{suffix}_{kind}": float(np.sum(weights**2)),
+            f"phi_floor{suffix}_{kind}": floor,
             f"threshold{suffix}_{kind}": level,
-        } | _named("crossing", f"{suffix}_{kind}", crossing_interval(times, run.moments[f"phi{suffix}"], level))
+        } | _named("crossing", f"{suffix}_{kind}", found)
     return attrs
 
 

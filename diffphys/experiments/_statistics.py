@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import isotonic_regression
+from scipy.special import ndtri
 
 from .._root import root
 
@@ -13,6 +14,8 @@ from .._root import root
 _BLOCKS = 16
 # What lies on either side of a 95 % interval.
 _TAIL = 0.025
+# How near to its limits a share is still told from them.
+_LEAST_SHARE = 1e-6
 
 
 class Moments(NamedTuple):
@@ -108,15 +111,37 @@ def mean_and_stderr(values: Float[np.ndarray, "n ..."]) -> tuple[Any, Any]:
 
 
 def crossing(
-    times: np.ndarray, values: np.ndarray, level: float, *, rising: bool = False, smooth: bool = True
+    times: np.ndarray,
+    values: np.ndarray,
+    level: float,
+    *,
+    rising: bool = False,
+    limits: tuple[float, float] | None = None,
+    smooth: bool = True,
 ) -> float:
     """The time at which a monotone curve passes a level: isotonic regression, then monotone interpolation.
 
-    Returns nan if it does not pass within the times. `smooth` interpolates by cubics, otherwise by lines.
+    Args:
+        times: in any order.
+        values: of the curve at them.
+        level: what it passes.
+        rising: whether it rises with time.
+        limits: the least and the largest value that it could have. Then it is the probit of its place between them
+            that is interpolated, which for the agreement of classes is far less curved.
+        smooth: whether to interpolate by cubics, otherwise by lines.
+
+    Returns:
+        The time; nan if it does not pass within the times.
     """
+    if not np.isfinite(level) or (limits is not None and not limits[0] < level < limits[1]):
+        return float("nan")
     order = np.argsort(times)
     times, values = np.asarray(times)[order], np.asarray(values)[order]
     values = isotonic_regression(values, increasing=rising).x
+    if limits is not None:
+        shares = (np.append(values, level) - limits[0]) / (limits[1] - limits[0])
+        probits = ndtri(np.clip(shares, _LEAST_SHARE, 1 - _LEAST_SHARE))
+        values, level = probits[:-1], float(probits[-1])
     above = values > level
     if above.all() or not above.any():
         return float("nan")
@@ -133,16 +158,17 @@ def crossing_interval(
     level: float,
     *,
     rising: bool = False,
+    limits: tuple[float, float] | None = None,
     draws: int = 200,
 ) -> tuple[float, float, float]:
-    """A crossing and its 95 % interval, by bootstrap over blocks of samples, joint over times.
+    """A crossing and its 95 % interval, by bootstrap over blocks of samples, joint over times; see `crossing`.
 
     Returns:
         The crossing of the mean curve, and the ends of the interval of bootstrapped crossings; nan if more than
         the excluded tail of them do not cross, or if some time has samples in fewer than 8 blocks.
     """
     mean, _ = moments.pooled()
-    value = crossing(times, mean, level, rising=rising)
+    value = crossing(times, mean, level, rising=rising, limits=limits)
     total, count = moments.total.sum(1), moments.count.sum(1)
     total, count = total[count.any(1)], count[count.any(1)]
     blocks = len(count)
@@ -155,7 +181,7 @@ def crossing_interval(
         number = count[picks].sum(0)
         if not number.all():
             return float("nan")
-        return crossing(times, total[picks].sum(0) / number, level, rising=rising, smooth=False)
+        return crossing(times, total[picks].sum(0) / number, level, rising=rising, limits=limits, smooth=False)
 
     line = drawn(np.arange(blocks))
     moved = np.array([drawn(picks) - line for picks in rng.integers(blocks, size=(draws, blocks))])

@@ -185,5 +185,6 @@ def _label_time(times: np.ndarray, measured: ForwardRun, attrs: dict[str, Any]) 
     if np.isfinite(attrs["crossing_time"]):
         return attrs["crossing_time"], attrs["crossing_low"], attrs["crossing_high"]
     weights = np.asarray(attrs["label_weights"])
-    half = -0.5 * float(np.sum(xlogy(weights, weights)))
-    return crossing_interval(times, measured.moments["label_entropy"], half, rising=True)
+    whole = -float(np.sum(xlogy(weights, weights)))
+    entropy = measured.moments["label_entropy"]
+    return crossing_interval(times, entropy, 0.5 * whole, rising=True, limits=(0.0, whole))

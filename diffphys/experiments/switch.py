@@ -133,7 +133,8 @@ def switch(
         jnp.asarray(np.log(class_weights), dtype), jnp.asarray(weights, dtype), target.dim, np.dtype(dtype), increments,
     )  # fmt: skip
     result = run_switch(experiment, times, options, walk_key, runner)
-    variables = _variables(result, times, level := agreement_level(class_weights))
+    level, floor = agreement_level(class_weights), float(np.sum(class_weights**2))
+    variables = _variables(result, times, level, floor)
     exact = conditional is None and has_exact_score(experiment.free, target)
     attrs = {
         "trajectories": trajectories, "sampler": type(experiment.free).__name__, "steps": steps, "stop": options.stop,
@@ -154,13 +155,13 @@ def switch(
     return with_long_names(ds.assign_coords(guidance=weights))
 
 
-def _variables(result: SwitchRun, times: np.ndarray, level: float) -> Variables:
+def _variables(result: SwitchRun, times: np.ndarray, level: float, floor: float) -> Variables:
     """The curves on (t, guidance), and where they cross."""
     variables: Variables = {}
     for name, curves in (("kept", result.kept), ("kept_hard", result.hard), ("kept_bias", result.bias)):
         mean, stderr = (np.stack(part, axis=1) for part in zip(*(c.pooled() for c in curves), strict=True))
         variables |= {name: (("t", "guidance"), mean), f"{name}_stderr": (("t", "guidance"), stderr)}
-    found = np.array([crossing_interval(times, curve, level) for curve in result.kept])
+    found = np.array([crossing_interval(times, curve, level, limits=(floor, 1.0)) for curve in result.kept])
     names = ("crossing_time", "crossing_low", "crossing_high")
     return variables | {name: ("guidance", found[:, i]) for i, name in enumerate(names)}
 

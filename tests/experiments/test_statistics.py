@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from diffphys.experiments._statistics import Moments, chunk_moments, crossing, crossing_interval, stacked_moments
+from diffphys.thermo import agreement, threshold
 
 
 def collect(values, groups, number, chunk):
@@ -81,6 +82,24 @@ def test_crossing_of_a_smooth_curve_is_found_between_its_times():
     assert crossing(t, np.exp(-t), 0.5) == pytest.approx(np.log(2), abs=2e-3)
     assert crossing(t[::-1], np.exp(-t)[::-1], 0.5) == pytest.approx(np.log(2), abs=2e-3)
     assert crossing(t, -np.exp(-t), -0.5, rising=True) == pytest.approx(np.log(2), abs=2e-3)
+
+
+@pytest.mark.parametrize(("spacing", "error"), [(1.0, 7e-3), (0.5, 7e-4), (0.25, 7e-5)])
+@pytest.mark.parametrize("p", [0.5, 0.8, 0.9])
+def test_agreement_of_two_classes_is_found_to_cross_between_coarse_times(p, spacing, error):
+    """Where the separation is one, wherever the times lie. Without its limits the first is .06 to .09 off."""
+    limits = p**2 + (1 - p) ** 2, 1.0
+    missed = []
+    for first in np.linspace(0.1, 0.1 + spacing, 20, endpoint=False):
+        t = np.arange(first, 6.5, spacing)
+        phi = agreement(20 * np.exp(-t), p)
+        missed.append(crossing(t, phi, threshold(p), limits=limits) - np.log(20))
+    assert np.abs(missed).max() < error
+
+
+@pytest.mark.parametrize("level", [0.49, 0.5, 1.0, np.nan])
+def test_level_that_a_curve_cannot_have_has_no_crossing(level):
+    assert np.isnan(crossing(np.arange(3.0), np.array([0.9, 0.7, 0.5]), level, limits=(0.5, 1.0)))
 
 
 @pytest.mark.parametrize("level", [1.5, -0.5])
