@@ -128,3 +128,10 @@ def test_critical_points_refuse_bad_values(call, message):
 def test_spectral_eigenvalue_needs_no_symmetry():
     heavy = dp.deltas([[1.0], [-1.0]], [0.6, 0.4])
     np.testing.assert_allclose(spectral_eigenvalue(heavy.posterior_mean, jnp.zeros(1)), 0.96, rtol=1e-8)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e13])
+def test_spectral_eigenvalue_goes_with_the_square_of_the_unit_of_the_data(unit):
+    """What settles it is relative to itself."""
+    bell = dp.Gaussian(np.zeros(2), unit**2 * np.array([3.0, 0.2]))
+    assert spectral_eigenvalue(bell.posterior_mean, jnp.zeros(2)) == pytest.approx(3.0 * unit**2, rel=1e-9)

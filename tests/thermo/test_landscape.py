@@ -113,6 +113,10 @@ def test_plane_holds_the_corners_and_the_free_energy():
         (lambda: profile(rough, jnp.zeros(1), jnp.ones(1), 0.4, count=2), "an integral that settles"),
         (lambda: barrier_variance(TWO.posterior_mean, -jnp.ones(1), jnp.ones(1), (2.0, 3.0)), "needs `bounds`"),
         (lambda: barrier_variance(TWO.posterior_mean, -jnp.ones(1), jnp.ones(1), (0.1, 0.2)), "needs `bounds`"),
+        # A barrier that is about to go is one still: the search itself would not know what it was given.
+        (lambda: barrier_variance(TWO.posterior_mean, -jnp.ones(1), jnp.ones(1), (0.1, 0.99)), "needs `bounds`"),
+        (lambda: barrier_variance(TWO.posterior_mean, -jnp.ones(1), jnp.ones(1), (0.0, 3.0)), "needs `bounds`"),
+        (lambda: barrier_variance(TWO.posterior_mean, -jnp.ones(1), jnp.ones(1), (3.0, 0.1)), "needs `bounds`"),
     ],
 )
 def test_landscapes_refuse_bad_values(call, message):
