@@ -71,3 +71,20 @@ def test_classes_that_are_not_alike_about_the_origin_have_neither(target):
 def test_default_times_refuse_to_be_none(unchecked):
     with pytest.raises(ValueError, match=r"`number` needs at least one time. Got 0"):
         dp.experiments.default_times(PAIR, dp.OrnsteinUhlenbeck(), 0)
+
+
+def test_default_times_of_a_model_end_well_above_speciation_and_begin_at_a_fiftieth():
+    """Evenly spaced in the root of the time; e^{2t} = 80 Lambda / T at the end, with Lambda = 16 + 1."""
+    times = dp.experiments.default_times(PAIR, dp.OrnsteinUhlenbeck(0.5), 7)
+    assert times[-1] == pytest.approx(0.5 * np.log(80 * 17 / 0.5), rel=1e-12)
+    assert times[0] == pytest.approx(0.02 * times[-1], rel=1e-12)
+    np.testing.assert_allclose(np.diff(times**0.5), np.diff(times**0.5)[0], rtol=1e-10)
+
+
+@pytest.mark.parametrize(("size", "by_collapse"), [(1.0, True), (100.0, False)])
+def test_default_times_of_a_data_set_begin_below_its_collapse_and_leave_room(size, by_collapse):
+    """Two data at -s and s have the unbiased variance 2 s^2; log 2 = 1/2 log(1 + 2 s^2 / v) at the collapse."""
+    times = dp.experiments.default_times(dp.Empirical(np.array([[-size], [size]])), dp.OrnsteinUhlenbeck(0.5), 5)
+    assert times[-1] == pytest.approx(0.5 * np.log(160 * size**2 / 0.5), rel=1e-9)
+    first = 0.5 * np.log1p(0.1 * 2 * size**2 / 3 / 0.5) if by_collapse else 0.3 * times[-1]
+    assert times[0] == pytest.approx(first, rel=1e-9)

@@ -5,9 +5,10 @@ import itertools
 import jax
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 import diffphys as dp
-from diffphys.experiments.weights_from_data import Magnet, local, maximum_likelihood, memorised
+from diffphys.experiments.weights_from_data import Magnet, Statistics, local, maximum_likelihood, memorised
 
 BETA, FIELD = 1.5, 0.5
 
@@ -58,6 +59,23 @@ def test_maximum_likelihood_matches_the_mean_of_every_spin():
     data = magnet.draw(np.random.default_rng(3), FIELD / 20, 300)
     # The state is known by the mean of all spins: both weights follow the data, not the truth.
     np.testing.assert_allclose(maximum_likelihood(magnet, data), memorised(magnet, data), atol=0.02)
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_a_local_score_solves_the_equation_of_the_pseudo_likelihood_of_each_spin(count):
+    dim = 6
+    data = np.where(np.random.default_rng(4).random((count, dim)) < 0.8, 1.0, -1.0)
+    totals = data.sum(1)
+    members = (totals[:, None] == 2 * np.arange(dim + 1) - dim).astype(float)
+    up = float((totals > 0).sum())
+    found = local(Magnet(dim, BETA), Statistics(np.array([up, count - up]), members.sum(0), members.T @ (data > 0)))
+
+    def residual(h, i):
+        # The last term is the half datum that keeps fields finite.
+        return (data[:, i] - np.tanh(BETA * (totals - data[:, i]) / dim + h)).sum() - np.tanh(h)
+
+    fields = np.array([brentq(residual, -20, 20, args=(i,), xtol=1e-13) for i in range(dim)])
+    assert found == pytest.approx(Magnet(dim, BETA).up_weight(fields), rel=1e-10)
 
 
 @pytest.fixture(scope="module")
