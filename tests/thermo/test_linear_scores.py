@@ -39,6 +39,15 @@ def test_errors_of_the_estimators_are_those_of_the_reference(oracles):
     assert unconstrained_error(SPECTRUM, N + 1, T) == np.inf
 
 
+def test_the_exact_error_holds_for_so_few_data_that_each_degree_of_freedom_counts():
+    """P - N - 1 = 5 of eight data in a plane, in a warm bath."""
+    rng, values, temperature = np.random.default_rng(6), np.array([0.5, 2.0]), 1.7
+    true = exact_precision(np.diag(values), T, temperature)
+    found = [unconstrained(draw_second_moments(rng, values, 8), T, temperature) for _ in range(4000)]
+    errors = np.array([np.sum((w - true) ** 2) for w in found])
+    assert abs(errors.mean() - unconstrained_error(values, 8, T, temperature)) < 4 * errors.std() / 4000**0.5
+
+
 def loss(precision, moments, t):
     """Of score matching, on the data and noises of the moments: |-W x + e / sqrt(Delta)|^2 on average."""
     keep, spread = np.exp(-t), -np.expm1(-2 * t)
