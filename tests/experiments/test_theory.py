@@ -1,14 +1,17 @@
 """The times at which the origin turns unstable, against the slopes of the exact score and reverse drift there."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from spins import all_states, curie_weiss_log_probs
 
 import diffphys as dp
 from diffphys._root import root
 from diffphys.experiments._start_theory import critical_attributes
-from diffphys.experiments._theory import origin_times
+from diffphys.experiments._normal_law import normal_law
+from diffphys.experiments._theory import origin_times, spectral, spectrum_of, within_spectrum
 
 PAIR = dp.symmetric_mixture(np.full(4, 2.0))  # |m|^2 = 16, sigma^2 = 1
 
@@ -88,3 +91,46 @@ def test_default_times_of_a_data_set_begin_below_its_collapse_and_leave_room(siz
     assert times[-1] == pytest.approx(0.5 * np.log(160 * size**2 / 0.5), rel=1e-9)
     first = 0.5 * np.log1p(0.1 * 2 * size**2 / 3 / 0.5) if by_collapse else 0.3 * times[-1]
     assert times[0] == pytest.approx(first, rel=1e-9)
+
+
+MEANS, WEIGHTS = np.array([[2.0, 0.0, 1.0], [0.0, -1.0, 0.5], [1.0, 1.0, -3.0]]), np.log([0.5, 0.2, 0.3])
+LAWS = {
+    "gaussian": dp.Gaussian(np.array([1.0, 2.0, 3.0]), np.array([0.2, 3.0, 1.0])),
+    "isotropic": dp.IsotropicMixture(WEIGHTS, MEANS, np.array([0.1, 0.5, 2.0])),
+    "isotropic, more classes": dp.IsotropicMixture(np.zeros(3), MEANS[:, :2], np.array([0.1, 0.5, 2.0])),
+    "shared": dp.SharedCovarianceMixture(WEIGHTS, MEANS, np.array([0.2, 3.0, 1.0])),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_spectrum_of_a_law_is_that_of_its_covariance(name):
+    """In infinite noise the posterior is the law itself."""
+    law = LAWS[name]
+    covariance = np.asarray(eqx.filter_jit(law.posterior_covariance)(jnp.zeros(law.dim), jnp.asarray(1e12)))
+    expected = np.linalg.eigvalsh(covariance)[::-1]
+    np.testing.assert_allclose(spectrum_of(law), expected, rtol=1e-9)
+    assert float(spectral(law, 0.5).time) == pytest.approx(0.5 * np.log(expected[0] / 0.5), rel=1e-9)
+    found = normal_law(law)
+    np.testing.assert_allclose(found.basis * found.eigenvalues @ found.basis.T, covariance, rtol=0, atol=1e-9)
+
+
+def test_spectrum_of_a_magnet_is_that_of_the_covariance_of_its_states():
+    states = all_states(5)
+    expected = np.cov(states.T, bias=True, aweights=np.exp(curie_weiss_log_probs(states, 1.3, 0.7)))
+    np.testing.assert_allclose(
+        spectrum_of(dp.CurieWeiss(5, 1.3, 0.7)), np.linalg.eigvalsh(expected)[::-1], rtol=1e-10
+    )
+
+
+def test_spectrum_within_classes_is_averaged_by_their_weights():
+    np.testing.assert_allclose(within_spectrum(LAWS["isotropic"]), np.full(3, 0.05 + 0.1 + 0.6), rtol=1e-12)
+    np.testing.assert_allclose(within_spectrum(LAWS["shared"]), [3.0, 1.0, 0.2], rtol=1e-12)
+
+
+@pytest.mark.parametrize("count", [3, 40], ids=["few", "many"])
+def test_normal_law_of_points_is_their_mean_and_covariance(count):
+    points = 5.0 + np.random.default_rng(0).normal(size=(count, 6))
+    found = normal_law(points)
+    np.testing.assert_allclose(found.mean, points.mean(0), rtol=1e-12)
+    covariance = np.cov(points.T, bias=True)
+    np.testing.assert_allclose(found.basis * found.eigenvalues @ found.basis.T, covariance, rtol=0, atol=1e-12)

@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 import pytest
 from cubature import hermite
@@ -114,6 +115,16 @@ def test_without_spread_of_the_momentum_both_are_one_loss():
     got = eqx.filter_jit(FullScoreMatching(process, LOW, HIGH).loss)(denoise, a, jnp.asarray(0.3), noise)
     wanted = eqx.filter_jit(HybridScoreMatching(process, LOW, HIGH).loss)(denoise, a, jnp.asarray(0.3), noise[2:])
     np.testing.assert_allclose(got, wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("make", [HybridScoreMatching, FullScoreMatching])
+def test_levels_are_times_evenly_spread_between_the_ends(make):
+    objective, a, key = make(PhaseSpaceLangevin(), 0.1, 0.9), jnp.array([0.4, -1.3]), jr.key(0)
+    loss = eqx.filter_jit(objective.loss)
+    for level, t in ((0.0, 0.1), (0.25, 0.3), (1.0, 0.9)):
+        got = eqx.filter_jit(objective)(jnp.multiply, a, jnp.asarray(level), jr.clone(key))
+        noise = objective.draw(jr.clone(key), a)
+        np.testing.assert_allclose(got, loss(jnp.multiply, a, jnp.asarray(t), noise), rtol=1e-9)
 
 
 @pytest.mark.parametrize("make", [HybridScoreMatching, FullScoreMatching])
