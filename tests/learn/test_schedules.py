@@ -103,3 +103,9 @@ def test_noise_that_does_not_rise_throughout_is_refused_by_its_index():
 def test_schedules_that_are_none_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("stds", [[1.0, 2.0, 8.0], [8.0, 2.0, 1.0]], ids=["rising", "falling"])
+def test_levels_reach_half_a_step_beyond_the_first_and_the_last(stds):
+    """Of the logarithm of the noise: v = 1, 4, 64 has steps of a factor 4 and of 16."""
+    np.testing.assert_allclose(DiscreteSchedule(np.ones(3), np.array(stds)).variances, [1 / 2, 64 * 4], rtol=1e-12)
