@@ -188,6 +188,13 @@ def test_sign_agreement_of_narrow_classes_is_the_latent_one():
     np.testing.assert_allclose(sign_agreement(1.0, 1e-8, v), latent, rtol=0, atol=1e-7)
 
 
+def test_sign_agreement_of_many_variances_is_that_of_each():
+    """Classes forty deviations apart need nodes far finer than those which the noise has blurred into one."""
+    variances = np.array([1e-3, 1.0, 1e3, 1e6])
+    each = [sign_agreement(40.0, 1.0, variance) for variance in variances]
+    np.testing.assert_allclose(sign_agreement(40.0, 1.0, variances), each, rtol=0, atol=1e-12)
+
+
 def test_sign_agreement_is_what_pairs_of_posterior_draws_show():
     rng, count, v = np.random.default_rng(1), 400_000, 0.8
     y = 1.0 + rng.normal(size=count) * np.sqrt(1 + v)
