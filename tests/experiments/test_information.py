@@ -40,6 +40,15 @@ def test_the_collapse_time_of_a_linear_denoiser_is_the_spectral_one(points):
     assert ds.attrs["collapse_time_low"] < ds.attrs["collapse_time"] < ds.attrs["collapse_time_high"]
 
 
+def test_the_interval_of_the_collapse_time_is_where_the_information_is_off_by_two_errors(points):
+    """Of the information in closed form, at 1.96 standard errors: to the first order in these."""
+    ds = dp.information(linear_denoiser(points), points, OU, TIMES, key=jax.random.key(0), count=6)
+    low, at, high = (ds.attrs[f"collapse_time{end}"] for end in ("_low", "", "_high"))
+    spectrum = np.linalg.eigvalsh(np.cov(points.T, bias=True))
+    off = thermo.log_capacity(np.expm1(2 * np.array([low, high])), spectrum) - np.log(6)
+    np.testing.assert_allclose(off, 1.96 * np.interp(at, TIMES, errors(ds, "information")) * np.array([1, -1]), rtol=0.05)
+
+
 def test_the_linear_denoiser_is_that_of_points_seen_before_where_there_are_any():
     # As many new points as dimensions: their own linear denoiser knows them by heart, and bounds nothing.
     law = dp.Gaussian(np.zeros(30), np.linspace(0.2, 2.0, 30))
