@@ -34,6 +34,7 @@ def test_spectral_law_of_isotropic_data_is_that_of_marchenko_and_pastur(ratio, o
     low, high, zeros, *rest = oracles[f"mp_q{ratio}"]["value"]
     q = float(ratio)
     np.testing.assert_allclose(marchenko_pastur_edges(q), (low, high), atol=1e-7)
+    np.testing.assert_allclose(marchenko_pastur_edges(q, 2.5), np.multiply(2.5, marchenko_pastur_edges(q)), rtol=1e-12)
     x, weights = quadrature(q)
     law = spectral_law(x, [1.0], q)
     np.testing.assert_allclose(law.zeros, zeros, atol=1e-12)
