@@ -11,7 +11,8 @@ import diffphys as dp
 from diffphys._root import root
 from diffphys.experiments._start_theory import critical_attributes
 from diffphys.experiments._normal_law import normal_law
-from diffphys.experiments._theory import origin_times, spectral, spectrum_of, within_spectrum
+from diffphys.experiments._theory import origin_times, spectral, spectrum_of, two_classes, within_spectrum
+from diffphys.thermo import separation
 
 PAIR = dp.symmetric_mixture(np.full(4, 2.0))  # |m|^2 = 16, sigma^2 = 1
 
@@ -134,3 +135,22 @@ def test_normal_law_of_points_is_their_mean_and_covariance(count):
     np.testing.assert_allclose(found.mean, points.mean(0), rtol=1e-12)
     covariance = np.cov(points.T, bias=True)
     np.testing.assert_allclose(found.basis * found.eigenvalues @ found.basis.T, covariance, rtol=0, atol=1e-12)
+
+
+def test_two_classes_of_data_have_their_moments():
+    rng = np.random.default_rng(0)
+    groups = rng.normal(size=(30, 3)) + [1.0, 0.0, 2.0], 2 * rng.normal(size=(10, 3))
+    found = two_classes(dp.Empirical(np.concatenate(groups), np.repeat([0, 1], [30, 10])))
+    half = 0.5 * (groups[0].mean(0) - groups[1].mean(0))
+    within = sum(len(rows) / 40 * np.cov(rows.T, bias=True) for rows in groups)
+    assert found.weight == 0.75
+    expected = np.sqrt(half @ np.linalg.solve(within + 0.3 * np.eye(3), half))
+    np.testing.assert_allclose(separation(found.half_difference, found.covariance, 0.3), expected, rtol=1e-12)
+
+
+def test_two_classes_of_a_magnet_are_its_states_below_the_critical_temperature():
+    assert two_classes(dp.CurieWeiss(7, 1.0)) is None
+    found, m = two_classes(dp.CurieWeiss(7, 1.5)), root(lambda m: np.tanh(1.5 * m) - m, 0.5, 1.0)
+    np.testing.assert_allclose(found.half_difference, [7**0.5 * m, *np.zeros(6)], rtol=1e-10)
+    free = 1 - m**2
+    np.testing.assert_allclose(found.covariance, [free / (1 - 1.5 * free), *np.full(6, free)], rtol=1e-8)

@@ -96,6 +96,23 @@ def test_a_local_score_needs_many_data_a_spin_and_the_others_do_not(run):
     assert np.all(other > 3 * wide.error_counting)
 
 
+def test_the_error_is_the_root_of_a_mean_square_and_its_own_error_that_of_a_root():
+    seen = []
+
+    def learner(magnet, data):
+        seen.append(memorised(magnet, data))
+        return seen[-1]
+
+    ds = dp.weights_from_data(
+        BETA, FIELD, key=jax.random.key(1), dims=[10], ratios=[2.0], draws=20, learners=[learner]
+    ).squeeze()
+    squares = (np.array(seen) - float(ds.up_weight_true)) ** 2
+    np.testing.assert_allclose(ds.up_weight, np.mean(seen), rtol=1e-12)
+    np.testing.assert_allclose(ds.error**2, squares.mean(), rtol=1e-12)
+    # d sqrt(x) = dx / (2 sqrt(x)).
+    np.testing.assert_allclose(2 * ds.error * ds.error_stderr, squares.std(ddof=1) / 20**0.5, rtol=1e-12)
+
+
 def test_what_means_nothing_is_refused():
     with pytest.raises(ValueError, match="needs two states, `beta` > 1"):
         dp.weights_from_data(0.9, 0.0, key=jax.random.key(0))
