@@ -46,7 +46,8 @@ def test_the_interval_of_the_collapse_time_is_where_the_information_is_off_by_tw
     low, at, high = (ds.attrs[f"collapse_time{end}"] for end in ("_low", "", "_high"))
     spectrum = np.linalg.eigvalsh(np.cov(points.T, bias=True))
     off = thermo.log_capacity(np.expm1(2 * np.array([low, high])), spectrum) - np.log(6)
-    np.testing.assert_allclose(off, 1.96 * np.interp(at, TIMES, errors(ds, "information")) * np.array([1, -1]), rtol=0.05)
+    error = np.interp(at, TIMES, errors(ds, "information"))
+    np.testing.assert_allclose(off, [1.96 * error, -1.96 * error], rtol=0.05)
 
 
 def test_the_linear_denoiser_is_that_of_points_seen_before_where_there_are_any():

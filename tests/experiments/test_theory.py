@@ -1,4 +1,4 @@
-"""The times at which the origin turns unstable, against the slopes of the exact score and reverse drift there."""
+"""What is known of a target without a sample: unstable origins, spectra, classes, and the times to look at."""
 
 import equinox as eqx
 import jax
@@ -9,8 +9,8 @@ from spins import all_states, curie_weiss_log_probs
 
 import diffphys as dp
 from diffphys._root import root
-from diffphys.experiments._start_theory import critical_attributes
 from diffphys.experiments._normal_law import normal_law
+from diffphys.experiments._start_theory import critical_attributes
 from diffphys.experiments._theory import origin_times, spectral, spectrum_of, two_classes, within_spectrum
 from diffphys.thermo import separation
 
@@ -118,9 +118,7 @@ def test_spectrum_of_a_law_is_that_of_its_covariance(name):
 def test_spectrum_of_a_magnet_is_that_of_the_covariance_of_its_states():
     states = all_states(5)
     expected = np.cov(states.T, bias=True, aweights=np.exp(curie_weiss_log_probs(states, 1.3, 0.7)))
-    np.testing.assert_allclose(
-        spectrum_of(dp.CurieWeiss(5, 1.3, 0.7)), np.linalg.eigvalsh(expected)[::-1], rtol=1e-10
-    )
+    np.testing.assert_allclose(spectrum_of(dp.CurieWeiss(5, 1.3, 0.7)), np.linalg.eigvalsh(expected)[::-1], rtol=1e-10)
 
 
 def test_spectrum_within_classes_is_averaged_by_their_weights():
@@ -139,7 +137,7 @@ def test_normal_law_of_points_is_their_mean_and_covariance(count):
 
 def test_two_classes_of_data_have_their_moments():
     rng = np.random.default_rng(0)
-    groups = rng.normal(size=(30, 3)) + [1.0, 0.0, 2.0], 2 * rng.normal(size=(10, 3))
+    groups = np.array([1.0, 0.0, 2.0]) + rng.normal(size=(30, 3)), 2 * rng.normal(size=(10, 3))
     found = two_classes(dp.Empirical(np.concatenate(groups), np.repeat([0, 1], [30, 10])))
     half = 0.5 * (groups[0].mean(0) - groups[1].mean(0))
     within = sum(len(rows) / 40 * np.cov(rows.T, bias=True) for rows in groups)

@@ -84,7 +84,7 @@ def recursion(fields, beta):
     return logs + beta * total**2 / (2 * len(fields)), total
 
 
-# The last is so cold, and all spins seen down so clearly, that each factor of its partition function is next to nothing.
+# The last is so cold, its spins so clearly down, that each factor of its partition function is next to nothing.
 @pytest.mark.parametrize(("beta", "variance", "shift"), [(1.5, 200.0, 0.0), (0.8, 5.0, 0.0), (30.0, 0.05, -3.0)])
 def test_a_magnet_of_two_hundred_spins_equals_the_recursion_over_spins(beta, variance, shift):
     dim, field = 200, 0.3

@@ -108,6 +108,7 @@ def broken(y, variance):
     ("call", "message"),
     [
         (lambda: leading_modes(skew, np.zeros(90), 1.0), "needs symmetry here"),
+        (lambda: leading_modes(lambda y, v: 0.5 * jnp.roll(y, 1), np.zeros(3), 1.0), "needs symmetry here"),
         (lambda: leading_modes(on_the_host, np.zeros(90), 1.0), "that JAX can differentiate"),
         (lambda: leading_modes(TWO.posterior_mean, np.zeros(1), 1.0, 2), "needs `count` from 1"),
         (lambda: leading_modes(skew, np.zeros(90), 1.0, 90), "needs `count` from 1"),
