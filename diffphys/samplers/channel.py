@@ -47,13 +47,13 @@ class ChannelStep:
         return -np.log(self.level(back))
 
     def data(self, y: Combination | None = None, rho: float | None = None) -> Combination:
-        r"""The estimate of the data by one evaluation: now, unless an observation and its noise level are given."""
-        y, rho = (self.y, self.rho) if y is None or rho is None else (y, rho)
+        r"""The estimate of the data by one evaluation: of y and at rho, unless others are given."""
+        y, rho = self.y if y is None else y, self.rho if rho is None else rho
         return 1.0 * self.step.ask(y.terms, np.square(rho))
 
     def noise(self, y: Combination | None = None, rho: float | None = None) -> Combination:
-        r"""The estimate $\hat\varepsilon$ of the noise by one evaluation: now, unless told otherwise as in `data`."""
-        y, rho = (self.y, self.rho) if y is None or rho is None else (y, rho)
+        r"""The estimate $\hat\varepsilon$ of the noise by one evaluation: of y and at rho, unless others are given."""
+        y, rho = self.y if y is None else y, self.rho if rho is None else rho
         return (y - self.data(y, rho)) / rho
 
     def draw(self, j: int = 0) -> Combination:
