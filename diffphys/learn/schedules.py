@@ -90,8 +90,13 @@ class AbstractNetworkSchedule(eqx.Module):
 class DiscreteSchedule(AbstractNetworkSchedule):
     r"""Levels that a network knows by an index i, from 0: $x = \alpha_i a + \sigma_i \varepsilon$.
 
-    A noise variance v is asked at the index nearest in $\log v$. The state is scaled by the signal of that index,
-    and what noise is in it is said by v itself: so a network of the noise is asked for $a = y - \sqrt v\,\varepsilon$.
+    A noise variance v is asked at the index nearest in $\log v$. What noise is in the state is said by v itself, so a
+    network of the noise is asked for $a = y - \sqrt v\,\varepsilon$, and the state has the size of those at that index,
+
+    $$ \alpha^2 (1 + v) = \alpha_i^2 + \sigma_i^2 , $$
+
+    for data of unit variance. Scaled by $\alpha_i$ its noise would not be that of the index, and the estimate would be
+    wrong by $y\,(1 - \sqrt{v / v_i})$: by more than the data are large, where the noise is.
 
     Attributes:
         signals: $\alpha_i > 0$.
@@ -169,7 +174,8 @@ class DiscreteSchedule(AbstractNetworkSchedule):
         middles = jnp.asarray(0.5 * (rising[1:] + rising[:-1]), variance.dtype)
         index = jnp.searchsorted(middles, jnp.log(variance)).astype(jnp.int32)
         index = index if self._rises else len(rising) - 1 - index
-        signal = jnp.asarray(self.signals, variance.dtype)[index]
+        of_data, of_noise = (jnp.asarray(part, variance.dtype)[index] for part in (self.signals, self.noise_stds))
+        signal = jnp.hypot(of_data, of_noise) / jnp.sqrt(1.0 + variance)
         return Level(index, signal, signal * jnp.sqrt(variance))
 
     def level(self, argument: Argument) -> tuple[Factor, Factor]:

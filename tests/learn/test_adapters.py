@@ -137,6 +137,36 @@ def test_a_denoiser_becomes_the_minimiser_of_every_output(name):
         np.testing.assert_allclose(got, factors[:, None, None, None] * x, rtol=1e-9, atol=1e-11, err_msg=key)
 
 
+def cosine_betas(count):
+    alphas_cumprod = np.cos((np.arange(count + 1) / count + 0.008) / 1.008 * np.pi / 2) ** 2
+    return np.minimum(1 - alphas_cumprod[1:] / alphas_cumprod[:-1], 0.999)
+
+
+@pytest.mark.parametrize("name", ["ddpm", "ncsn", "cosine of 1000"])
+def test_noise_between_levels_is_denoised_to_a_share_of_the_posterior_width(name):
+    """The share is the distance in log v to the nearest level; the last step of the cosine betas is log 1000 long."""
+    betas = DiscreteSchedule.from_betas(cosine_betas(1000))
+    schedule = betas if name == "cosine of 1000" else SCHEDULES[name][0]
+    log_v = np.random.default_rng(0).uniform(*np.log(schedule.variances), 300)
+    variances = jnp.asarray(np.append(np.exp(log_v), schedule.variances))
+    y = jnp.sqrt(VARIANCE + variances[:, None]) * jnp.linspace(-1.0, 2.0, DIM)[None]
+    width = np.sqrt(variances * VARIANCE / (variances + VARIANCE))
+    distance = np.abs(np.log(variances)[:, None] - schedule.log_variances[None]).min(1)
+
+    @jax.jit
+    def adapted(y, variances):
+        networks = {key: to_network(exact_gaussian, output, schedule, SHAPE) for key, output in OUTPUTS.items()}
+        return {
+            key: jax.vmap(from_network(networks[key], output, schedule, SHAPE, dtype=float))(y, variances)
+            for key, output in OUTPUTS.items()
+        }
+
+    wanted = jax.vmap(exact_gaussian)(y, variances)
+    for key, got in adapted(y, variances).items():
+        worst = np.max(np.abs(got - wanted), axis=1) / (2 * width * distance)
+        assert worst.max() < 0.5, key
+
+
 MIXTURE = dp.symmetric_mixture(jnp.array([1.0, -0.5, 0.2, 0.0]), 0.1, 0.3)
 
 
