@@ -198,4 +198,4 @@ def _mean_shifts(decoupling, fields, weights) -> Float[Array, " d"]:
 
     plus_weights, minus_weights = jnp.split(weights, 2)
     nodes = (decoupling.ratios, plus_weights, minus_weights)
-    return lax.scan(step, jnp.zeros_like(fields), nodes)[0]
+    return lax.scan(step, jnp.zeros_like(fields, dtype=jnp.result_type(fields, weights)), nodes)[0]

@@ -2,6 +2,7 @@
 
 import math
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +20,8 @@ HostData = Float[Array | np.ndarray, " d"]
 def placed(denoise: Denoiser, y: HostData, variance: Scalar, name: str = "y") -> tuple[Data, Float[Array, ""]]:
     """A point and a noise variance, in the floating-point type of the point: lists and integers have the default one.
 
+    A point of float32 is taken to float64 where the denoiser answers in that: its derivatives would be of two types.
+
     Raises:
         ValueError: if the denoiser is no function, a target for one; the point is no vector; or a variance of Python or
             NumPy is not positive.
@@ -33,6 +36,9 @@ def placed(denoise: Denoiser, y: HostData, variance: Scalar, name: str = "y") ->
         raise ValueError(f"`{name}` needs one point of shape (d,). Got {y.shape}. Map over many with `jax.vmap`.")
     if np.shape(variance) or not (isinstance(variance, jax.Array) or 0 < variance < math.inf):
         raise ValueError(f"`variance` needs one finite number > 0. Got {variance}. Do pass that of the noise.")
+    if y.dtype != jnp.result_type(float):
+        of_denoiser = eqx.filter_eval_shape(denoise, y, jax.ShapeDtypeStruct((), y.dtype)).dtype
+        y = y.astype(jnp.promote_types(y.dtype, of_denoiser))
     return y, jnp.asarray(variance, y.dtype)
 
 

@@ -6,6 +6,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from .._types import Denoiser
+from ..targets._arrays import floating
 from .fixed_points import search_fixed_point
 from .stability import leading_modes
 
@@ -56,7 +57,7 @@ def along_trajectory(
             f"`along_trajectory` needs one variance > 0 for each of the observations. Got {noise.shape} for {len(ys)}, "
             f"the least {noise.min() if noise.size else None}. Do leave out the clean end."
         )
-    states = jnp.asarray(ys)
+    states = floating(ys)
     rows = []
     for y, variance in zip(states, noise, strict=True):
         at = jnp.asarray(variance, states.dtype)

@@ -58,7 +58,8 @@ def continue_branch(
 
     Args:
         denoise: an exact denoiser, or one of symmetric Jacobian.
-        start: a guess of the magnetisation at `variance`, refined first; its precision is that of the calculation.
+        start: a guess of the magnetisation at `variance`, refined first; its precision is that of the calculation, or
+            that of the denoiser where it is higher.
         variance: where to start, > 0.
         bounds: the least and the largest variance to go to.
         heading: 1 to start towards larger variances, -1 towards smaller ones.

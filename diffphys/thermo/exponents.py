@@ -123,6 +123,7 @@ def power_law(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> PowerLa
     Raises:
         ValueError: if there are fewer than six points, or some are not positive.
     """
+    x, y = np.asarray(x, float), np.asarray(y, float)
     if not (x.size == y.size >= 6 and (x > 0).all() and (y > 0).all()):
         raise ValueError(f"`power_law` needs six positive points or more. Got {x.size}. Do drop those that vanish.")
     across, up = np.log(x), np.log(y)

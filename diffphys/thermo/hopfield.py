@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._types import Data, Denoiser, Scalar
 from ..targets._arrays import concrete, floating
+from ._points import placed
 
 _PRECISION = jax.lax.Precision.HIGHEST
 
@@ -66,7 +67,7 @@ def free_energy_bias(
     bias = 0.5 * (jnp.max(squares) - squares) / jnp.asarray(variance, patterns.dtype)
     if log_weights is None:
         return bias
-    return bias + jax.nn.log_softmax(log_weights) + jnp.log(jnp.asarray(len(patterns), patterns.dtype))
+    return bias + jax.nn.log_softmax(floating(log_weights)) + jnp.log(jnp.asarray(len(patterns), patterns.dtype))
 
 
 def hopfield_update(patterns: Patterns, state: Data, variance: Scalar, bias: Float[Array, " n"] | None = None) -> Data:
@@ -106,7 +107,7 @@ def retrieve(denoise: Denoiser, cue: Data, variance: Scalar, *, most: int = 100)
     Returns:
         The last state, and how many iterations were made: fewer than `most` if it had come to rest, to rounding.
     """
-    variance = jnp.asarray(variance, cue.dtype)
+    cue, variance = placed(denoise, cue, variance, "cue")
     rounding = 8 * jnp.finfo(cue.dtype).eps
 
     def moving(carry) -> Bool[Array, ""]:
@@ -136,7 +137,7 @@ def hebbian_weights(patterns: Patterns) -> Float[Array, "d d"]:
     known = concrete(patterns)
     if known is not None and not np.all(np.abs(known) == 1):
         raise ValueError("`hebbian_weights` needs patterns of 1 and -1. Got others. Do take their signs.")
-    patterns = jnp.asarray(patterns)
+    patterns = floating(patterns)
     coupling = jnp.matmul(patterns.T, patterns, precision=_PRECISION) / patterns.shape[1]
     return coupling * (1 - jnp.eye(patterns.shape[1], dtype=patterns.dtype))
 
@@ -152,6 +153,7 @@ def classical_energy(weights: Float[Array, "d d"], state: Data) -> Scalar:
         Hopfield, "Neural networks and physical systems with emergent collective computational abilities" (1982), with
         the sign and the half that Ambrogioni (2023) leaves out.
     """
+    weights, state = floating(weights), floating(state)
     return -0.5 * jnp.dot(state, jnp.matmul(weights, state, precision=_PRECISION), precision=_PRECISION)
 
 
@@ -167,6 +169,8 @@ def sign_sweep(weights: Float[Array, "d d"], state: Data) -> Data:
     Returns:
         The state after one sweep.
     """
+
+    weights, state = floating(weights), floating(state)
 
     def turn(i, spins):
         field = jnp.dot(weights[i], spins, precision=_PRECISION)

@@ -170,7 +170,8 @@ def barrier_variance(
         ValueError: if there is no barrier at the lower bound, or still one at the upper.
     """
     (low, high), grid = bounds, np.linspace(0.0, 1.0, count)
-    start, end = jnp.asarray(start), jnp.asarray(end)
+    start, _ = placed(denoise, start, 1.0, "start")
+    end, _ = placed(denoise, end, 1.0, "end")
 
     def excess(variance: float) -> float:
         return _barrier(denoise, start, end, jnp.asarray(variance, start.dtype), grid)

@@ -52,6 +52,7 @@ def second_moments(points: Float[np.ndarray, "P N"], noise: Float[np.ndarray, "P
     Raises:
         ValueError: if the shapes differ.
     """
+    points, noise = np.asarray(points), np.asarray(noise)
     if points.shape != noise.shape:
         raise ValueError(f"`second_moments` needs one `noise` a datum, of shape {points.shape}. Got {noise.shape}.")
     count = len(points)
@@ -92,7 +93,7 @@ def exact_precision(covariance: Matrix, t: float, temperature: float = 1.0) -> M
         ValueError: if `t` or `temperature` is not positive.
     """
     keep, spread = _channel(t, temperature)
-    return np.linalg.inv(spread * np.eye(len(covariance)) + keep**2 * covariance)
+    return np.linalg.inv(spread * np.eye(len(covariance)) + keep**2 * np.asarray(covariance, float))
 
 
 def averaged(moments: SecondMoments, t: float, temperature: float = 1.0) -> Matrix:

@@ -1,7 +1,7 @@
 """Sums over the rows of many points, in float64, a block of them at a time: no copy of all in that type, or at all."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -41,6 +41,18 @@ class DataRows:
 
 Rows: TypeAlias = Real[Array | np.ndarray, "n d"] | DataRows
 """Points, one a row: an array of any real dtype, in a file too, or data of a target."""
+
+
+def rows_of(points: Rows | Sequence) -> Rows:
+    """Points as they are, those in lists as an array.
+
+    Raises:
+        ValueError: if they are not one point a row.
+    """
+    rows = points if isinstance(points, DataRows) else np.asarray(points)
+    if len(rows.shape) != 2:
+        raise ValueError(f"`points` needs one point a row, (n, d). Got shape {rows.shape}. Do flatten each of them.")
+    return rows
 
 
 def blocks_of(points: Rows) -> Iterator[Float[np.ndarray, "_ d"]]:

@@ -5,13 +5,14 @@ correction and the error here are those of a spike above an arbitrary bulk, and 
 percentile bootstrap of the eigenvalue repeats the overestimate instead of showing it.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
 
-from .row_sums import Rows, blocks_of, mean_of, scatter_of
+from .row_sums import Rows, blocks_of, mean_of, rows_of, scatter_of
 
 # Columns of a block of the points, where these are fewer than their dimension.
 _COLUMNS = 2048
@@ -51,7 +52,7 @@ class SpectralTime(NamedTuple):
         return self._replace(time=time, time_low=low, time_high=high)
 
 
-def covariance_spectrum(points: Rows, centre: bool = True) -> Float[np.ndarray, " rank"]:
+def covariance_spectrum(points: Rows | Sequence, centre: bool = True) -> Float[np.ndarray, " rank"]:
     """Eigenvalues of the sample covariance, descending, through the smaller of the two Gram matrices.
 
     Args:
@@ -65,13 +66,13 @@ def covariance_spectrum(points: Rows, centre: bool = True) -> Float[np.ndarray, 
     Raises:
         ValueError: if there are fewer than two points, or an entry is not finite.
     """
-    gram, _ = _gram(points, centre)
+    gram, _ = _gram(rows_of(points), centre)
     # The Gram matrix has no negative eigenvalue; rounding may show one in place of a zero.
     return np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)
 
 
 def spectral_time(
-    points: Rows,
+    points: Rows | Sequence,
     *,
     temperature: float = 1.0,
     centre: bool = True,
@@ -118,6 +119,7 @@ def spectral_time(
             "`spectral_time` needs `temperature` > 0 and `confidence` in (0, 1). "
             f"Got {temperature} and {confidence}. Pass 0.95 for a 95 % interval."
         )
+    points = rows_of(points)
     gram, mean = _gram(points, centre)
     values, vectors = np.linalg.eigh(gram)
     top, bulk = float(values[-1]), np.maximum(values[-2::-1], 0.0)

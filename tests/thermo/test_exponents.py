@@ -60,7 +60,7 @@ def test_interval_of_a_noisy_power_law_covers_at_its_rate():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: critical_exponents(TWO.posterior_mean, jnp.zeros(1, jnp.float32), 1.0, jnp.ones(1)), "needs float64"),
+        (lambda: critical_exponents(lambda y, v: y, jnp.zeros(1, jnp.float32), 1.0, jnp.ones(1)), "needs float64"),
         (lambda: critical_exponents(TWO.posterior_mean, jnp.zeros(1), 1.001, jnp.ones(1)), "`variance` critical"),
         (lambda: critical_exponents(THREE.posterior_mean, jnp.zeros(2), 0.5, jnp.array([1.0, 0])), "continuous trans"),
         (lambda: power_law(np.ones(5), np.ones(5)), "six positive points"),
