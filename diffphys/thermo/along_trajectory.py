@@ -7,10 +7,12 @@ from jaxtyping import Array, Float
 
 from .._types import Denoiser
 from ..targets._arrays import floating
+from ._host import on_host
 from .fixed_points import search_fixed_point
 from .stability import leading_modes
 
 
+@on_host
 def along_trajectory(
     denoise: Denoiser,
     ys: Float[Array | np.ndarray, "n d"],

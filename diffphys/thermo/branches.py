@@ -15,6 +15,7 @@ from scipy.interpolate import CubicHermiteSpline
 from .._root import root
 from .._types import Denoiser, Scalar
 from ._arclength import Curve, Place
+from ._host import on_host
 from ._points import HostData, placed
 from .fixed_points import fixed_point
 from .landau import expand
@@ -36,6 +37,7 @@ class Special(NamedTuple):
     direction: Float[np.ndarray, " d"]
 
 
+@on_host
 def continue_branch(
     denoise: Denoiser,
     start: HostData,
@@ -108,6 +110,7 @@ def continue_branch(
     return _dataset(curve, places, specials, free_energy).assign_attrs(ended=ended)
 
 
+@on_host
 def switch_branch(
     denoise: Denoiser,
     magnetisation: HostData,

@@ -9,9 +9,11 @@ process at temperature `T` has `v = T (e^{2t} - 1)`.
 import numpy as np
 
 from .._root import root
+from ._host import on_host
 from ._types import ArrayLike, Values
 
 
+@on_host
 def log_capacity(variance: ArrayLike, spectrum: ArrayLike) -> Values:
     r"""Information that the channel carries of one Gaussian draw: the `log n` whose collapse noise is `v`.
 
@@ -31,6 +33,7 @@ def log_capacity(variance: ArrayLike, spectrum: ArrayLike) -> Values:
     return 0.5 * np.log1p(eigenvalues / noise[..., None]).sum(-1)
 
 
+@on_host
 def excess_entropy(
     variance: ArrayLike, spectrum: ArrayLike, n: ArrayLike, class_information: ArrayLike = 0.0
 ) -> Values:
@@ -64,6 +67,7 @@ def excess_entropy(
     return (np.log(counts) - known) / _eigenvalues(spectrum).size
 
 
+@on_host
 def effective_dimension(variance: ArrayLike, spectrum: ArrayLike) -> Values:
     r"""Number of directions that the noise has not yet drowned.
 
@@ -84,6 +88,7 @@ def effective_dimension(variance: ArrayLike, spectrum: ArrayLike) -> Values:
     return (eigenvalues / (eigenvalues + noise[..., None])).sum(-1)
 
 
+@on_host
 def collapse_width(variance: ArrayLike, spectrum: ArrayLike) -> Values:
     r"""Width of the collapse in `log v`: `2 / sqrt(d_eff)`, so that it is sharp only if `d_eff` is large.
 
@@ -103,6 +108,7 @@ def collapse_width(variance: ArrayLike, spectrum: ArrayLike) -> Values:
     return 2 / np.sqrt(effective_dimension(variance, spectrum))
 
 
+@on_host
 def collapse_variance(n: ArrayLike, spectrum: ArrayLike) -> Values:
     r"""Noise variance at which a data set of size `n` collapses, the root of `log_capacity = log n`.
 
@@ -123,6 +129,7 @@ def collapse_variance(n: ArrayLike, spectrum: ArrayLike) -> Values:
     return np.vectorize(lambda log_n: _noise_at(log_n, eigenvalues), otypes=[float])(np.log(counts))[()]
 
 
+@on_host
 def collapse_time(n: ArrayLike, spectrum: ArrayLike, temperature: float = 1.0) -> Values:
     r"""Time of the collapse of a data set of size `n`: `1/2 log(1 + v_C / T)`.
 
@@ -140,6 +147,7 @@ def collapse_time(n: ArrayLike, spectrum: ArrayLike, temperature: float = 1.0) -
     return 0.5 * np.log1p(collapse_variance(n, spectrum) / _bath(temperature))
 
 
+@on_host
 def collapse_time_isotropic(
     n: ArrayLike, dim: ArrayLike, variance: ArrayLike = 1.0, temperature: float = 1.0
 ) -> Values:

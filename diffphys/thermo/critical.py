@@ -12,6 +12,7 @@ import xarray as xr
 from .._root import root
 from .._types import Data, Denoiser, Scalar
 from ..clocks import clocks, time_of_variance
+from ._host import on_host
 from ._points import placed
 from .stability import image, leading_modes
 
@@ -46,6 +47,7 @@ class DriftMap(eqx.Module):
         return 2 * (variance + bath) / (variance + 2 * bath) * self.denoise(y, variance)
 
 
+@on_host
 def critical_points(denoise: Denoiser, origin: Data, temperature: float = 1.0) -> xr.Dataset:
     r"""Where the symmetric point becomes unstable, by each of three criteria, in every clock.
 
@@ -97,6 +99,7 @@ def critical_points(denoise: Denoiser, origin: Data, temperature: float = 1.0) -
     return xr.Dataset(variables, {"criterion": list(found)}, attrs)
 
 
+@on_host
 def critical_variance(denoise: Denoiser, origin: Data, scale: float | None = None) -> float:
     r"""The largest variance at which the symmetric point is critical, $\lambda_{max}(J) = 1$; NaN if there is none.
 
@@ -129,6 +132,7 @@ def critical_variance(denoise: Denoiser, origin: Data, scale: float | None = Non
     return float("nan")
 
 
+@on_host
 def spectral_eigenvalue(denoise: Denoiser, origin: Data) -> float:
     r"""The largest eigenvalue of the covariance of the data, from a denoiser: the limit of $v\, \lambda_{max}(J)$.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._root import root
+from ._host import on_host
 from ._types import ArrayLike, Values
 from .two_classes import _half_log_odds, _modes, agreement, separation
 
@@ -39,6 +40,7 @@ class CriticalTimes(NamedTuple):
     drift: Values
 
 
+@on_host
 def critical_times(mean_norm_squared: ArrayLike, variance: ArrayLike, temperature: ArrayLike = 1.0) -> CriticalTimes:
     r"""The three critical times of the mixture of `N(m, sigma^2 I)` and `N(-m, sigma^2 I)`, each by its name.
 
@@ -81,6 +83,7 @@ def _time(growth: ArrayLike) -> Values:
     return 0.5 * np.log(np.where(np.greater_equal(growth, 1), growth, np.nan))
 
 
+@on_host
 def crossing_time(
     half_difference: ArrayLike,
     covariance: ArrayLike,

@@ -17,6 +17,7 @@ from scipy.special import expit
 
 from ..targets._magnetisation import magnetisation_law
 from ..targets._mean_field import order
+from ._host import on_host
 from ._types import ArrayLike, Values
 
 
@@ -35,6 +36,7 @@ class FiniteMagnet(NamedTuple):
     """Log of the sum over states, without the terms `i = j`."""
 
 
+@on_host
 def finite_magnet(dim: int, beta: float, field: float = 0.0) -> FiniteMagnet:
     """Averages of a magnet of any finite size, summed over its magnetisations.
 
@@ -62,6 +64,7 @@ def finite_magnet(dim: int, beta: float, field: float = 0.0) -> FiniteMagnet:
     )
 
 
+@on_host
 def spontaneous_magnetisation(beta: ArrayLike) -> Values:
     r"""The magnetisation of each spin in the state up, $m^* = \tanh \beta m^*$; zero up to $\beta = 1$.
 
@@ -83,6 +86,7 @@ def spontaneous_magnetisation(beta: ArrayLike) -> Values:
     return np.vectorize(one, otypes=[float])(beta)[()]
 
 
+@on_host
 def state_susceptibility(beta: ArrayLike) -> Values:
     r"""Variance of the magnetisation within one state, `chi`.
 
@@ -103,6 +107,7 @@ def state_susceptibility(beta: ArrayLike) -> Values:
         return freedom / (1 - np.asarray(beta, float) * freedom)
 
 
+@on_host
 def state_weight(beta: ArrayLike, field: ArrayLike = 0.0) -> Values:
     r"""Probability of the state up in the limit of many spins, $W_+ = e^{h m^*} / 2 \cosh h m^*$.
 
@@ -119,6 +124,7 @@ def state_weight(beta: ArrayLike, field: ArrayLike = 0.0) -> Values:
     return expit(2 * np.asarray(field, float) * spontaneous_magnetisation(beta))
 
 
+@on_host
 def magnet_speciation_time(dim: ArrayLike, beta: ArrayLike, temperature: ArrayLike = 1.0) -> Values:
     r"""The time at which a trajectory chooses its state, $t_S = \tfrac12 \log(N m^{*2} / T)$.
 
@@ -139,6 +145,7 @@ def magnet_speciation_time(dim: ArrayLike, beta: ArrayLike, temperature: ArrayLi
     return 0.5 * np.log(np.where(growth >= 1, growth, np.nan))
 
 
+@on_host
 def magnet_separation(dim: int, beta: float, t: ArrayLike, temperature: float = 1.0) -> Values:
     r"""Half distance of the two states in units of the noisy magnetisation's deviation, `delta`.
 
@@ -169,6 +176,7 @@ def magnet_separation(dim: int, beta: float, t: ArrayLike, temperature: float = 
     return math.sqrt(dim) * spontaneous_magnetisation(beta) / np.sqrt(noise)
 
 
+@on_host
 def magnetisation_potential(
     mu: ArrayLike, kappa: ArrayLike, beta: float, field: float = 0.0, temperature: float = 1.0
 ) -> Values:
@@ -201,6 +209,7 @@ def magnetisation_potential(
     return 0.5 * np.square(np.asarray(mu, float)) - 2 * temperature * log_ratio
 
 
+@on_host
 def magnetisation_drift(
     mu: ArrayLike, kappa: ArrayLike, beta: float, field: float = 0.0, temperature: float = 1.0
 ) -> Values:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .._types import Data, Denoiser
+from ._host import on_host
 from ._points import placed, unit_vector
 from .fixed_points import fixed_point
 from .landau import Landau, expand
@@ -55,6 +56,7 @@ class CriticalExponents(NamedTuple):
     amplitude_ratio: float
 
 
+@on_host
 def critical_exponents(denoise: Denoiser, origin: Data, variance: float, direction: Data) -> CriticalExponents:
     r"""The critical exponents of a continuous transition along an eigenvector, fitted next to it.
 
@@ -109,6 +111,7 @@ def critical_exponents(denoise: Denoiser, origin: Data, variance: float, directi
     )
 
 
+@on_host
 def power_law(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> PowerLaw:
     r"""The exponent and amplitude of $y = A x^p$ by least squares in the logarithms.
 

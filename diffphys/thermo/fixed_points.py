@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from scipy.sparse.linalg import gmres
 
 from .._types import Denoiser, Scalar
+from ._host import on_host
 from ._points import HostData, placed
 from .stability import image, jacobian, linear_operator, product
 
@@ -33,6 +34,7 @@ class FixedPoint(NamedTuple):
     converged: bool
 
 
+@on_host
 def fixed_point(
     denoise: Denoiser,
     guess: HostData,

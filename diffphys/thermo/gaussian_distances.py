@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from scipy.linalg import eigh
 from scipy.optimize import minimize_scalar
 
+from ._host import on_host
 from ._types import ArrayLike
 
 # Relative to the largest: below it an eigenvalue of a covariance is a zero.
@@ -43,6 +44,7 @@ class _Form(NamedTuple):
         return np.sum(whole, axis=-1) + np.sum(rest, axis=-1) - 0.5 * np.sum(np.log(gap), axis=-1)
 
 
+@on_host
 def wasserstein(first: ArrayLike, second: ArrayLike, shift: ArrayLike = 0.0) -> float:
     r"""Squared 2-Wasserstein distance between `N(m, A)` and `N(m + shift, B)`, Bures' formula.
 
@@ -69,6 +71,7 @@ def wasserstein(first: ArrayLike, second: ArrayLike, shift: ArrayLike = 0.0) -> 
     return apart + max(float(np.trace(a) + np.trace(b) - 2 * overlap), 0.0)
 
 
+@on_host
 def kullback_leibler(first: ArrayLike, second: ArrayLike, shift: ArrayLike = 0.0) -> float:
     r"""Relative entropy of `N(m + shift, A)` with respect to `N(m, B)`, in nats.
 
@@ -93,6 +96,7 @@ def kullback_leibler(first: ArrayLike, second: ArrayLike, shift: ArrayLike = 0.0
     return float(0.5 * np.sum((ratios - 1) - np.log(ratios)) + 0.5 * np.sum(moved**2))
 
 
+@on_host
 def total_variation(first: ArrayLike, second: ArrayLike, shift: ArrayLike = 0.0) -> float:
     r"""Total variation distance between `N(m + shift, A)` and `N(m, B)`: in [0, 1], exact to about 1e-12.
 

@@ -169,7 +169,6 @@ def sign_sweep(weights: Float[Array, "d d"], state: Data) -> Data:
     Returns:
         The state after one sweep.
     """
-
     weights, state = floating(weights), floating(state)
 
     def turn(i, spins):

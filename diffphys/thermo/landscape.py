@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 from .._quadrature import gauss_legendre
 from .._types import Data, Denoiser, Scalar
 from ..targets import AbstractTarget
+from ._host import on_host
 from ._points import HostData, placed
 from .free_energy import regularised_free_energy
 
@@ -24,6 +25,7 @@ _MOST_PANELS = 2**11
 _BLOCK = 256
 
 
+@on_host
 def landscape(
     target: AbstractTarget,
     variance: Scalar,
@@ -94,6 +96,7 @@ def _plane(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return origin, axes, (corners - origin) @ axes.T
 
 
+@on_host
 def profile(
     denoise: Denoiser, start: HostData, end: HostData, variance: Scalar, *, count: int = 65, tolerance: float = 1e-7
 ) -> xr.Dataset:
@@ -147,6 +150,7 @@ def profile(
     )
 
 
+@on_host
 def barrier_variance(
     denoise: Denoiser, start: HostData, end: HostData, bounds: tuple[float, float], *, count: int = 129
 ) -> float:

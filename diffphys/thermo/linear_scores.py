@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from ._host import on_host
 from ._types import ArrayLike, Values
 
 Matrix = Float[np.ndarray, "N N"]
@@ -42,6 +43,7 @@ Estimator = Callable[[SecondMoments, float, float], Matrix]
 """`estimator(moments, t, temperature) -> W`, as those below."""
 
 
+@on_host
 def second_moments(points: Float[np.ndarray, "P N"], noise: Float[np.ndarray, "P N"]) -> SecondMoments:
     """The second moments of data and of one standard normal noise a datum.
 
@@ -81,6 +83,7 @@ def draw_second_moments(rng: np.random.Generator, spectrum: ArrayLike, count: in
     return SecondMoments(joint[:half, :half], joint[:half, half:], joint[half:, half:], count)
 
 
+@on_host
 def exact_precision(covariance: Matrix, t: float, temperature: float = 1.0) -> Matrix:
     r"""W of the true score, $(\Delta_t + e^{-2t} C_0)^{-1}$, of a covariance.
 
@@ -96,6 +99,7 @@ def exact_precision(covariance: Matrix, t: float, temperature: float = 1.0) -> M
     return np.linalg.inv(spread * np.eye(len(covariance)) + keep**2 * np.asarray(covariance, float))
 
 
+@on_host
 def averaged(moments: SecondMoments, t: float, temperature: float = 1.0) -> Matrix:
     r"""W of the minimiser over infinitely many noises a datum, $(\Delta_t + e^{-2t} \hat C)^{-1}$; for P < N too.
 
@@ -112,6 +116,7 @@ def averaged(moments: SecondMoments, t: float, temperature: float = 1.0) -> Matr
     return exact_precision(moments.data, t, temperature)
 
 
+@on_host
 def unconstrained(moments: SecondMoments, t: float, temperature: float = 1.0) -> Matrix:
     r"""W of the least squares of denoising score matching with one noise a datum.
 
@@ -132,6 +137,7 @@ def unconstrained(moments: SecondMoments, t: float, temperature: float = 1.0) ->
     return (np.eye(len(noisy)) - keep * np.linalg.solve(noisy, mixed.T).T) / spread
 
 
+@on_host
 def symmetric(moments: SecondMoments, t: float, temperature: float = 1.0) -> Matrix:
     r"""W of the same least squares among symmetric matrices, those of a score that is a gradient.
 
@@ -147,6 +153,7 @@ def symmetric(moments: SecondMoments, t: float, temperature: float = 1.0) -> Mat
     return basis @ (pull / (values[:, None] + values)) @ basis.T
 
 
+@on_host
 def commuting(moments: SecondMoments, t: float, temperature: float = 1.0) -> Matrix:
     r"""W as written in Biroli's talk, $\frac1\Delta (1 - e^{-t} D^{-1} M)$: right only if D and M commute.
 
@@ -159,6 +166,7 @@ def commuting(moments: SecondMoments, t: float, temperature: float = 1.0) -> Mat
     return (np.eye(len(noisy)) - 0.5 * keep * np.linalg.solve(noisy, mixed + mixed.T)) / spread
 
 
+@on_host
 def unconstrained_error(spectrum: ArrayLike, count: int, t: float, temperature: float = 1.0) -> float:
     r"""$E \|W - W_{true}\|_F^2$ of the unconstrained estimator, exact.
 
@@ -181,6 +189,7 @@ def unconstrained_error(spectrum: ArrayLike, count: int, t: float, temperature: 
     return float(bayes_loss(values, t, temperature) * np.sum(1 / noisy) / (count - len(values) - 1))
 
 
+@on_host
 def bayes_loss(spectrum: ArrayLike, t: float, temperature: float = 1.0) -> float:
     r"""Least value of the score-matching loss $E |S + (x - e^{-t} a) / \Delta|^2$, summed over coordinates.
 
@@ -198,6 +207,7 @@ def bayes_loss(spectrum: ArrayLike, t: float, temperature: float = 1.0) -> float
     return float(keep**2 / spread * np.sum(values / (spread + keep**2 * values)))
 
 
+@on_host
 def generated_spectrum(spectrum: ArrayLike, t_max: float, temperature: float = 1.0) -> Values:
     r"""What the reverse diffusion makes of the exact score of each eigenvalue, from $\mathcal N(0, T)$ at `t_max`.
 
@@ -216,6 +226,7 @@ def generated_spectrum(spectrum: ArrayLike, t_max: float, temperature: float = 1
     return (c + keep**2 * (temperature - c) * (c * keep / noisy) ** 2)[()]
 
 
+@on_host
 def generated_covariance(
     precision: Callable[[float], Matrix], ts: Float[np.ndarray, " n"], temperature: float = 1.0
 ) -> Matrix:

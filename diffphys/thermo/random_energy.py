@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._root import root
+from ._host import on_host
 from ._types import ArrayLike, Values
 
 
@@ -21,6 +22,7 @@ class RandomEnergy(NamedTuple):
     lambda_c: Values
 
 
+@on_host
 def random_energy(log_n: float, spectrum: ArrayLike, variance: ArrayLike) -> RandomEnergy:
     r"""Free energy and condensation exponent of Gaussian data of any covariance.
 

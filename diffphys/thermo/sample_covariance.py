@@ -11,6 +11,7 @@ from scipy.integrate import quad
 from scipy.special import digamma, erf
 
 from .._root import root
+from ._host import on_host
 from ._types import ArrayLike, Values
 
 
@@ -26,6 +27,7 @@ class SpectralLaw(NamedTuple):
     zeros: float
 
 
+@on_host
 def marchenko_pastur_edges(q: float, variance: float = 1.0) -> tuple[float, float]:
     r"""Ends of the spectrum of a sample covariance of isotropic data, $\sigma^2 (1 \pm \sqrt q)^2$.
 
@@ -40,6 +42,7 @@ def marchenko_pastur_edges(q: float, variance: float = 1.0) -> tuple[float, floa
     return variance * (1 - np.sqrt(q)) ** 2, variance * (1 + np.sqrt(q)) ** 2
 
 
+@on_host
 def spectral_law(points: ArrayLike, spectrum: ArrayLike, q: float) -> SpectralLaw:
     r"""The density of the eigenvalues of a sample covariance, for any spectrum of the true one.
 
@@ -99,6 +102,7 @@ def _companion(x: np.ndarray, values: np.ndarray, parts: np.ndarray, q: float) -
     return m
 
 
+@on_host
 def mean_root_eigenvalue(spectrum: ArrayLike, q: float) -> float:
     r"""$\lim \frac1N E\, \mathrm{tr}\, \hat C^{1/2}$ for any spectrum of the true covariance.
 
@@ -147,6 +151,7 @@ def mean_root_eigenvalue(spectrum: ArrayLike, q: float) -> float:
     return float(np.sqrt(top)) * area / np.pi
 
 
+@on_host
 def expected_wasserstein(spectrum: ArrayLike, q: float) -> float:
     r"""$W_2^2 / N$ between $\mathcal N(0, \hat C)$ and $\mathcal N(0, C_0)$ as N, P -> infinity at fixed q = N / P.
 
@@ -166,6 +171,7 @@ def expected_wasserstein(spectrum: ArrayLike, q: float) -> float:
     return 2 * float(values.mean()) - 2 * mean_root_eigenvalue(values**2, q)
 
 
+@on_host
 def expected_kullback_leibler(dim: int, count: int) -> float:
     r"""$E\,\mathrm{KL}(\mathcal N(0, \hat C) \| \mathcal N(0, C_0))$, exact at any N <= P and for any $C_0$.
 
@@ -190,6 +196,7 @@ def expected_kullback_leibler(dim: int, count: int) -> float:
     return float(-0.5 * np.sum((digamma(halves) - np.log(halves)) + np.log1p(-np.arange(dim) / count)))
 
 
+@on_host
 def expected_total_variation(dim: int, count: int) -> float:
     r"""$\mathrm{TV}(\mathcal N(0, \hat C), \mathcal N(0, C_0))$ for large N and P, to `erf(N / 4 sqrt(P))`.
 
@@ -207,6 +214,7 @@ def expected_total_variation(dim: int, count: int) -> float:
     return float(erf(0.5 * np.sqrt(expected_kullback_leibler(dim, count))))
 
 
+@on_host
 def golden_rule_participation(eigenvalue: ArrayLike, density: ArrayLike, count: ArrayLike) -> Values:
     r"""Over how many true eigenvectors an eigenvector of $\hat C$ is spread, in the second regime.
 
@@ -230,6 +238,7 @@ def golden_rule_participation(eigenvalue: ArrayLike, density: ArrayLike, count: 
     return (2 * np.pi**2 / 3 * strength**2 / np.asarray(count, float))[()]
 
 
+@on_host
 def participation(vectors: Float[np.ndarray, "N k"]) -> Float[np.ndarray, " k"]:
     """Participation number `1 / sum_i v_i^4` of each unit vector, in columns: from 1, one coordinate, to N."""
     return 1 / np.sum(np.asarray(vectors, float) ** 4, axis=0)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
 
+from ._host import on_host
 from .row_sums import Rows, blocks_of, mean_of, rows_of, scatter_of
 
 # Columns of a block of the points, where these are fewer than their dimension.
@@ -52,6 +53,7 @@ class SpectralTime(NamedTuple):
         return self._replace(time=time, time_low=low, time_high=high)
 
 
+@on_host
 def covariance_spectrum(points: Rows | Sequence, centre: bool = True) -> Float[np.ndarray, " rank"]:
     """Eigenvalues of the sample covariance, descending, through the smaller of the two Gram matrices.
 
@@ -71,6 +73,7 @@ def covariance_spectrum(points: Rows | Sequence, centre: bool = True) -> Float[n
     return np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)
 
 
+@on_host
 def spectral_time(
     points: Rows | Sequence,
     *,

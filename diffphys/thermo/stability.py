@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Inexact
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, eigsh
 
 from .._types import Data, Denoiser, Scalar
+from ._host import on_host
 from ._points import HostData, placed
 
 # Up to this dimension the whole matrix costs less than the iteration.
@@ -79,6 +80,7 @@ def susceptibility(denoise: Denoiser, y: Data, variance: Scalar) -> Float[Array,
     return jnp.linalg.solve(jnp.eye(y.size, dtype=y.dtype) - matrix, matrix)
 
 
+@on_host
 def leading_modes(denoise: Denoiser, y: HostData, variance: Scalar, count: int = 1, *, symmetric: bool = True) -> Modes:
     """Leading eigenpairs of the stability matrix by Lanczos iteration on its products, without the matrix.
 

@@ -8,6 +8,7 @@ the half distance of the two class means in units of the standard deviation alon
 import numpy as np
 from scipy.special import entr, erf, expit
 
+from ._host import on_host
 from ._types import ArrayLike, Values
 
 # In units of the standard deviation. Outside nine of them lies 2e-19 of a Gaussian. The trapezoid rule in the
@@ -23,6 +24,7 @@ _WEIGHTS /= _WEIGHTS.sum()
 _SEPARATED = 40.0
 
 
+@on_host
 def separation(half_difference: ArrayLike, covariance: ArrayLike, variance: ArrayLike) -> Values:
     r"""Half distance between the classes in units of the noisy standard deviation, `delta(v)`.
 
@@ -45,6 +47,7 @@ def separation(half_difference: ArrayLike, covariance: ArrayLike, variance: Arra
         return np.sqrt((weights / (spectrum + noise[..., None])).sum(-1))
 
 
+@on_host
 def agreement(delta: ArrayLike, p: float = 0.5) -> Values:
     r"""Probability that two clones released at separation `delta` end in the same class, phi.
 
@@ -71,6 +74,7 @@ def agreement(delta: ArrayLike, p: float = 0.5) -> Values:
     return 0.5 + 0.5 * (p * np.tanh(likely) ** 2 + (1 - p) * np.tanh(unlikely) ** 2) @ _WEIGHTS
 
 
+@on_host
 def class_information(delta: ArrayLike, p: float = 0.5) -> Values:
     r"""Mutual information of the class and the noisy observation, in nats.
 
@@ -93,6 +97,7 @@ def class_information(delta: ArrayLike, p: float = 0.5) -> Values:
     return entr(p) + entr(1 - p) - doubt @ _WEIGHTS
 
 
+@on_host
 def gaussian_divergence(delta: ArrayLike, p: float = 0.5) -> Values:
     r"""Relative entropy of two noised classes with respect to the Gaussian of their mean and covariance, in nats.
 
@@ -119,6 +124,7 @@ def gaussian_divergence(delta: ArrayLike, p: float = 0.5) -> Values:
     return 0.5 * np.log1p(4 * p * (1 - p) * np.square(np.asarray(delta, float))) - information
 
 
+@on_host
 def threshold(p: float = 0.5) -> float:
     """Agreement at separation one, the level that defines the speciation time of two classes.
 
@@ -133,6 +139,7 @@ def threshold(p: float = 0.5) -> float:
     return float(agreement(1.0, p))
 
 
+@on_host
 def sign_agreement(mean: float, within: float, variance: ArrayLike) -> Values:
     r"""Probability that two clones end on the same side of the plane between the classes.
 
@@ -174,6 +181,7 @@ def sign_agreement(mean: float, within: float, variance: ArrayLike) -> Values:
     return 0.5 + 0.5 * (weights * (odds * erf(plus) + (1 - odds) * erf(minus)) ** 2).sum(-1)
 
 
+@on_host
 def agreement_orthogonal(classes: int, a: ArrayLike) -> Values:
     r"""Clone agreement of K equally likely classes whose means are orthogonal and of equal norm.
 
