@@ -1,4 +1,4 @@
-"""What things are, in plain names and numbers: for journals, and for the attributes of results."""
+"""What things are, in plain names and numbers: for journals, attributes of results and messages."""
 
 import functools
 from collections.abc import Mapping
@@ -40,6 +40,11 @@ def describe_process(process: AbstractProcess) -> dict[str, Any]:
     """A process as plain parameters, those of a process or a schedule within it nested."""
     found = described(process)
     return {"process": found.pop("kind"), **found}
+
+
+def kind_of(found: object) -> str:
+    """What something is, for a message: its class, or the class that it is."""
+    return f"the class `{found.__name__}`" if isinstance(found, type) else f"`{type(found).__name__}`"
 
 
 def _name(function: Any) -> str:

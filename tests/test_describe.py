@@ -9,7 +9,7 @@ import pytest
 
 import diffphys as dp
 from diffphys._config import canonical
-from diffphys._describe import describe_process, described
+from diffphys._describe import describe_process, described, kind_of
 
 OU = dp.OrnsteinUhlenbeck()
 
@@ -25,6 +25,11 @@ def test_modules_are_told_by_their_kind_and_fields():
         "process": {"kind": "OrnsteinUhlenbeck", "temperature": 2.0},
     }  # fmt: skip
     assert describe_process(OU) == {"process": "OrnsteinUhlenbeck", "temperature": 1.0}
+
+
+def test_messages_tell_a_class_from_one_of_it():
+    assert kind_of(OU) == "`OrnsteinUhlenbeck`"
+    assert kind_of(dp.OrnsteinUhlenbeck) == "the class `OrnsteinUhlenbeck`"
 
 
 def test_functions_are_told_by_their_names_and_what_is_bound_to_them():

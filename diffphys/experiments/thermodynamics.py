@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 
 from .. import thermo
+from .._describe import kind_of
 from .._keys import check_root
 from .._types import Data, Denoiser, PRNGKey
 from ..results import dataset
-from ..samplers._checks import kind_of
 from ..targets import AbstractTarget
 from ._assemble import seed_of
 

@@ -12,8 +12,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .. import _block as block
+from .._describe import kind_of
 from .._types import Data, Denoiser, Scalar
-from ..samplers._checks import kind_of
 from ..targets._arrays import floating, observation, require_finite
 from .outputs import AbstractOutput
 from .schedules import AbstractNetworkSchedule, Argument, times_of

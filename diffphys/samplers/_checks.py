@@ -6,15 +6,11 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from .._describe import kind_of
 from .._types import Denoiser, State
 from ..processes import AbstractProcess, AbstractStationaryProcess
 
 _ANY = "`ReverseSDE`, `Bridge`, `ProbabilityFlow` and `Conjugate` take any linear process"
-
-
-def kind_of(found: object) -> str:
-    """What something is, for a message: its class, or the class that it is."""
-    return f"the class `{found.__name__}`" if isinstance(found, type) else f"`{type(found).__name__}`"
 
 
 def check_process(owner: str, process: object):

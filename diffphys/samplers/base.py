@@ -12,12 +12,13 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._box_muller import box_muller
+from .._describe import kind_of
 from .._keys import check_key
 from .._types import Data, Denoiser, Draws, Path, PRNGKey, Scalar, State
 from ..clocks import check_grid
 from ..processes import AbstractProcess
 from ..targets._arrays import floating
-from ._checks import check_denoiser, check_parts, kind_of
+from ._checks import check_denoiser, check_parts
 
 if TYPE_CHECKING:
     # What a type checker does not take for an argument of the constructor.

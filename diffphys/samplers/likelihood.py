@@ -12,11 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .. import _block as block
+from .._describe import kind_of
 from .._keys import check_key
 from .._types import Data, Denoiser, PRNGKey, Scalar, State
 from ..processes import AbstractProcess, Kernel
 from ..targets._arrays import floating
-from ._checks import check_denoiser, check_parts, check_whole, kind_of
+from ._checks import check_denoiser, check_parts, check_whole
 
 
 def log_likelihood(

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._describe import kind_of
 from .._types import Data, Denoiser, Scalar
-from ..samplers._checks import kind_of
 from ..targets import AbstractTarget
 from ..targets._arrays import concrete, floating, observation
 
