@@ -19,6 +19,8 @@ from ._versions import versions
 
 _MARKS = ("experiment", "config", "seed", "diffphys_version")
 _CHECKSUM = "crc32"  # HDF5 notices a missing end of a file, not a flipped bit.
+# Which attributes a file has as JSON, and what they are in memory. Files of before do not say: there they stay text.
+_KINDS = "json_attributes"
 
 
 def dataset(
@@ -65,7 +67,8 @@ def dataset(
 def save(ds: xr.Dataset, path: str | os.PathLike[str]) -> pathlib.Path:
     """Writes a dataset to a netCDF4 file, whole or not at all.
 
-    Attributes that netCDF lacks (None, truth values, sequences, mappings) are written as JSON.
+    Attributes that netCDF lacks (None, truth values, sequences, mappings) are written as JSON, of which `load` makes
+    what they were.
 
     Args:
         ds: results, as made by `dataset`.
@@ -79,9 +82,9 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str]) -> pathlib.Path:
     """
     path = pathlib.Path(path)
     plain = ds.copy()
-    plain.attrs = _plain_attributes(ds.attrs)
+    plain.attrs = _written(ds.attrs)
     for variable in plain.variables.values():
-        variable.attrs = _plain_attributes(variable.attrs)
+        variable.attrs = _written(variable.attrs)
     plain.attrs[_CHECKSUM] = _checksum(plain)
     # Without a fill value the bits of the numbers, those of a nan too, are what is written and read.
     numeric = [name for name, variable in plain.variables.items() if variable.dtype.kind in "iuf"]
@@ -102,7 +105,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
         path: the file.
 
     Returns:
-        The dataset, as it was saved.
+        The dataset, as it was saved; in a file of before, attributes that netCDF lacks are still JSON.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -131,6 +134,8 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
             f"`path` needs an undamaged file. Got `{path}`, whose numbers fail their checksum. "
             "Run the experiment again or take a copy."
         )
+    for owner in (ds, *ds.variables.values()):
+        owner.attrs = _read(owner.attrs)
     return ds
 
 
@@ -164,6 +169,35 @@ def _plain_attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
         else:
             plain[str(name)] = json.dumps(json.loads(canonical({"value": value}))["value"])
     return plain
+
+
+def _written(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    """Attributes as `_plain_attributes` has them, JSON without loss, and which are JSON."""
+    plain, kinds = _plain_attributes(attributes), {}
+    for name, value in attributes.items():
+        if isinstance(plain[str(name)], str) and not isinstance(value, str):
+            array = isinstance(value, np.ndarray | jax.Array) and value.ndim > 0
+            kinds[str(name)] = str(value.dtype) if array else type(value).__name__
+            plain[str(name)] = json.dumps(value, default=_bare)
+    return plain | ({_KINDS: json.dumps(kinds)} if kinds else {})
+
+
+def _read(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """What `_written` was given."""
+    found = {name: value.item() if isinstance(value, np.generic) else value for name, value in attributes.items()}
+    for name, kind in json.loads(found.pop(_KINDS, "{}")).items():
+        value = json.loads(found[name])
+        if isinstance(value, list) and kind != "list":
+            value = tuple(value) if kind == "tuple" else np.array(value, kind)
+        found[name] = value
+    return found
+
+
+def _bare(value: Any) -> Any:
+    """What JSON has not, as it can hold it: numbers of NumPy and JAX in lists, whole."""
+    if isinstance(value, np.generic | np.ndarray | jax.Array):
+        return np.asarray(value).tolist()
+    return json.loads(canonical({"value": value}))["value"]
 
 
 def _checksum(ds: xr.Dataset) -> int:

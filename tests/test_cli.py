@@ -1,6 +1,5 @@
 """The command as a user meets it: output, exit status, messages, and what it leaves behind."""
 
-import json
 import os
 import pathlib
 import signal
@@ -41,7 +40,7 @@ def test_regimes_leaves_a_figure_a_file_and_a_summary(tmp_path):
     assert "t_S                1.008" in result.output
     assert sorted(p.name for p in tmp_path.iterdir()) == ["regimes.nc", "regimes.png"]
     ds = dp.results.load(tmp_path / "regimes.nc")
-    assert json.loads(ds.attrs["data_scale"]) == [-1.0, 1.0]
+    assert ds.attrs["data_scale"] == [-1.0, 1.0]
     assert (tmp_path / "regimes.png").stat().st_size > 20_000
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import diffphys as dp
 from diffphys import results
 from diffphys._versions import versions
 
@@ -69,21 +70,64 @@ def test_provenance_says_what_was_run_and_with_what(ds):
     assert datetime.timedelta(0) <= age < datetime.timedelta(minutes=10)
 
 
-def test_attributes_that_a_file_lacks_become_json_and_numbers_stay_numbers(ds, tmp_path):
-    ds.attrs |= {
-        "none": None,
-        "yes": True,
-        "tree": {"b": [1, 2]},
-        "one": [1.5],
-        "half": 0.5,
-        "n": 3,
-        "big": 2**70,
-    }
-    back = results.load(results.save(ds, tmp_path / "run.nc")).attrs
-    assert (back["half"], back["n"]) == (0.5, 3)
-    decoded = {name: json.loads(back[name]) for name in ("none", "yes", "tree", "one", "big")}
-    assert decoded == {"none": None, "yes": True, "tree": {"b": [1, 2]}, "one": [1.5], "big": 2**70}
-    assert json.loads(results.load(tmp_path / "run.nc").flips.attrs["exact"]) is True
+ODD = {
+    "none": None,
+    "yes": True,
+    "tree": {"b": [1, 2], "c": {"d": None}},
+    "one": [1.5],
+    "nothing": [],
+    "words": ["up", "nan"],
+    "gaps": [0.5, float("nan"), float("-inf")],
+    "pair": (0.1, 3),
+    "weights": np.array([0.25, np.nan, 1 / 3]),
+    "counts": np.arange(100, dtype=np.int32).reshape(50, 2),
+    "big": 2**70,
+    "text": "[1, 2]",
+    "half": 0.5,
+    "n": 3,
+}
+
+
+def test_attributes_come_back_as_they_were(ds, tmp_path):
+    ds.attrs |= ODD
+    ds.phi.attrs |= ODD
+    back = results.load(results.save(ds, tmp_path / "run.nc"))
+    for found in (back.attrs, back.phi.attrs):
+        assert {name: type(found[name]) for name in ODD} == {name: type(value) for name, value in ODD.items()}
+        for name, value in ODD.items():
+            np.testing.assert_equal(found[name], value)
+            assert getattr(found[name], "dtype", None) == getattr(value, "dtype", None)
+    assert back.attrs.keys() == ds.attrs.keys()
+
+
+def test_results_of_an_experiment_come_back_identical(tmp_path):
+    target = dp.symmetric_mixture(np.ones(2))
+    ds = dp.speciation(target, dp.OrnsteinUhlenbeck(), [0.5, 1.0], key=jax.random.key(0), samples=64)
+    back = results.load(results.save(ds, tmp_path / "run.nc"))
+    xr.testing.assert_identical(back, ds)
+    assert back.attrs["label_weights"] == [0.5, 0.5]
+    assert [*map(type, back.attrs.values())] == [*map(type, ds.attrs.values())]
+
+
+def test_attributes_that_a_file_lacks_are_json_in_it(ds, tmp_path):
+    ds.attrs |= ODD
+    with xr.open_dataset(results.save(ds, tmp_path / "run.nc"), engine="h5netcdf") as raw:
+        assert (raw.attrs["half"], raw.attrs["n"], raw.attrs["text"]) == (0.5, 3, "[1, 2]")
+        for name in ("none", "yes", "tree", "one", "words", "big"):
+            assert json.loads(raw.attrs[name]) == ODD[name]
+
+
+def test_files_of_before_have_their_attributes_as_text(ds, tmp_path, monkeypatch):
+    ds.attrs |= {"label_weights": [0.25, 0.75]}
+    monkeypatch.setattr(results, "_written", results._plain_attributes)
+    back = results.load(results.save(ds, tmp_path / "run.nc"))
+    assert back.attrs["label_weights"] == "[0.25, 0.75]"
+    xr.testing.assert_equal(back, ds)
+
+
+def test_attributes_without_a_plain_form_are_refused(ds, tmp_path):
+    with pytest.raises(ValueError, match="needs a plain value or an array of numbers"):
+        results.save(ds.assign_attrs(made_by=np.sin), tmp_path / "run.nc")
 
 
 def test_results_without_randomness_have_no_seed(tmp_path):
