@@ -19,6 +19,8 @@ from ._assemble import seed_of
 _PROBES = (0.1, 1.0, 10.0)
 # Eigenvalues of J nearer to each other than this are one.
 _DEGENERATE = 1e-6
+# How far from the pitchfork, in its variance, the ordered branch begins: at a thousandth of its size or so.
+_DEPARTURE = 1e-6
 # Draws of which the farthest is followed.
 _DRAWS = 16
 _EXPONENTS = ("beta", "gamma", "gamma_below", "delta")
@@ -141,7 +143,7 @@ def _branches(
     if mode is None:
         ordered, heading = _ordered(target, key, low, cooled.magnetisation.values[-1]), 1
     else:
-        ordered = thermo.switch_branch(denoise, np.asarray(origin), critical, mode)
+        ordered = thermo.switch_branch(denoise, np.asarray(origin), critical, mode, distance=_DEPARTURE)
         # The side that the switch did not go to is the same by symmetry; a subcritical one turns on its own.
         heading = -1 if ordered[1] < critical else 1
     ordered = thermo.continue_branch(denoise, *ordered, bounds, heading=heading, **options)

@@ -39,6 +39,15 @@ def test_two_points_have_the_transition_of_mean_field(two):
     np.testing.assert_allclose(two.attrs["eigenvalue"], 1, rtol=1e-9)
 
 
+def test_the_ordered_branch_begins_where_it_leaves_the_symmetric_one(two):
+    ordered = two.sel(point=two.branch.values == 1)
+    m, v = np.abs(ordered.magnetisation.values[:, 0]), ordered.variance.values
+    critical = float(two.critical_variance.sel(criterion="score_zero"))
+    # m^2 = 3 (1 - v) next to the pitchfork.
+    np.testing.assert_allclose((v[0], m[0]), (critical, 0), atol=2e-3)
+    np.testing.assert_allclose(m[0] ** 2 / (3 * (critical - v[0])), 1, rtol=1e-3)
+
+
 def test_energies_of_the_branches_are_those_of_the_closed_form(two):
     m, v = two.magnetisation.values[:, 0], two.variance.values
     exact = 0.5 + 0.5 * m**2 - v * (np.logaddexp(m / v, -m / v) - np.log(2))
