@@ -100,6 +100,7 @@ def test_attributes_come_back_as_they_were(ds, tmp_path):
     assert back.attrs.keys() == ds.attrs.keys()
 
 
+@pytest.mark.slow
 def test_results_of_an_experiment_come_back_identical(tmp_path):
     target = dp.symmetric_mixture(np.ones(2))
     ds = dp.speciation(target, dp.OrnsteinUhlenbeck(), [0.5, 1.0], key=jax.random.key(0), samples=64)

@@ -32,7 +32,7 @@ TRACED = {
 @pytest.mark.parametrize("transform", [jax.grad, jax.jit], ids=["grad", "jit"])
 @pytest.mark.parametrize("name", TRACED)
 def test_traced_numbers_are_refused_by_the_function_that_was_called(name, transform, unchecked):
-    with pytest.raises(ValueError, match=f"`{name}` needs known numbers: it is computed on the host in float64. Got trac"):
+    with pytest.raises(ValueError, match=f"`{name}` needs known numbers: it is computed on the host"):
         transform(TRACED[name])(2.0)
 
 
