@@ -27,8 +27,8 @@ def on_host(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
         except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError, _TracedError) as error:
             raise _TracedError(
                 f"`{function.__name__}` needs known numbers: it is computed on the host in float64. Got traced ones. "
-                "Do call it outside of `jit`, `vmap` and `grad`, with a denoiser in `jax.numpy` where it takes one. For "
-                "a derivative do take differences of its values."
+                "Do call it outside of `jit`, `vmap` and `grad`, with a denoiser in `jax.numpy` where it takes one. "
+                "For a derivative do take differences of its values."
             ) from error
 
     return known
