@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,9 @@ class UNetConfig:
     """
 
     channels: int = 32
-    multipliers: tuple[int, ...] = (1, 2, 2)
+    multipliers: Sequence[int] = (1, 2, 2)
     blocks: int = 1
-    attention: tuple[int, ...] = ()
+    attention: Sequence[int] = ()
     heads: int = 4
     patch: int = 1
     dropout: float = 0.0

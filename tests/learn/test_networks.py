@@ -176,6 +176,10 @@ def test_a_journal_tells_models_apart_by_their_weights_and_knows_one_again():
     assert fingerprint(again) == marks[0]
 
 
+def test_sizes_in_lists_as_a_file_has_them_are_those_in_tuples():
+    assert UNetConfig(multipliers=[1, 2], attention=[4]) == UNetConfig(multipliers=(1, 2), attention=(4,))
+
+
 @pytest.mark.parametrize(
     ("make", "match"),
     [
