@@ -41,8 +41,13 @@ def test_classical_capacity_lies_near_its_thermodynamic_limit(getkey):
         ({"loads": [0.1], "variance": 0.0}, "`variance` > 0"),
         ({"loads": [0.1], "corruption": 0.5}, "`corruption` in"),
         ({"loads": [0.1], "trials": 1}, "`trials` needs"),
+        ({"loads": [1.0], "dim": 1}, "`dim` needs"),
     ],
 )
 def test_retrieval_curves_refuse_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         retrieval_curve(key=jr.key(0), **settings)
+
+
+def test_the_least_retrieval_curve_is_of_two_trials_of_two_neurons():
+    assert retrieval_curve([1.0], key=jr.key(0), dim=2, trials=2).patterns.item() == 2

@@ -116,6 +116,12 @@ def test_crossing_of_the_balanced_level_by_unbalanced_classes_is_late_or_never()
     assert np.isnan(crossing_time(np.ones(1024), 1.0, threshold(), 0.9))
 
 
+def test_a_single_class_has_the_spectral_time_of_its_width():
+    found = critical_times(0.0, 2.0)
+    assert found.spectral == pytest.approx(0.5 * np.log(2), abs=1e-14)
+    assert np.isnan(found.score_zero)
+
+
 def test_crossing_is_none_where_overlapping_classes_never_agree_so_well():
     assert np.isnan(crossing_time(1.0, 4.0))
     assert np.isnan(crossing_time(np.zeros(3), 1.0))
