@@ -19,7 +19,8 @@ from ._versions import versions
 
 _MARKS = ("experiment", "config", "seed", "diffphys_version")
 _CHECKSUM = "crc32"  # HDF5 notices a missing end of a file, not a flipped bit.
-# Which attributes a file has as JSON, and what they are in memory. Files of before do not say: there they stay text.
+# Which attributes a file has as JSON, and what to make of it: a tuple, or an array of a type. Files of before do not
+# say: there they stay text.
 _KINDS = "json_attributes"
 
 
@@ -177,7 +178,7 @@ def _written(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     for name, value in attributes.items():
         if isinstance(plain[str(name)], str) and not isinstance(value, str):
             array = isinstance(value, np.ndarray | jax.Array) and value.ndim > 0
-            kinds[str(name)] = str(value.dtype) if array else type(value).__name__
+            kinds[str(name)] = str(value.dtype) if array else "tuple" if isinstance(value, tuple) else "json"
             plain[str(name)] = json.dumps(value, default=_bare)
     return plain | ({_KINDS: json.dumps(kinds)} if kinds else {})
 
@@ -187,7 +188,7 @@ def _read(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
     found = {name: value.item() if isinstance(value, np.generic) else value for name, value in attributes.items()}
     for name, kind in json.loads(found.pop(_KINDS, "{}")).items():
         value = json.loads(found[name])
-        if isinstance(value, list) and kind != "list":
+        if kind != "json":
             value = tuple(value) if kind == "tuple" else np.array(value, kind)
         found[name] = value
     return found

@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import random
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -98,6 +99,15 @@ def test_attributes_come_back_as_they_were(ds, tmp_path):
             np.testing.assert_equal(found[name], value)
             assert getattr(found[name], "dtype", None) == getattr(value, "dtype", None)
     assert back.attrs.keys() == ds.attrs.keys()
+
+
+def test_sequences_of_other_kinds_come_back_as_what_they_are_made_like(ds, tmp_path):
+    class Pair(NamedTuple):
+        low: float
+        high: float
+
+    back = results.load(results.save(ds.assign_attrs(pair=Pair(0.5, 2.0)), tmp_path / "run.nc"))
+    assert back.attrs["pair"] == (0.5, 2.0)
 
 
 @pytest.mark.slow

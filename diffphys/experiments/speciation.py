@@ -100,11 +100,11 @@ def speciation(
         I(C; X_t) / H(C), `overlap` (phi - sum w^2) / (1 - sum w^2), `phi_clones` with its discretisation bias (named
         `phi_sampler` for a sampler that is not the time reversal), `phi_theory`; for a data set also `phi_permuted`,
         `phi_left_out`, `nishimori_violation` and `phi_c`. The attributes give the threshold, the crossing and its
-        interval (that of the samples alone: that of two classes is found to .0007 between times 0.5 apart, to .007
-        between those 1 apart), the critical times by name (each with its noise level, `_sigma_v` at the end of its
-        name), the `verdict`, and all settings. `clones_run` counts the trajectories of each time. `phi_clones_excess`
-        is the agreement of clones less that of the posterior at the points they left: zero but for the errors of the
-        steps, with the statistical error of the clones alone.
+        interval (that of the samples alone: that of two Gaussian classes is found to .0007 between times 0.5
+        apart, to .007 between those 1 apart), the critical times by name (each with its noise level, `_sigma_v` at the
+        end of its name), the `verdict`, and all settings. `clones_run` counts the trajectories of each time.
+        `phi_clones_excess` is the agreement of clones less that of the posterior at the points they left: zero but for
+        the errors of the steps, with the statistical error of the clones alone.
 
         Of clones they give `score`, "exact" if they move by the target's own posterior mean and "given" otherwise:
         then the identity is no longer their answer, but that of another model. `clone_label_weights` are the weights
