@@ -53,7 +53,8 @@ class Empirical(AbstractDataSet):
         """Centres the data on the host, in float64, and keeps them in their own type.
 
         Args:
-            points: the data, of shape (n, d), float32 or float64.
+            points: the data, of shape (n, d), float32 or float64. Columns of zeros change no weight: with those, a
+                sweep over d runs the compiled programs of the largest.
             labels: the class of each datum, integers 0, 1, .., none of them unused; one class by default.
             block: the largest number of data taken at once.
             slots: the least number of places for data; those that are left empty cost what data cost. Two data or

@@ -114,6 +114,22 @@ def test_data_sets_with_the_places_of_the_largest_share_its_program():
     assert len(TRACED) == 1
 
 
+def test_columns_of_zeros_change_no_weight():
+    """So a sweep over the dimension may run the program of the largest."""
+    wide = Empirical(np.pad(POINTS, ((0, 0), (0, 3))), LABELS)
+    narrow, variance, index = Empirical(POINTS, LABELS), jnp.asarray(0.3), jnp.asarray(5)
+    beside = jnp.concatenate([YS[0], 0.5 * jnp.asarray(RNG.normal(size=3))])
+    found, expected = (t.weights_summary(y, variance, index, with_mean=True)._asdict() for t, y in
+                       ((wide, beside), (narrow, YS[0])))  # fmt: skip
+    elsewhere = np.asarray(jax.scipy.stats.norm.logpdf(beside[4:], scale=np.sqrt(0.3))).sum()
+    found["log_evidence"] -= elsewhere
+    np.testing.assert_array_equal(found["mean"][4:], 0)
+    found["mean"] = found["mean"][:4]
+    for name, value in expected.items():
+        if value is not None:
+            np.testing.assert_allclose(found[name], value, rtol=1e-9, atol=1e-11, err_msg=name)
+
+
 def test_parts_of_the_data_share_the_program_of_all_where_those_are_one_block():
     TRACED.clear()
     whole = Empirical(POINTS[:500], LABELS[:500], block=512)
