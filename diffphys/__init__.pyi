@@ -22,6 +22,7 @@ from .experiments import (
     prior_mismatch as prior_mismatch,
     regimes as regimes,
     retrieval_curve as retrieval_curve,
+    simulate_reduced as simulate_reduced,
     speciation as speciation,
     switch as switch,
     thermodynamics as thermodynamics,

@@ -21,6 +21,7 @@ from ._clone_peers import Problem, diffrax_solver, drift_only, fill_normals, fil
 
 _PLAIN, _CLONES, _TORCH = "plain lax.scan", "clones of speciation", "PyTorch loop"
 _EXACT, _SIGNS, _PUBLIC = "ReverseSDE", "ReverseSDE with signs", "simulate of a mixture with signs"
+_REDUCED = "simulate_reduced"
 _NORMALS, _DRIFT = "normals alone", "drift alone"
 # Pairs of clones of the long run, the default of the command.
 _PAIRS = 10_000
@@ -63,6 +64,7 @@ def _entrants(problem: Problem) -> list[Entrant]:
         *(_steps(name, "ours", _engine(problem, own), starts) for name, own in ours.items()),
         _steps(_SIGNS, "ours", _engine(problem, ours[_EXACT], dp.rademacher), starts),
         _steps(_PUBLIC, "ours", _public(problem), starts, f"{_COMPONENTS} components"),
+        _steps(_REDUCED, "ours", _reduced(problem), starts, "all coordinates at the end, one of them in steps"),
         _clones(problem, ours["Bridge"]),
         _steps(_PLAIN, "peer", plain_scan(problem), starts, "jax.random.normal"),
         peer("diffrax", "diffrax UnsafeBrownianPath",
@@ -115,6 +117,13 @@ def _public(problem: Problem) -> Callable[[Any, Any], Any]:
     target = dp.mixture(means, covariance=np.linspace(0.5, 1.5, _COMPONENTS, dtype=np.float32))
     sampler = dp.ReverseSDE(dp.OrnsteinUhlenbeck(), target.posterior_mean)
     return _each(problem, lambda key, z: dp.simulate(sampler, key, problem.grid, z, increments=dp.rademacher))
+
+
+def _reduced(problem: Problem) -> Callable[[Any, Any], Any]:
+    """All steps of the coordinates that the class does not depend on in one."""
+    reduction = dp.reduce(dp.symmetric_mixture(np.ones(problem.dim, np.float32)))
+    sampler = dp.ReverseSDE(dp.OrnsteinUhlenbeck(), reduction.target.posterior_mean)
+    return _each(problem, lambda key, z: dp.simulate_reduced(reduction, sampler, key, problem.grid, z))
 
 
 def _clones(problem: Problem, sampler: Any) -> Entrant:

@@ -17,6 +17,7 @@ from .late_start import late_start as late_start
 from .memorisation import memorisation as memorisation, memorisation_curve as memorisation_curve
 from .path_divergence import path_divergence as path_divergence
 from .prior_mismatch import prior_mismatch as prior_mismatch
+from .reduced import simulate_reduced as simulate_reduced
 from .regimes import regimes as regimes
 from .speciation import speciation as speciation
 from .switch import switch as switch

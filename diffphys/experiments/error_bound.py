@@ -13,9 +13,10 @@ from ..clocks import uniform_grid
 from ..processes import OrnsteinUhlenbeck
 from ..results import dataset
 from ..samplers import ReverseSDE
+from ..samplers.affine import LinearDenoiser
 from ..samplers.table import AbstractTableSampler
 from ._assemble import check_count
-from ._gaussian_flow import GaussianLaw, LinearDenoiser, push
+from ._gaussian_flow import GaussianLaw, push
 
 
 def error_bound(
@@ -54,7 +55,7 @@ def error_bound(
         horizons: $t_f$, where N(0, T) is drawn and the sampler starts.
         stop: where it ends, $t_{min}$; the generated law is compared with that of the data at this time.
         temperature: T of the Ornstein-Uhlenbeck bath.
-        sampler: `sampler(process, denoise)`, an overdamped sampler without memory.
+        sampler: `sampler(process, denoise)`, an overdamped sampler whose steps are a table.
         grid: makes the grid, `grid(t_f, stop, steps)`.
 
     Returns:

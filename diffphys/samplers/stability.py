@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Complex, Float
 
 from ..clocks import check_grid
-from .combination import Term, Terms
-from .table import AbstractTableSampler, Row, Stage
+from .affine import affine_steps
+from .table import AbstractTableSampler
 
 
 class Stability(NamedTuple):
@@ -73,51 +73,9 @@ def stability(
     slopes = np.asarray(given, np.float64)
     if slopes.ndim != 1 or slopes.size == 0 or not np.isfinite(slopes).all():
         raise ValueError(f"`stability` needs `slopes` in a row, one or more finite numbers. Got {given!r}.")
-    row, back = sampler.table(ts), sampler.coordinates(ts)
+    back = sampler.coordinates(ts)
     k = back.shape[-1]
-    matrices = np.stack([step_matrices(row, slope, k, sampler.history) for slope in slopes])
+    steps = affine_steps(sampler, ts, lambda v, t: (slopes, np.zeros_like(slopes)))
+    matrices = np.stack([step.matrix for step in steps], axis=1)
     matrices[:, :, :k] = back @ matrices[:, :, :k]
     return Stability(ts, slopes, np.linalg.eigvals(matrices).astype(complex))
-
-
-def step_matrices(row: Row, slope: float, k: int, history: int) -> Float[np.ndarray, "steps w w"]:
-    """The matrix of each step on the state and the remembered predictions, where D = j y."""
-    steps, width = len(row.stages[0].variance), (1 + history) * k
-    estimates: list[np.ndarray] = []
-    for stage in row.stages:
-        estimates.append(slope * _functional(stage, estimates, k, width))
-    matrices = np.zeros((steps, width, width))
-    matrices[:, :k] = _rows(row.state, estimates, k, width)
-    new = len(row.memory) * k
-    for i, terms in enumerate(row.memory):
-        matrices[:, (i + 1) * k : (i + 2) * k] = _rows(terms, estimates, k, width)
-    matrices[:, k + new :, k : width - new] = np.eye(width - k - new)
-    return matrices
-
-
-def _place(term: Term, k: int) -> slice:
-    """Where the operand of a term stands among the state and the predictions."""
-    start = 0 if term[0] == "state" else (1 + term[1]) * k
-    return slice(start, start + k)
-
-
-def _functional(stage: Stage, estimates: list[np.ndarray], k: int, width: int) -> Float[np.ndarray, "steps w"]:
-    """The observation that a stage asks about, as weights of the state and the predictions."""
-    total = np.zeros((len(stage.variance), width))
-    for term, coefficient in stage.channel.items():
-        if term[0] == "data":
-            total += coefficient[:, None] * estimates[term[1]]
-        elif term[0] != "noise":
-            total[:, _place(term, k)] += np.reshape(coefficient, (-1, k))
-    return total
-
-
-def _rows(terms: Terms, estimates: list[np.ndarray], k: int, width: int) -> Float[np.ndarray, "steps k w"]:
-    """A combination of the shape of a state, as weights of the state and the predictions."""
-    total = np.zeros((len(next(iter(terms.values()))), k, width))
-    for term, coefficient in terms.items():
-        if term[0] == "data":
-            total += np.reshape(coefficient, (-1, k, 1)) * estimates[term[1]][:, None]
-        elif term[0] != "noise":
-            total[:, :, _place(term, k)] += np.reshape(coefficient, (-1, k, k))
-    return total

@@ -14,6 +14,17 @@ from .mixture import AbstractMixture, IsotropicMixture, SharedCovarianceMixture
 _ROUNDING = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-12}
 
 
+class Rest(NamedTuple):
+    """The law of all other coordinates: a Gaussian, whatever the label."""
+
+    mean: Float[Array, " d"]
+    """A mean of which their part is theirs, that of the first component."""
+    eigenvalues: Float[np.ndarray, " n"]
+    """Of the covariance, on the host in float64; one number if all are the same."""
+    rotation: Float[Array, "d d"] | None
+    """Their eigenvectors, in columns; None for the coordinates as they are."""
+
+
 class Reduction(NamedTuple):
     """A mixture on the few directions that its labels depend on."""
 
@@ -21,6 +32,8 @@ class Reduction(NamedTuple):
     """The law of the coordinates along them, with the same labels."""
     basis: Float[Array, "d r"]
     """The directions, orthonormal, in columns."""
+    rest: Rest
+    """The law of what is orthogonal to them; see `simulate_reduced`."""
 
     def project(self, x: Float[Array, "*k d"]) -> Float[Array, "*k r"]:
         """The coordinates along them, of a point, of a state of any process, or of a noise: $x Q$.
@@ -54,7 +67,7 @@ def reduce(target: AbstractTarget) -> Reduction:
         target: a mixture with one covariance for all components, its values known.
 
     Returns:
-        The reduced target and the directions.
+        The reduced target, the directions, and the law of the rest.
 
     Raises:
         ValueError: for any other target, means that are all the same, or traced values.
@@ -81,7 +94,12 @@ def reduce(target: AbstractTarget) -> Reduction:
         target.log_weights, jnp.asarray(means.astype(np.float64) @ directions, means.dtype),
         jnp.asarray(variances, means.dtype), target.hierarchy,
     )  # fmt: skip
-    return Reduction(small, jnp.asarray(directions, means.dtype))
+    one = np.all(eigenvalues == eigenvalues[0])
+    rest = Rest(
+        target.means[0], eigenvalues[:1] if one else eigenvalues,
+        None if one or basis is None else jnp.asarray(basis, means.dtype),
+    )  # fmt: skip
+    return Reduction(small, jnp.asarray(directions, means.dtype), rest)
 
 
 def _common_spectrum(target: AbstractMixture) -> tuple[np.ndarray, np.ndarray | None] | None:

@@ -21,7 +21,7 @@ from diffphys.samplers import (
     UniPC,
     stability,
 )
-from diffphys.samplers.stability import step_matrices
+from diffphys.samplers.affine import affine_steps
 
 TS = np.array([2.0, 1.2, 0.7, 0.3, 0.1])
 
@@ -30,12 +30,19 @@ def linear(slope):
     return lambda y, v: slope * y
 
 
+def step_matrices(sampler, ts, slope):
+    """Those on the state and what is remembered, counted from the step."""
+    return np.stack(
+        [step.matrix[0] for step in affine_steps(sampler, ts, lambda v, t: (np.array([slope]), np.zeros(1)))]
+    )
+
+
 @pytest.mark.parametrize("process", [OrnsteinUhlenbeck(), PhaseSpaceLangevin()], ids=["ou", "psld"])
 @pytest.mark.parametrize("kind", [ReverseSDE, Bridge, ProbabilityFlow])
 def test_matrices_are_the_jacobians_of_the_steps(kind, process):
     sampler = kind(process, linear(0.3))
     wanted = step_maps(sampler, TS)[0][0]
-    got = step_matrices(sampler.table(TS), 0.3, wanted.shape[-1], sampler.history)
+    got = step_matrices(sampler, TS, 0.3)
     np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-14)
 
 
@@ -52,7 +59,7 @@ def test_a_run_that_keeps_predictions_in_slots_is_that_of_its_table(name):
     sampler, ts = REMEMBERING[name], log_snr_grid(2.0, 0.1, 9)
     k = np.size(sampler.process.kernel(1.0).mean)
     run = functools.reduce(lambda done, step: step @ done, step_maps(sampler, ts)[0][0])
-    moved = functools.reduce(lambda done, step: step @ done, step_matrices(sampler.table(ts), 0.3, k, sampler.history))
+    moved = functools.reduce(lambda done, step: step @ done, step_matrices(sampler, ts, 0.3))
     np.testing.assert_allclose(run[:k, :k], moved[:k, :k], rtol=1e-10)
 
 

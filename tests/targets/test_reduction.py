@@ -37,7 +37,7 @@ every_target = pytest.mark.parametrize("name", TARGETS)
 @every_target
 def test_labels_and_denoiser_are_those_of_the_projection(name, getkey):
     target, size = TARGETS[name]
-    small, basis = dp.reduce(target)
+    small, basis, _ = dp.reduce(target)
     assert small.dim == size
     np.testing.assert_allclose(basis.T @ basis, np.eye(size), atol=1e-12)
     for variance in (0.05, 1.0, 20.0):
@@ -53,7 +53,7 @@ def test_labels_and_denoiser_are_those_of_the_projection(name, getkey):
 @every_target
 def test_what_is_left_out_is_one_gaussian_and_says_nothing(name, getkey):
     target, _ = TARGETS[name]
-    small, basis = dp.reduce(target)
+    small, basis, _ = dp.reduce(target)
     rest = jnp.eye(DIM) - basis @ basis.T
     np.testing.assert_allclose((target.means - target.means[:1]) @ rest, 0, atol=1e-12)
     y, variance = jr.normal(getkey(), (DIM,)), 0.7
@@ -106,7 +106,7 @@ def test_float32_keeps_its_type_and_finds_the_same_directions():
     target = SharedCovarianceMixture(
         np.zeros(2, np.float32), means_of(2).astype(np.float32), rotated([1, 1, 1, 1, 1, 1, 4.0]).astype(np.float32)
     )
-    small, basis = dp.reduce(target)
+    small, basis, _ = dp.reduce(target)
     assert (small.dim, small.means.dtype, basis.dtype) == (2, np.float32, np.float32)
 
 
@@ -114,7 +114,7 @@ def test_a_dense_tail_of_small_eigenvalues_is_not_taken_for_one_of_them():
     eigenvalues = np.concatenate([[1.0], np.linspace(1e-9, 1e-4, 60)]).astype(np.float32)
     mean = np.concatenate([[0.0], np.full(60, 1e-3)]).astype(np.float32)
     target = SharedCovarianceMixture(np.zeros(2, np.float32), np.stack([mean, -mean]), eigenvalues)
-    small, basis = dp.reduce(target)
+    small, basis, _ = dp.reduce(target)
     y, variance = 0.05 * target.means[0], np.float32(1e-6)
     np.testing.assert_allclose(
         small.label_log_posterior(y @ basis, variance), target.label_log_posterior(y, variance), atol=1e-4
