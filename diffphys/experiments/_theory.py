@@ -20,19 +20,24 @@ from ..thermo import (
     spontaneous_magnetisation,
     state_susceptibility,
 )
-from ..thermo.row_sums import DataRows, mean_of, scatter_of
+from ..thermo.row_sums import DataRows, mean_of, products_of, scatter_of
 
 # Draws of a law whose covariance is not known in closed form.
 _DRAWS = 4096
+# Eigenvalues that are rounding, relative to the largest.
+_NULL = 1e-13
 
 Variances = Float[np.ndarray, " times"]
 
 
 class TwoClasses(NamedTuple):
-    """Two Gaussian classes of one covariance: a number, or its eigenvalues in the basis of `half_difference`."""
+    """Two Gaussian classes of one covariance: a number, or its eigenvalues in the basis of `half_difference`.
+
+    The basis may leave out directions in which the means agree.
+    """
 
     weight: float
-    half_difference: Float[np.ndarray, " d"]
+    half_difference: Float[np.ndarray, " directions"]
     covariance: float | np.ndarray
 
 
@@ -58,13 +63,7 @@ def two_classes(target: AbstractTarget) -> TwoClasses | None:
     if isinstance(target, AbstractDataSet):
         if target.num_labels != 2:
             return None
-        groups = [class_rows(target, k) for k in (0, 1)]
-        means = [mean_of(group) for group in groups]
-        scatter = sum(scatter_of(group, mean) for group, mean in zip(groups, means, strict=True))
-        # Diagonalised here once: each function of the two classes would do it again.
-        values, vectors = np.linalg.eigh(scatter / target.num_points)
-        values = np.where(values > 1e-13 * values.max(), values, 0.0)
-        return TwoClasses(groups[0].shape[0] / target.num_points, 0.5 * (means[0] - means[1]) @ vectors, values)
+        return _two_classes_of_data(target) if target.num_points >= target.dim else _few_of_two_classes(target)
     if isinstance(target, CurieWeiss):
         return _two_states(target)
     if isinstance(target, IsotropicMixture | SharedCovarianceMixture) and target.num_labels == 2:
@@ -80,6 +79,37 @@ def two_classes(target: AbstractTarget) -> TwoClasses | None:
             means = means if target.basis is None else means @ np.asarray(target.basis, np.float64)
         return TwoClasses(float(target.label_weights[0]), 0.5 * (means[0] - means[1]), covariance)
     return None
+
+
+def _two_classes_of_data(data: AbstractDataSet) -> TwoClasses:
+    """Two Gaussian classes with the moments of data, from their scatter."""
+    groups = [class_rows(data, k) for k in (0, 1)]
+    means = [mean_of(group) for group in groups]
+    scatter = sum(scatter_of(group, mean) for group, mean in zip(groups, means, strict=True))
+    # Diagonalised here once: each function of the two classes would do it again.
+    values, vectors = np.linalg.eigh(scatter / data.num_points)
+    values = np.where(values > _NULL * values.max(), values, 0.0)
+    return TwoClasses(groups[0].shape[0] / data.num_points, 0.5 * (means[0] - means[1]) @ vectors, values)
+
+
+def _few_of_two_classes(data: AbstractDataSet) -> TwoClasses:
+    """The same from their inner products G, where there are fewer data than dimensions.
+
+    With w the weights that make of the data half the difference of their means m, $|m|^2 = w^T G w$, and centred data
+    C have $C m = P G w$ and $C C^T = P G P$, P taking out the mean of each class. What of m lies outside their span is
+    one direction more, of no variance.
+    """
+    rows, n = DataRows.of(data), data.num_points
+    gram = products_of(rows, mean_of(rows))
+    member = np.asarray(data.labels)[None, :] == np.arange(2)[:, None]
+    shares = member / member.sum(1, keepdims=True)
+    half = 0.5 * (shares[0] - shares[1])
+    centring = np.eye(n) - member.T.astype(float) @ shares
+    values, vectors = np.linalg.eigh(centring @ gram @ centring.T / n)
+    spanned = values > _NULL * max(values.max(), np.trace(gram) / n)
+    within = (centring @ gram @ half) @ vectors[:, spanned] / np.sqrt(n * values[spanned])
+    outside = np.sqrt(max(half @ gram @ half - within @ within, 0.0))
+    return TwoClasses(float(member[0].mean()), np.append(within, outside), np.append(values[spanned], 0.0))
 
 
 def origin_times(target: AbstractTarget, process: AbstractProcess) -> dict[str, float]:

@@ -11,6 +11,8 @@ from ..targets import AbstractDataSet
 
 # Rows of a block: long products with little memory.
 _ROWS = 1024
+# Columns of a block, where the products of all rows are wanted.
+_COLUMNS = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,4 +77,17 @@ def scatter_of(points: Rows, centre: Float[np.ndarray, " d"]) -> Float[np.ndarra
     for block in blocks_of(points):
         block -= centre
         total += block.T @ block
+    return total
+
+
+def products_of(points: Rows, centre: Float[np.ndarray, " d"]) -> Float[np.ndarray, "n n"]:
+    r"""The inner products $(a_\mu - c) \cdot (a_\nu - c)$ about a centre c: for n < d fewer numbers than the scatter."""
+    n, d = points.shape
+    # All of them, in their own type: their products need every pair of rows.
+    points, total = points[:], np.zeros((n, n))
+    for start in range(0, d, _COLUMNS):
+        columns = slice(start, start + _COLUMNS)
+        block = np.array(points[:, columns], np.float64)
+        block -= centre[columns]
+        total += block @ block.T
     return total

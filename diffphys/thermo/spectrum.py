@@ -13,10 +13,8 @@ from jaxtyping import Float
 from scipy.special import ndtri
 
 from ._host import on_host
-from .row_sums import Rows, blocks_of, mean_of, rows_of, scatter_of
+from .row_sums import Rows, blocks_of, mean_of, products_of, rows_of, scatter_of
 
-# Columns of a block of the points, where these are fewer than their dimension.
-_COLUMNS = 2048
 
 
 class SpectralTime(NamedTuple):
@@ -164,23 +162,10 @@ def _gram(points: Rows, centre: bool) -> tuple[np.ndarray, np.ndarray]:
     if n < 2:
         raise ValueError(f"`points` needs two rows or more. Got {n}. Pass one point a row.")
     mean = mean_of(points) if centre else np.zeros(d)
-    total = scatter_of(points, mean) if n >= d else _products(points, mean)
+    total = scatter_of(points, mean) if n >= d else products_of(points, mean)
     if not np.isfinite(np.trace(total)):
         raise ValueError("`points` needs finite entries. Got some that are not. Drop the rows that hold them.")
     return total / _degrees(points, centre), mean
-
-
-def _products(points: Rows, mean: np.ndarray) -> np.ndarray:
-    """The inner products of centred points with one another."""
-    n, d = points.shape
-    # Fewer numbers than the covariance has, in their own type.
-    points, total = points[:], np.zeros((n, n))
-    for start in range(0, d, _COLUMNS):
-        columns = slice(start, start + _COLUMNS)
-        block = np.array(points[:, columns], np.float64)
-        block -= mean[columns]
-        total += block @ block.T
-    return total
 
 
 def _projections(points: Rows, mean: np.ndarray, vector: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from diffphys.experiments._normal_law import normal_law
 from diffphys.experiments._theory import two_classes
 from diffphys.experiments.collapse import collapse_theory
 from diffphys.experiments.speciation import speciation_theory
-from diffphys.thermo import covariance_spectrum, row_sums, spectral_time
+from diffphys.thermo import covariance_spectrum, row_sums, separation, spectral_time
 from diffphys.thermo.row_sums import DataRows, blocks_of, mean_of, scatter_of
 
 RNG = np.random.default_rng(3)
@@ -64,6 +64,31 @@ def test_the_theory_of_two_classes_of_data_is_that_of_their_moments(small_blocks
     half = 0.5 * (groups[0].mean(0) - groups[1].mean(0))
     precision = np.sum(found.half_difference**2 / found.covariance)
     np.testing.assert_allclose(precision, half @ np.linalg.solve(within, half), rtol=1e-11)
+
+
+@pytest.mark.parametrize("repeated", [False, True], ids=["in general", "one class of copies"])
+def test_two_classes_of_few_data_are_separated_as_by_their_whole_covariance(repeated):
+    points = np.random.default_rng(1).normal(size=(30, 41)).astype(np.float32) + 3
+    labels = np.arange(30) % 3 // 2
+    if repeated:
+        points[labels == 1] = points[2]
+    groups = [points[labels == k].astype(float) for k in (0, 1)]
+    within = sum(len(group) * np.cov(group.T, bias=True) for group in groups) / len(points)
+    found = two_classes(dp.Empirical(points, labels))
+    assert found is not None
+    assert found.weight == pytest.approx(2 / 3, abs=1e-15)
+    variances = np.array([1e-3, 0.1, 3.0, 100.0])
+    half = 0.5 * (groups[0].mean(0) - groups[1].mean(0))
+    # Data are kept to float32 about their mean.
+    exact = separation(half, within, variances)
+    np.testing.assert_allclose(separation(found.half_difference, found.covariance, variances), exact, rtol=3e-6)
+
+
+def test_two_classes_of_few_data_take_memory_of_the_data_and_not_of_their_covariance():
+    points = np.random.default_rng(0).normal(size=(20, 3000)).astype(np.float32)
+    data = dp.Empirical(points, np.arange(20) % 2)
+    covariance = 8 * 3000**2
+    assert added(lambda: two_classes(data)) < covariance / 20
 
 
 @pytest.fixture(scope="module")

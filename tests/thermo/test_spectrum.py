@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from diffphys.thermo import covariance_spectrum, critical_times, row_sums, spectral_time, spectrum as module
+from diffphys.thermo import covariance_spectrum, critical_times, row_sums, spectral_time
 
 
 def mixture(dim, count, norm_squared):
@@ -65,7 +65,7 @@ def test_spectral_time_knows_the_whole_spectrum_and_other_temperatures(shape):
 def test_covariance_by_small_blocks_is_the_same(shape, monkeypatch):
     points = np.random.default_rng(1).normal(size=shape)
     whole = covariance_spectrum(points), spectral_time(points)
-    monkeypatch.setattr(module, "_COLUMNS", 3)
+    monkeypatch.setattr(row_sums, "_COLUMNS", 3)
     monkeypatch.setattr(row_sums, "_ROWS", 3)
     np.testing.assert_allclose(covariance_spectrum(points), whole[0], rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(spectral_time(points)[:-1], whole[1][:-1], rtol=1e-10)
