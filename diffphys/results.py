@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from ._config import canonical
+from ._describe import kind_of
 from ._files import replacing
 from ._versions import versions
 
@@ -79,8 +80,11 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str]) -> pathlib.Path:
         The path written.
 
     Raises:
+        ValueError: if `ds` is no dataset.
         OSError: if the file cannot be written; what was in its place is still there then.
     """
+    if not isinstance(ds, xr.Dataset):
+        raise ValueError(f"`ds` needs a result, a dataset of xarray. Got {kind_of(ds)}. Make one by `results.dataset`.")
     path = pathlib.Path(path)
     plain = ds.copy()
     plain.attrs = _written(ds.attrs)
@@ -121,7 +125,8 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     except Exception as error:  # Damaged HDF5 raises OSError, KeyError, RuntimeError, ValueError, ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"`path` needs an undamaged netCDF4 file. Got `{path}`: {reason}. Run the experiment again or take a copy."
+            f"`path` needs an undamaged netCDF4 file. Got `{path}`: {reason}. "
+            "Run the experiment again or take a copy; open data with `diffphys.load`."
         ) from None
     missing = [mark for mark in _MARKS if mark not in ds.attrs]
     if missing:

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from data_files import IMAGES, LABELS, idx
 
+from diffphys import results
 from diffphys.data import load
 
 
@@ -149,6 +150,8 @@ def test_unknown_sources_are_refused(tmp_path):
     np.savez(tmp_path / "x.npz", a=IMAGES, b=IMAGES)
     with pytest.raises(ValueError, match=r"one of images, points, data, x, or a single array\. Got a, b in"):
         load(tmp_path / "x.npz")
+    with pytest.raises(ValueError, match=r"Do name one of its files, such as `.*x\.npz`"):
+        load(tmp_path)
     with pytest.raises(ValueError, match=r"`labels` needs .* an array `labels` or `y`.*\['a', 'b'\]"):
         load("digits", labels=tmp_path / "x.npz")
     np.save(tmp_path / "x.npy", np.array([{}]))
@@ -178,3 +181,15 @@ def test_precipitation_of_the_lab_loads_by_name(lab):
     )
     assert rain.points.shape == (1045, 4096)
     assert rain.points.max() == pytest.approx(1510, abs=5)
+
+
+def test_a_result_given_as_data_is_told_to_be_one_and_samples_in_one_are_read(tmp_path):
+    def saved(**variables):
+        ds = results.dataset(variables, {}, experiment="speciation", seed=0, parameters={})
+        return results.save(ds, tmp_path / "result.nc")
+
+    saved(phi=("t", np.ones(3)), phi_stderr=("t", np.ones(3)))
+    with pytest.raises(ValueError, match=r"result of an experiment, `speciation`. Do open it with `diffphys.results"):
+        load(tmp_path / "result.nc")
+    saved(points=(("sample", "d"), np.eye(3)), phi=("t", np.ones(3)))
+    assert load(tmp_path / "result.nc").points.shape == (3, 3)

@@ -203,3 +203,10 @@ def test_types_that_a_file_cannot_hold_are_refused(values):
 def test_random_keys_are_refused(getkey):
     with pytest.raises(ValueError, match=r"`x` needs numbers.*Store the seed"):
         results.dataset({"x": ((), getkey())}, {}, experiment="e", seed=0, parameters={})
+
+
+def test_what_is_no_result_is_neither_saved_nor_drawn(tmp_path, unchecked):
+    with pytest.raises(ValueError, match=r"`ds` needs a result, a dataset of xarray. Got `str`"):
+        results.save("result.nc", tmp_path / "copy.nc")
+    with pytest.raises(ValueError, match=r"`plots.regimes` needs a result .* open one that was saved with `diffphys"):
+        dp.plots.regimes("result.nc")

@@ -14,6 +14,7 @@ from ._raw import Raw, reading
 _VALUES = ("images", "points", "data", "x")
 _LABELS = ("labels", "y")
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+_ARRAYS = (".npy", ".npz", ".nc", ".h5", ".hdf5")
 _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -32,7 +33,7 @@ def read(path: pathlib.Path, array: str | None = None) -> Raw:
     if path.suffix == ".npy":
         return Raw(_npy(path))
     if path.suffix in (".npz", ".nc", ".h5", ".hdf5"):
-        return _from_named_arrays(_named_arrays(path), path, array)
+        return _from_named_arrays(*_named_arrays(path), path, array)
     raise ValueError(
         "`source` needs a .npy, .npz, .nc, .h5 or .hdf5 file, an IDX file (*-ubyte, .gz) or a folder of "
         f"images. Got `{path}`. Convert it to one of them."
@@ -51,7 +52,7 @@ def read_labels(path: pathlib.Path) -> np.ndarray:
         return read_idx(path)
     if path.suffix == ".npy":
         return _npy(path)
-    arrays = _named_arrays(path) if path.suffix in (".npz", ".nc", ".h5", ".hdf5") else {}
+    arrays = _named_arrays(path)[0] if path.suffix in (".npz", ".nc", ".h5", ".hdf5") else {}
     names = [name for name in _LABELS if name in arrays] or (list(arrays) if len(arrays) == 1 else [])
     if not names:
         raise ValueError(
@@ -102,13 +103,13 @@ def _npy(path: pathlib.Path) -> np.ndarray:
         return np.load(file, allow_pickle=False)
 
 
-def _named_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Every array of a file of several."""
+def _named_arrays(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[Any, Any]]:
+    """Every array of a file of several, and the attributes of a netCDF file."""
     with reading(path):
         if path.suffix == ".npz":
             # Opened here: `numpy.load` leaves the file of a damaged archive open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                return dict(archive)
+                return dict(archive), {}
         if path.suffix == ".nc":
             import xarray as xr
 
@@ -116,22 +117,30 @@ def _named_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
             engine: Any = "h5netcdf" if content[:4] == b"\x89HDF" else "scipy"
             # From memory: the readers leave the file of a damaged set open.
             ds = xr.load_dataset(io.BytesIO(content), engine=engine, decode_times=False, decode_timedelta=False)
-            return {str(name): array.values for name, array in ds.variables.items() if name not in ds.indexes}
+            arrays = {str(name): array.values for name, array in ds.variables.items() if name not in ds.indexes}
+            return arrays, ds.attrs
         import h5py
 
         with h5py.File(path, "r") as file:
-            return {name: entry[()] for name, entry in file.items() if isinstance(entry, h5py.Dataset)}
+            return {name: entry[()] for name, entry in file.items() if isinstance(entry, h5py.Dataset)}, {}
 
 
-def _from_named_arrays(arrays: Mapping[str, np.ndarray], path: pathlib.Path, array: str | None) -> Raw:
+def _from_named_arrays(
+    arrays: Mapping[str, np.ndarray], attributes: Mapping[Any, Any], path: pathlib.Path, array: str | None
+) -> Raw:
     """The values and labels among named arrays."""
     others = [name for name in arrays if name not in _LABELS]
     usual = [name for name in _VALUES if name in arrays] or (others if len(others) == 1 else [])
     names = usual if array is None else [name for name in arrays if name == array]
+    if not names and {"experiment", "config"} <= set(attributes):
+        raise ValueError(
+            f"`source` needs data. Got `{path}`, the result of an experiment, `{attributes['experiment']}`. "
+            "Do open it with `diffphys.results.load`."
+        )
     if not names:
         shown = ", ".join(sorted(arrays)[:8]) + (", ..." if len(arrays) > 8 else "")
         wanted = f"one of {', '.join(_VALUES)}, or a single array" if array is None else f"an array `{array}`"
-        raise ValueError(f"`source` needs {wanted}. Got {shown} in `{path}`. Name the one that is meant by `array`.")
+        raise ValueError(f"`source` needs {wanted}. Got {shown} in `{path}`. Name the one that is meant by `array` (`--array`).")
     labels = [arrays[name] for name in _LABELS if name in arrays]
     return Raw(arrays[names[0]], labels[0] if labels else None)
 
@@ -159,9 +168,11 @@ def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
 def _images(files: list[pathlib.Path], folder: pathlib.Path) -> np.ndarray:
     """The pixels of all the files, which must have one size and one kind."""
     if not files:
+        inside = sorted(entry.name for entry in folder.iterdir() if entry.suffix in _ARRAYS)
+        advice = f"Do name one of its files, such as `{folder / inside[0]}`." if inside else "Give another folder."
         raise ValueError(
             f"`source` needs a folder with images ({', '.join(sorted(_IMAGES))}), in sub-folders where "
-            f"there are classes. Got `{folder}` without any. Give another folder."
+            f"there are classes. Got `{folder}` without any. {advice}"
         )
     first = _pixels(files[0])
     images = np.empty((len(files), *first.shape), first.dtype)

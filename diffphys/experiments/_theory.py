@@ -8,7 +8,9 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from .._describe import kind_of
 from ..processes import AbstractProcess, Brownian, OrnsteinUhlenbeck
+from ..samplers._checks import check_process
 from ..targets import AbstractDataSet, AbstractTarget, CurieWeiss, Gaussian, IsotropicMixture, SharedCovarianceMixture
 from ..thermo import (
     SpectralTime,
@@ -261,8 +263,13 @@ def default_times(target: AbstractTarget, process: AbstractProcess, number: int 
         The times, to be passed to `speciation`, `collapse` or `regimes`.
 
     Raises:
-        ValueError: if `number` is below 1.
+        ValueError: if `number` is below 1, or for what is no target or no process.
     """
+    check_process("default_times", process)
+    if not isinstance(target, AbstractTarget):
+        raise ValueError(
+            f"`default_times` needs a target. Got {kind_of(target)}. Do make one of data by `Empirical(points, labels)`."
+        )
     if number < 1:
         raise ValueError(f"`number` needs at least one time. Got {number}.")
     spectrum, temperature = spectrum_of(target), temperature_of(process)

@@ -9,6 +9,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
+from .._describe import kind_of
+
 # A palette that is told apart in print and by the colour-blind (Okabe, Ito).
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666"
 REGIMES = {"I": "#eef3f8", "II": "#fdf3e1", "III": "#f9e6e0"}
@@ -44,11 +46,16 @@ def span(axes: Axes, values: Any) -> None:
 
 
 def check_result(ds: xr.Dataset, figure: str, *needed: str) -> None:
-    """Refuses a result of another experiment.
+    """Refuses a result of another experiment, and what is none.
 
     Raises:
         ValueError: unless the result has what the figure shows, with the experiments of both by name.
     """
+    if not isinstance(ds, xr.Dataset):
+        raise ValueError(
+            f"`plots.{figure}` needs a result of `{figure}`. Got {kind_of(ds)}. "
+            "Do open one that was saved with `diffphys.results.load`."
+        )
     if not all(name in ds or name in ds.attrs for name in needed):
         raise ValueError(
             f"`plots.{figure}` needs a result of `{figure}`. Got one of `{ds.attrs.get('experiment')}`, without "

@@ -204,7 +204,7 @@ def speciation(ds: xr.Dataset) -> Figure:
         _draw_speciation(axes, ds)
         _mark_speciation(axes, ds)
         _mark_crossing(axes, ds)
-        _legend(axes, ds, loc="upper right")
+        _legend(axes, ds, loc="best")
         settle_titles([axes])
     return figure
 
@@ -217,7 +217,7 @@ def collapse(ds: xr.Dataset) -> Figure:
         _draw_collapse(axes, ds)
         _mark_collapse(axes, ds)
         mark(axes, ds.attrs["collapse_time_theory"], "theory", GREY, ":", height=1.07)
-        _legend(axes, ds, loc="center right")
+        _legend(axes, ds, loc="best")
         settle_titles([axes])
     return figure
 
@@ -235,8 +235,8 @@ def regimes(ds: xr.Dataset) -> Figure:
             if not _mark_collapse(axes, ds):
                 mark(axes, ds.attrs["collapse_time_theory"], "$t_C$, theory", RED)
         # Below the curves, which tend to sum_k w_k^2, and above the names of the regimes.
-        _legend(panels[0], ds, loc="lower right", bbox_to_anchor=(1.0, 0.1), fontsize=7)
-        _legend(panels[1], ds, loc="center right")
+        _legend(panels[0], ds, loc="lower right", bbox_to_anchor=(1.0, 0.07), fontsize=7, labelspacing=0.25)
+        _legend(panels[1], ds, loc="best")
         _mark_crossing(panels[0], ds)
         settle_titles(panels)
         words = "regimes" in ds.attrs and not ds.attrs["has_regime_two"]

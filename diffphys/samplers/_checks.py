@@ -25,10 +25,15 @@ def check_parts(owner: str, process: object, denoise: object):
     """Refuses what is no process, and a denoiser that cannot be called."""
     check_process(owner, process)
     if not callable(denoise):
-        raise ValueError(
-            f"`{owner}` needs `denoise` to be a function `(y, v) -> E[a | y]`. Got {kind_of(denoise)}. "
-            "Of a target do give its `posterior_mean`, of a trained model its `denoiser`."
-        )
+        raise ValueError(f"`{owner}` needs `denoise` to be {_no_function(denoise)}")
+
+
+def _no_function(denoise: object) -> str:
+    """What a denoiser is, what was given, and where to find one."""
+    return (
+        f"a function `(y, v) -> E[a | y]`. Got {kind_of(denoise)}. "
+        "Of a target do give its `posterior_mean`, of a trained model its `denoiser`."
+    )
 
 
 def check_overdamped(sampler: object, process: AbstractProcess):
@@ -101,6 +106,8 @@ def check_estimate(denoise: Denoiser, data: jax.ShapeDtypeStruct, name: str = "d
         data: the shape and dtype of one sample.
         name: what the caller calls the denoiser.
     """
+    if not callable(denoise):
+        raise ValueError(f"`{name}` needs to be {_no_function(denoise)}")
     try:
         found = eqx.filter_eval_shape(denoise, data, jax.ShapeDtypeStruct((), data.dtype))
     except Exception as error:

@@ -81,9 +81,13 @@ def positive_log_weights(weights: Values | None, count: int, dtype) -> Float[Arr
     """Logarithms of weights, equal ones by default; not normalised.
 
     Raises:
-        ValueError: if some known weight is not positive. Their number is for the caller to check.
+        ValueError: if there are not `count` of them, or some known weight is not positive.
     """
     weights = jnp.ones((count,), dtype) if weights is None else floating(weights, dtype)
+    if weights.shape != (count,):
+        raise ValueError(
+            f"`weights` needs shape ({count},), one for each component. Got {weights.shape}. Do pass one for each."
+        )
     known = concrete(weights)
     if known is not None and not np.all(known > 0):
         raise ValueError(f"`weights` needs positive numbers. Got {known.min():g}. Do leave out empty components.")

@@ -52,11 +52,6 @@ class ProductStates(AbstractLabelledTarget):
         _check_probabilities(probabilities, self.alphabet)
         self.log_probs = jnp.log(probabilities)
         self.log_weights = positive_log_weights(weights, len(probabilities), probabilities.dtype)
-        if self.log_weights.shape != (self.num_labels,):
-            raise ValueError(
-                f"`weights` needs shape ({self.num_labels},), one for each state. Got {self.log_weights.shape}. "
-                "Do pass one for each."
-            )
 
     @property
     def dim(self) -> int:

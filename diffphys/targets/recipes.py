@@ -5,7 +5,7 @@ import jax.random as jr
 import numpy as np
 
 from .._types import PRNGKey
-from ._arrays import Values, concrete, floating, positive_log_weights
+from ._arrays import Values, concrete, floating, positive_log_weights, require_variances
 from .mixture import IsotropicMixture, SharedCovarianceMixture
 
 
@@ -42,6 +42,7 @@ def mixture(
         )
     if shape in ((), (count,)):
         variances = jnp.broadcast_to(floating(covariance, means.dtype), (count,))
+        require_variances("covariance", variances)
         return IsotropicMixture(log_weights, means, variances)
     return SharedCovarianceMixture(log_weights, means, covariance)
 

@@ -95,9 +95,4 @@ def mixture_of(targets: Sequence[AbstractTarget], weights: Values | None = None)
             f"`mixture_of` needs targets of one dimension. Got {sorted(dims)}. Do use `embedded` to make them equal."
         )
     log_weights = positive_log_weights(weights, len(targets), None)
-    if log_weights.shape != (len(targets),):
-        raise ValueError(
-            f"`weights` needs shape ({len(targets)},), one for each target. Got {log_weights.shape}. "
-            "Do pass one for each."
-        )
     return TargetMixture(tuple(targets), log_weights)

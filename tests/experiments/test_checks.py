@@ -91,6 +91,11 @@ def test_experiments_say_that_they_cannot_be_traced():
         jax.grad(lambda scale: of(scale, jax.random.key(0)))(1.0)
 
 
+def test_a_target_in_place_of_its_denoiser_is_refused_with_the_name_of_that(unchecked):
+    with pytest.raises(ValueError, match=r"`denoise` needs to be a function .* Of a target do give its `posterior_mean`"):
+        dp.denoising_errors(MIXTURE, POINTS, [0.5], key=jax.random.key(0))
+
+
 def test_thermodynamics_of_a_denoiser_alone_is_refused(unchecked):
     with pytest.raises(ValueError, match=r"`thermodynamics` needs a target. Got "):
         dp.thermodynamics(MIXTURE.posterior_mean, key=jax.random.key(0))

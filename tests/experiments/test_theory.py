@@ -77,6 +77,13 @@ def test_default_times_refuse_to_be_none(unchecked):
         dp.experiments.default_times(PAIR, dp.OrnsteinUhlenbeck(), 0)
 
 
+def test_default_times_refuse_an_array_and_what_is_no_process(unchecked):
+    with pytest.raises(ValueError, match=r"`default_times` needs a target. Got `ndarray`. Do make one of data"):
+        dp.default_times(np.eye(3), dp.OrnsteinUhlenbeck())
+    with pytest.raises(ValueError, match=r"`default_times` needs a `process` .* Got `float`"):
+        dp.default_times(PAIR, 1.0)
+
+
 def test_default_times_of_a_model_end_well_above_speciation_and_begin_at_a_fiftieth():
     """Evenly spaced in the root of the time; e^{2t} = 80 Lambda / T at the end, with Lambda = 16 + 1."""
     times = dp.experiments.default_times(PAIR, dp.OrnsteinUhlenbeck(0.5), 7)

@@ -198,3 +198,19 @@ def test_clones_at_the_first_and_the_last_time_are_whole():
     (axes,) = dp.plots.speciation(found).axes
     (points,) = (line for line in axes.lines if line.get_marker() == "o")
     assert not points.get_clip_on()
+
+
+def test_legends_of_one_panel_leave_the_curves_to_be_seen(run):
+    # Classes of weights 0.1 and 0.9 agree by 0.82 at the least, where a legend in the upper corner hid their curve.
+    uneven = dp.symmetric_mixture(np.ones(16), weight=0.9)
+    times = np.linspace(0.1, 5, 16)
+    figures = [dp.plots.speciation(dp.speciation(uneven, OU, times, key=jax.random.key(0), samples=64))]
+    for part in (run, run.sel(t=slice(0, 1.5))):
+        figures.append(dp.plots.collapse(part))
+    for figure in figures:
+        figure.draw_without_rendering()
+        (axes,) = figure.axes
+        box = axes.get_legend().get_window_extent()
+        # Curves are many points; marks at times are two, and cross all heights.
+        for line in (line for line in axes.lines if len(line.get_xdata()) > 2):
+            assert not box.count_contains(line.get_transform().transform(line.get_xydata()))

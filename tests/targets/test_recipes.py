@@ -43,7 +43,8 @@ def test_mixture_takes_the_class_that_its_covariance_fits(covariance, kind, expe
         ({"means": np.eye(2), "covariance": np.ones(2)}, "`covariance` needs a shape that says what it is"),
         ({"means": MEANS, "covariance": np.ones(4)}, "`covariance` needs shape"),
         ({"means": MEANS, "weights": [1.0, 0.0, 1.0]}, "`weights` needs positive numbers"),
-        ({"means": MEANS, "weights": [1.0, 1.0]}, "`log_weights` needs shape"),
+        ({"means": MEANS, "weights": [1.0, 1.0]}, r"`weights` needs shape \(3,\)"),
+        ({"means": MEANS, "covariance": -1.0}, "`covariance` needs variances"),
     ],
 )
 def test_mixture_refuses_what_fits_no_class_or_two(arguments, message):
@@ -141,7 +142,7 @@ def test_four_points_on_two_axes_denoise_by_hyperbolic_functions(variance):
     [
         ((np.zeros(3),), r"`points` needs shape \(k, d\)"),
         ((MEANS, [1.0, -1.0, 1.0]), "`weights` needs positive numbers"),
-        ((MEANS, [1.0, 1.0]), "`log_weights` needs shape"),
+        ((MEANS, [1.0, 1.0]), r"`weights` needs shape \(3,\)"),
     ],
 )
 def test_deltas_refuse_what_are_no_weighted_points(arguments, message):
