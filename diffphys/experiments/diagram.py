@@ -182,9 +182,9 @@ def _measure_subsets(
 
 def _label_time(times: np.ndarray, measured: ForwardRun, attrs: dict[str, Any]) -> tuple[float, float, float]:
     """Where two classes cross their threshold, else where half of the information on the classes is there."""
-    if np.isfinite(attrs["crossing_time"]):
-        return attrs["crossing_time"], attrs["crossing_low"], attrs["crossing_high"]
     weights = np.asarray(attrs["label_weights"])
+    if len(weights) == 2 and np.isfinite(attrs["crossing_time"]):
+        return attrs["crossing_time"], attrs["crossing_low"], attrs["crossing_high"]
     whole = -float(np.sum(xlogy(weights, weights)))
     entropy = measured.moments["label_entropy"]
     return crossing_interval(times, entropy, 0.5 * whole, rising=True, limits=(0.0, whole))

@@ -81,7 +81,8 @@ def regimes(
 
     Returns:
         A dataset with the variables and attributes of both experiments, and four attributes more: `regimes`, in words
-        which of the three regimes there are; `t_C`, where E[L] = 0, nan if that is at none of the times;
+        which of the three regimes there are; `t_C`, where E[L] = 0, nan if that is at none of the times
+        (`collapse_time`, of criterion "mean_log_ratio_zero", with `collapse_time_low` and `collapse_time_high`);
         `collapsed_throughout`, whether all of the times lie below it; and `has_regime_two`, whether labels are decided
         by speciation, and at a time above `t_C`, so that there is a second regime between the two transitions.
 

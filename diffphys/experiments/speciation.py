@@ -18,6 +18,7 @@ from ..samplers.base import Increments
 from ..targets import AbstractDataSet, AbstractLabelledTarget
 from ._asked import Asked
 from ._assemble import CloneOptions, Variables, check_times, curve, forward_attributes
+from ._crossings import agreement_level
 from ._forward import ForwardRun
 from ._readouts import Classifier, ExpectedLabelAgreement, LabelAgreement, label_reading, labelled_by
 from ._statistics import crossing, crossing_interval
@@ -99,10 +100,11 @@ def speciation(
         A dataset on `t` (with every clock and `sigma_v` as coordinates): `phi` and its errors, `class_information`
         I(C; X_t) / H(C), `overlap` (phi - sum w^2) / (1 - sum w^2), `phi_clones` with its discretisation bias (named
         `phi_sampler` for a sampler that is not the time reversal), `phi_theory`; for a data set also `phi_permuted`,
-        `phi_left_out`, `nishimori_violation` and `phi_c`. The attributes give the threshold, the crossing and its
-        interval (that of the samples alone: that of two Gaussian classes is found to .0007 between times 0.5
-        apart, to .007 between those 1 apart), the critical times by name (each with its noise level, `_sigma_v` at the
-        end of its name), the `verdict`, and all settings. `clones_run` counts the trajectories of each time.
+        `phi_left_out`, `nishimori_violation` and `phi_c`. The attributes give the threshold (the agreement at
+        separation one for two classes, at an overlap of one half for more), the crossing and its interval (that of
+        the samples alone: that of two Gaussian classes is found to .0007 between times 0.5 apart, to .007 between
+        those 1 apart), the critical times by name (each with its noise level, `_sigma_v` at the end of its name), the
+        `verdict`, and all settings. `clones_run` counts the trajectories of each time.
         `phi_clones_excess` is the agreement of clones less that of the posterior at the points they left: zero but for
         the errors of the steps, with the statistical error of the clones alone.
 
@@ -110,8 +112,8 @@ def speciation(
         then the identity is no longer their answer, but that of another model. `clone_label_weights` are the weights
         of the classes that they generate, `phi_floor_clones` their sum of squares, `crossing_time_clones` (from
         `crossing_low_clones` to `crossing_high_clones`) where `phi_clones` passes `threshold_clones`, that of these
-        weights: the agreement at separation one for two classes, an overlap of one half for more. With `_hard` the same
-        of `phi_hard_clones`, the agreement of hard labels, which is what experiments with a classifier report.
+        weights. With `_hard` the same of `phi_hard_clones`, the agreement of hard labels, which is what experiments
+        with a classifier report.
 
     Raises:
         ValueError: for a target without labels, times, keys, counts or grids that mean nothing, and for a chunk that
@@ -223,13 +225,10 @@ def _verdict(times: np.ndarray, variables: Variables, moments: dict, weights: np
         return attrs | {"verdict": ONE_CLASS}
     floor = float(np.sum(weights**2))
     half = crossing(times, variables["class_information"][1], 0.5, limits=(0.0, 1.0))
-    attrs["half_information_time"] = half
-    at = half
-    if len(weights) == 2:
-        attrs["threshold"] = thermo.threshold(float(weights[0]))
-        found = crossing_interval(times, moments["phi"], attrs["threshold"], limits=(floor, 1.0))
-        attrs |= dict(zip(("crossing_time", "crossing_low", "crossing_high"), found, strict=True))
-        at = found[0]
+    attrs |= {"half_information_time": half, "threshold": agreement_level(weights)}
+    found = crossing_interval(times, moments["phi"], attrs["threshold"], limits=(floor, 1.0))
+    attrs |= dict(zip(("crossing_time", "crossing_low", "crossing_high"), found, strict=True))
+    at = found[0]
     if not np.isfinite(at):
         return attrs | {"verdict": NO_CROSSING}
     if "phi_permuted" in variables:

@@ -174,8 +174,21 @@ def test_orthogonal_classes_follow_their_theory_and_report_normalised_overlap():
     exact = thermo.agreement_orthogonal(classes, norm / np.sqrt(1 + ds.sigma_v.values**2))
     within(ds.phi, ds.phi_stderr, exact)
     np.testing.assert_allclose(ds.overlap, (ds.phi - 0.25) / 0.75, atol=1e-12)
-    assert np.isnan(ds.attrs["threshold"])
     assert 0.5 < ds.attrs["half_information_time"] < 2.5
+
+
+def test_more_than_two_classes_cross_half_their_overlap_where_their_theory_does():
+    classes, d, norm = 3, 16, 4.0
+    target = dp.mixture(norm * np.eye(d, dtype=np.float32)[:classes])
+    times = np.linspace(0.5, 2.5, 9)
+    ds = dp.speciation(target, OU, times, key=jax.random.key(KEY), samples=2000)
+    exact = thermo.agreement_orthogonal(classes, norm / np.sqrt(1 + ds.sigma_v.values**2))
+    assert ds.attrs["threshold"] == pytest.approx(2 / 3, abs=1e-6)
+    expected = np.interp(-2 / 3, -exact, times)
+    # The interval is of two standard errors; the theory may miss it by as much again, and 0.01 between the times.
+    low, high = ds.attrs["crossing_low"], ds.attrs["crossing_high"]
+    assert low < ds.attrs["crossing_time"] < high
+    assert abs(ds.attrs["crossing_time"] - expected) < high - low + 0.01
 
 
 def test_levels_of_a_hierarchy_speciate_one_after_the_other():
