@@ -140,3 +140,11 @@ def test_a_public_name_exists_and_says_what_it_is(name):
 
 def test_every_public_name_is_in_the_stub():
     assert set(diffphys.__all__) == set(public_names())
+
+
+@pytest.mark.parametrize("room", ["clocks", "learn", "plots", "thermo"])
+def test_help_of_a_room_shows_every_name_that_it_offers(room):
+    tree = ast.parse((ROOT / room / "__init__.py").read_text())
+    found = (alias for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names)
+    names = {alias.asname for alias in found if alias.asname}
+    assert names == set(importlib.import_module(f"diffphys.{room}").__all__)

@@ -29,3 +29,10 @@ from .maps import (
     vp_clock as vp_clock,
     vp_time as vp_time,
 )
+
+# Without it `help` shows none of them.
+__all__ = [
+    "Given", "check_grid", "clocks", "ddpm_index", "ddpm_times", "flow_matching_clock", "flow_matching_time",
+    "karras_grid", "linear_betas", "log_snr", "log_snr_grid", "nearest_ddpm_index", "quadratic_grid",
+    "time_of_variance", "uniform_grid", "variance_of_time", "vp_clock", "vp_time",
+]  # fmt: skip

@@ -79,3 +79,19 @@ from .weights import (
     score_weight as score_weight,
     velocity_weight as velocity_weight,
 )
+
+# Without it `help` shows none of them.
+__all__ = [
+    "MLP", "AbstractChannelObjective", "AbstractContinuousLevels", "AbstractLevels", "AbstractNetworkSchedule",
+    "AbstractObjective", "AbstractOutput", "AbstractPhaseSpaceObjective", "AbstractProbes", "AdaptedDenoiser",
+    "AdaptedNetwork", "AngularVelocityOutput", "Classifier", "ClassifierConfig", "ClassifierFreeGuidance",
+    "CosineSchedule", "DataOutput", "DenoisingScoreMatching", "DiscreteSchedule", "EDMSchedule", "ExplodingSchedule",
+    "FlowMatching", "FlowTimeLevels", "FlowVelocityOutput", "FullScoreMatching", "GaussianPreconditioning",
+    "GeometricLevels", "HybridScoreMatching", "ImplicitScoreMatching", "Level", "LikelihoodWeight", "LogNormalLevels",
+    "LogUniformLevels", "MLPConfig", "NetworkDenoiser", "NoiseOutput", "NormalProbes", "ProcessLevels",
+    "ResidualOutput", "ResidualWeight", "ScoreOutput", "SignProbes", "SlicedScoreMatching", "StraightSchedule",
+    "TrainedClassifier", "TrainedModel", "TrainingConfig", "UNet", "UNetConfig", "VariancePreservingSchedule",
+    "data_weight", "denoising_autoencoder", "flow_matching_weight", "from_network", "linen_network", "load",
+    "multiscale_weight", "nnx_network", "noise_weight", "score_weight", "stratified_levels", "to_network", "train",
+    "train_classifier", "velocity_weight",
+]  # fmt: skip

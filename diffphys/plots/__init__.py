@@ -19,3 +19,11 @@ from .stability import stability as stability
 from .switch import switch as switch
 from .thermo import branches as branches, landscape as landscape, power_law as power_law
 from .thermodynamics import thermodynamics as thermodynamics
+
+# Without it `help` shows none of them.
+__all__ = [
+    "BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "RED", "branches", "collapse", "curie_weiss", "diagram",
+    "error_bound", "gaussian_regimes", "gaussian_start", "image_grid", "information", "landscape", "memorisation",
+    "path_divergence", "point_cloud", "power_law", "regimes", "speciation", "stability", "switch", "thermodynamics",
+    "training_history",
+]  # fmt: skip

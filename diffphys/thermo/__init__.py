@@ -119,3 +119,23 @@ from .two_classes import (
     sign_agreement as sign_agreement,
     threshold as threshold,
 )
+
+# Without it `help` shows none of them.
+__all__ = [
+    "CriticalExponents", "CriticalTimes", "DriftMap", "FiniteMagnet", "FixedPoint", "Landau", "Modes", "PowerLaw",
+    "RandomEnergy", "SecondMoments", "SpectralLaw", "SpectralTime", "agreement", "agreement_orthogonal",
+    "along_trajectory", "averaged", "barrier_variance", "bayes_loss", "class_information", "classical_energy",
+    "collapse_time", "collapse_time_isotropic", "collapse_variance", "collapse_width", "commuting", "continue_branch",
+    "covariance_spectrum", "critical_exponents", "critical_points", "critical_times", "critical_variance",
+    "crossing_time", "draw_second_moments", "effective_dimension", "exact_precision", "excess_entropy",
+    "expected_kullback_leibler", "expected_total_variation", "expected_wasserstein", "finite_magnet", "fixed_point",
+    "free_energy", "free_energy_bias", "gaussian_divergence", "generated_covariance", "generated_spectrum",
+    "golden_rule_participation", "hebbian_weights", "hopfield_energy", "hopfield_update", "kullback_leibler",
+    "landau", "landscape", "leading_modes", "log_capacity", "magnet_separation", "magnet_speciation_time",
+    "magnetisation", "magnetisation_drift", "magnetisation_potential", "marchenko_pastur_edges",
+    "mean_root_eigenvalue", "participation", "phase_diagram", "power_law", "profile", "random_energy",
+    "regularised_free_energy", "retrieve", "retrieve_classical", "second_moments", "separation", "sign_agreement",
+    "sign_sweep", "spectral_eigenvalue", "spectral_law", "spectral_time", "spontaneous_magnetisation",
+    "stability_matrix", "state_susceptibility", "state_weight", "susceptibility", "switch_branch", "symmetric",
+    "threshold", "total_variation", "unconstrained", "unconstrained_error", "wasserstein",
+]  # fmt: skip
