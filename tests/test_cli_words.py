@@ -3,6 +3,7 @@
 import re
 import signal
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
@@ -163,3 +164,13 @@ def test_clones_of_data_without_classes_are_not_run(tmp_path):
     refused = run(*source, "--clones", 8)
     assert refused.exit_code != 0
     assert "--clones needs data of two classes or more. Got 8 with one class." in " ".join(refused.output.split())
+
+
+def test_words_on_one_class_say_nothing_of_clones_that_agree_always():
+    data = dp.Empirical(np.random.default_rng(0).normal(size=(12, 3)))
+    found = dp.regimes(
+        data, dp.OrnsteinUhlenbeck(), [0.2, 1.0], key=jax.random.key(0), samples=32, clones=8, steps=4, datasets=None
+    )
+    names = [line[:18].strip() for line in speciation_words(found.assign_attrs(data="points"))]
+    assert "verdict" in names
+    assert "phi, clones" not in names

@@ -40,7 +40,9 @@ def speciation_words(ds: xr.Dataset) -> list[str]:
                         ("theory_crossing_time", "theory crosses its threshold")):  # fmt: skip
         if name in a:
             lines.append(named_time(a, name, name.removesuffix("_time").replace("_", " "), words))
-    return [*lines, *_verdict_words(a), *_clone_words(ds, "phi")]
+    # Clones of one class agree always.
+    simulated = [] if a.get("verdict", "").startswith("one class") else _clone_words(ds, "phi")
+    return [*lines, *_verdict_words(a), *simulated]
 
 
 def _verdict_words(a: dict[str, Any]) -> list[str]:

@@ -140,7 +140,9 @@ def _from_named_arrays(
     if not names:
         shown = ", ".join(sorted(arrays)[:8]) + (", ..." if len(arrays) > 8 else "")
         wanted = f"one of {', '.join(_VALUES)}, or a single array" if array is None else f"an array `{array}`"
-        raise ValueError(f"`source` needs {wanted}. Got {shown} in `{path}`. Name the one that is meant by `array` (`--array`).")
+        raise ValueError(
+            f"`source` needs {wanted}. Got {shown} in `{path}`. Name the one that is meant by `array` (`--array`)."
+        )
     labels = [arrays[name] for name in _LABELS if name in arrays]
     return Raw(arrays[names[0]], labels[0] if labels else None)
 

@@ -268,7 +268,7 @@ def default_times(target: AbstractTarget, process: AbstractProcess, number: int 
     check_process("default_times", process)
     if not isinstance(target, AbstractTarget):
         raise ValueError(
-            f"`default_times` needs a target. Got {kind_of(target)}. Do make one of data by `Empirical(points, labels)`."
+            f"`default_times` needs a target. Got {kind_of(target)}. Make one of data by `Empirical(points, labels)`."
         )
     if number < 1:
         raise ValueError(f"`number` needs at least one time. Got {number}.")

@@ -17,6 +17,16 @@ class Stability(NamedTuple):
     slopes: Float[np.ndarray, " slopes"]
     eigenvalues: Complex[np.ndarray, "slopes steps modes"]
 
+    def __repr__(self) -> str:
+        """A summary, in place of all the numbers."""
+        growth, steps = self.growth, self.eigenvalues.shape[1]
+        slope, step = np.unravel_index(growth.argmax(), growth.shape)
+        return (
+            f"Stability({steps} steps from t = {self.ts[0]:.4g} to {self.ts[-1]:.4g}, {len(self.unstable)} of them "
+            f"unstable: the largest growth is {growth.max():.6g}, from t = {self.ts[step]:.4g} at j = "
+            f"{self.slopes[slope]:.4g})"
+        )
+
     @property
     def growth(self) -> Float[np.ndarray, "slopes steps"]:
         """The largest modulus: above 1 a step amplifies errors."""

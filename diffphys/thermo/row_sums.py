@@ -81,7 +81,7 @@ def scatter_of(points: Rows, centre: Float[np.ndarray, " d"]) -> Float[np.ndarra
 
 
 def products_of(points: Rows, centre: Float[np.ndarray, " d"]) -> Float[np.ndarray, "n n"]:
-    r"""The inner products $(a_\mu - c) \cdot (a_\nu - c)$ about a centre c: for n < d fewer numbers than the scatter."""
+    r"""The inner products $(a_\mu - c) \cdot (a_\nu - c)$ about a centre c: for n < d fewer than the scatter has."""
     n, d = points.shape
     # All of them, in their own type: their products need every pair of rows.
     points, total = points[:], np.zeros((n, n))

@@ -16,7 +16,6 @@ from ._host import on_host
 from .row_sums import Rows, blocks_of, mean_of, products_of, rows_of, scatter_of
 
 
-
 class SpectralTime(NamedTuple):
     """The spectral speciation time of a data set, `1/2 log(Lambda / T)`, and its confidence interval.
 

@@ -92,7 +92,7 @@ def test_experiments_say_that_they_cannot_be_traced():
 
 
 def test_a_target_in_place_of_its_denoiser_is_refused_with_the_name_of_that(unchecked):
-    with pytest.raises(ValueError, match=r"`denoise` needs to be a function .* Of a target do give its `posterior_mean`"):
+    with pytest.raises(ValueError, match=r"`denoise` needs to be a function .* give its `posterior_mean`"):
         dp.denoising_errors(MIXTURE, POINTS, [0.5], key=jax.random.key(0))
 
 

@@ -78,7 +78,7 @@ def test_default_times_refuse_to_be_none(unchecked):
 
 
 def test_default_times_refuse_an_array_and_what_is_no_process(unchecked):
-    with pytest.raises(ValueError, match=r"`default_times` needs a target. Got `ndarray`. Do make one of data"):
+    with pytest.raises(ValueError, match=r"`default_times` needs a target. Got `ndarray`. Make one of data"):
         dp.default_times(np.eye(3), dp.OrnsteinUhlenbeck())
     with pytest.raises(ValueError, match=r"`default_times` needs a `process` .* Got `float`"):
         dp.default_times(PAIR, 1.0)

@@ -113,3 +113,10 @@ def test_a_damped_step_has_the_multipliers_of_the_formula_to_the_square_of_its_l
 def test_a_sampler_without_a_table_is_refused(unchecked):
     with pytest.raises(ValueError, match="`stability` needs a sampler whose steps are linear"):
         stability(dataclasses.make_dataclass("Other", [])(), TS)
+
+
+def test_stability_is_shown_in_a_line_that_tells_its_largest_growth():
+    found = stability(Bridge(OrnsteinUhlenbeck(), lambda y, v: y), np.linspace(2.0, 0.1, 200))
+    assert len(repr(found)) < 200
+    assert repr(found).startswith(f"Stability(199 steps from t = 2 to 0.1, {len(found.unstable)} of them unstable")
+    assert f"largest growth is {found.growth.max():.6g}" in repr(found)
