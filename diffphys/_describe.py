@@ -47,6 +47,13 @@ def kind_of(found: object) -> str:
     return f"the class `{found.__name__}`" if isinstance(found, type) else f"`{type(found).__name__}`"
 
 
+def said_by(error: Exception) -> str:
+    """What an error of others says, as one sentence of a message: its class and its first line."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    sentence = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
+
+
 def _name(function: Any) -> str:
     """The name of a function; of a method with the kind of what it is of, of any other object that kind."""
     owner, method = getattr(function, "__self__", None), getattr(function, "__name__", None)

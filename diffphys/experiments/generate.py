@@ -18,7 +18,7 @@ from .._types import PRNGKey
 from ..clocks import check_grid
 from ..processes import Kernel
 from ..samplers import AbstractSampler
-from ..samplers._checks import check_denoiser
+from ..samplers._checks import check_denoiser, check_estimate
 from ..samplers.base import Increments, check_sampler, noise_of, place, run
 from ..targets import is_divided
 from ._assemble import check_count, runner_for
@@ -56,7 +56,7 @@ def generate(
         start: the states at `ts[0]`, one a row, in place of draws of the prior and of `number` and `dim`: where the
             data are not forgotten, or not centred.
         clean: whether to denoise the ends, $E[a | z]$ at the last time; if not, they are the states there.
-        dtype: of the states; by default that of `start`, or float32.
+        dtype: of the states; by default that of `start`, or float32, float64 for a denoiser whose estimates are.
         increments: how noise is drawn, as in `simulate`.
         features: numbers that the denoiser holds at once for each of a sample, 32 or 64 of a U-Net: the default chunk
             is as many times smaller.
@@ -68,7 +68,8 @@ def generate(
         The samples, one a row: (number, d), or states of the process if not `clean`.
 
     Raises:
-        ValueError: for a grid, key, count, start or chunk that means nothing or does not fit.
+        ValueError: for a grid, key, count, start or chunk that means nothing or does not fit, and for a denoiser whose
+            estimates the states cannot hold.
         FloatingPointError: for a sample that is not finite, by its number; nothing of its chunk is kept.
     """
     check_sampler("generate", sampler)
@@ -85,8 +86,13 @@ def generate(
     check_count("number", number, 1)
     check_count("dim", dim, 1)
     check_count("features", features, 1)
-    dtype = jax.dtypes.canonicalize_dtype(np.float32 if dtype is None else dtype)
-    state = jax.ShapeDtypeStruct((*lead, dim) if start is None else start.shape[1:], dtype)
+    if dtype is None:
+        # Those that states of float32 could not hold are a denoiser's of float64 parameters.
+        dtype = check_estimate(sampler.denoise, jax.ShapeDtypeStruct((dim,), np.float32)).dtype
+        dtype = np.promote_types(dtype, np.float32)
+    state = jax.ShapeDtypeStruct(
+        (*lead, dim) if start is None else start.shape[1:], jax.dtypes.canonicalize_dtype(dtype)
+    )
     check_denoiser(sampler.denoise, state, sampler.process)
     runner = runner_for(
         sampler.process, grid, key, chunk, checkpoint, progress, sampler=sampler, clean=clean, increments=increments
@@ -137,6 +143,6 @@ def _ends(
         start_key, noise_key = jr.split(jr.fold_in(key, i))
         z = first.prior(start_key, state.shape[-1], state.dtype) if starts is None else starts[i]
         z = run(sampler, rows, z, noise_of(sampler, noise_key, z, increments))
-        return sampler.denoise(*last.observe(z)) if clean else z
+        return sampler.denoise(*last.observe(z)).astype(z.dtype) if clean else z
 
     return {"samples": over_items(jax.vmap(one), item, chunk, together=is_divided(sampler))}

@@ -4,9 +4,10 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from .._describe import kind_of
+from .._describe import kind_of, said_by
 from .._types import Denoiser, State
 from ..processes import AbstractProcess, AbstractStationaryProcess
 
@@ -81,7 +82,7 @@ def check_steps(sampler: object, steps: int, history: int):
 
 
 def check_denoiser(denoise: Denoiser, z: State | jax.ShapeDtypeStruct, process: AbstractProcess):
-    """Refuses what is not one state of the process, and a denoiser whose estimate is not of the shape of the data.
+    """Refuses what is not one state of the process, and a denoiser whose estimate does not fit into such a state.
 
     Args:
         denoise: `(y, v) -> E[a | y]`; its shapes are found without a call.
@@ -95,11 +96,17 @@ def check_denoiser(denoise: Denoiser, z: State | jax.ShapeDtypeStruct, process: 
             f"`z` needs shape {wanted}, one state at a time of `{type(process).__name__}`. Got {z.shape}. "
             "Many go through `jax.vmap`."
         )
-    check_estimate(denoise, jax.ShapeDtypeStruct(z.shape[-1:], z.dtype))
+    found = check_estimate(denoise, jax.ShapeDtypeStruct(z.shape[-1:], z.dtype))
+    # bfloat16 and float16 do not hold each other.
+    if found.dtype != z.dtype and jnp.finfo(found.dtype).bits >= jnp.finfo(z.dtype).bits:
+        raise ValueError(
+            f"`denoise` needs to return an estimate that states of {z.dtype} hold. Got {found.dtype}. "
+            f"Do start from a state of {found.dtype}, or cast the estimate to the dtype of `y`."
+        )
 
 
-def check_estimate(denoise: Denoiser, data: jax.ShapeDtypeStruct, name: str = "denoise"):
-    """Refuses a denoiser that cannot take an observation of such data, or whose estimate is not of their shape.
+def check_estimate(denoise: Denoiser, data: jax.ShapeDtypeStruct, name: str = "denoise") -> jax.ShapeDtypeStruct:
+    """The shape and dtype of an estimate, refused if it is not one of such data.
 
     Args:
         denoise: `(y, v) -> E[a | y]`; its shapes are found without a call.
@@ -110,15 +117,25 @@ def check_estimate(denoise: Denoiser, data: jax.ShapeDtypeStruct, name: str = "d
         raise ValueError(f"`{name}` needs to be {_no_function(denoise)}")
     try:
         found = eqx.filter_eval_shape(denoise, data, jax.ShapeDtypeStruct((), data.dtype))
-    except Exception as error:
-        said = (str(error).strip().splitlines() or [""])[0]
+    except jax.errors.TracerArrayConversionError as error:
         raise ValueError(
-            f"`{name}` needs to take an observation of shape {data.shape} and its variance, of dtype {data.dtype}, "
-            f"as the data have them. Got {type(error).__name__}: {said} Do give one for data of d = {data.shape[-1]}."
+            f"`{name}` needs to compute in jax. Got one that asks for the numbers of `y` while jax traces. "
+            "Do wrap NumPy or torch in `jax.pure_callback`, as in the example of `learn.from_network`."
+        ) from error
+    except Exception as error:
+        raise ValueError(
+            f"`{name}` needs to take an observation of shape {data.shape} and its variance, of dtype {data.dtype}, as "
+            f"the data have them. Got {said_by(error)} It is called as `{name}(y, v)`; give one for data of "
+            f"d = {data.shape[-1]}."
         ) from error
     if getattr(found, "shape", None) != data.shape:
         got = getattr(found, "shape", type(found).__name__)
         raise ValueError(
             f"`{name}` needs to return an estimate of shape {data.shape}, that of the data. Got {got}. "
-            "It is called as `denoise(y, v)` on one observation; batches are made by `jax.vmap`."
+            f"It is called as `{name}(y, v)` on one observation; batches are made by `jax.vmap`."
         )
+    if not jnp.issubdtype(found.dtype, jnp.floating):
+        raise ValueError(
+            f"`{name}` needs to return floating-point numbers. Got {found.dtype}. Do cast the estimate to that of `y`."
+        )
+    return found

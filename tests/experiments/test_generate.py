@@ -1,5 +1,7 @@
 """Many samples: the law, the same ones however they are run, and what is refused."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -103,6 +105,18 @@ def test_a_chunk_that_was_not_asked_for_is_made_to_fit_the_memory(monkeypatch):
         np.testing.assert_allclose(found, whole, atol=1e-12)
     with pytest.raises(ValueError, match="Ask for a `chunk` of at most"):
         some(200, chunk=50)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_samples_are_of_the_estimate_where_float32_would_not_hold_it(kind):
+    """A target of float64 parameters answers in float64 whatever it is asked in, and a network may be of less."""
+    draw = partial(dp.generate, dp.DDIM(OU, lambda y, v: (y / (1 + v)).astype(kind)), TS, key=KEY, number=4, dim=3)
+    with jax.numpy_dtype_promotion("standard"):
+        assert draw().dtype == np.promote_types(kind, np.float32)
+        assert draw(dtype=np.float64).dtype == np.float64
+    if kind == "float64":
+        with pytest.raises(ValueError, match="an estimate that states of float32 hold. Got float64"):
+            draw(dtype=np.float32)
 
 
 def test_a_sample_that_is_not_finite_is_named():

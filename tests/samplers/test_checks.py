@@ -196,6 +196,32 @@ def test_what_a_denoiser_raises_is_told(process):
     assert isinstance(refusal.value.__cause__, KeyError)
 
 
+@pytest.mark.parametrize("run", DRIVERS)
+@pytest.mark.parametrize(
+    ("state", "estimate", "message"),
+    [
+        ("float32", "float64", "an estimate that states of float32 hold. Got float64. Do start from a state of float64"),
+        ("bfloat16", "float32", "an estimate that states of bfloat16 hold. Got float32"),
+        ("bfloat16", "float16", "an estimate that states of bfloat16 hold. Got float16"),
+        ("float32", "int32", "needs to return floating-point numbers. Got int32"),
+    ],
+)
+def test_an_estimate_that_the_state_cannot_hold_is_refused(run, state, estimate, message, monkeypatch):
+    monkeypatch.setitem(globals(), "DENOISE", lambda y, v: (y / 2).astype(estimate))
+    with pytest.raises(ValueError, match=message):
+        DRIVERS[run](OU, jnp.zeros(3, state))
+
+
+def test_what_asks_for_numbers_is_told_how_they_are_called_back():
+    with pytest.raises(ValueError, match=r"`denoise` needs to compute in jax.*`jax.pure_callback`"):
+        dp.simulate(dp.DDIM(OU, lambda y, v: jnp.asarray(np.asarray(y))), jr.key(0), TS, jnp.zeros(3))
+
+
+def test_a_denoiser_of_the_variance_first_is_told_the_order():
+    with pytest.raises(ValueError, match=r"It is called as `denoise\(y, v\)`; give one"):
+        dp.simulate(dp.DDIM(OU, lambda v, y: DENOISE(y, v)), jr.key(0), TS, jnp.zeros(3))
+
+
 def test_a_plan_without_a_step_is_refused_in_plain_words():
     with pytest.raises(ValueError, match=r"`ts` needs at least two times, one step, for `DDIM`\. Got no step"):
         dp.DDIM(OU, DENOISE).plan(TS[:1])
