@@ -1,6 +1,5 @@
 """Networks of any kind of output and schedule as denoisers, and denoisers as such networks."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,85 +11,15 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .. import _block as block
-from .._describe import kind_of
+from .._describe import kind_of, said_by
 from .._types import Data, Denoiser, Scalar
-from ..targets._arrays import floating, observation, require_finite
+from ..targets._arrays import floating, observation
+from ._layout import Layout
 from .outputs import AbstractOutput
 from .schedules import AbstractNetworkSchedule, Argument, times_of
 
 Network = Callable[..., Any]
 """`network(x, u)`: what it says of the state `x` at its own argument `u`. Best a pytree, its weights the leaves."""
-
-
-class _Layout(eqx.Module):
-    r"""How the network holds the data: its axes, its type, and its units, $a_{network} = scale\; a + offset$."""
-
-    shape: tuple[int, ...] = eqx.field(static=True)
-    batched: bool = eqx.field(static=True)
-    channels_first: bool = eqx.field(static=True)
-    dtype: np.dtype = eqx.field(static=True)
-    scale: float = eqx.field(static=True)
-    offset: Float[Array | np.ndarray, ""] | Float[Array | np.ndarray, " d"]
-
-    def __check_init__(self):
-        if not self.shape or not all(isinstance(side, int | np.integer) and side >= 1 for side in self.shape):
-            raise ValueError(f"`shape` needs the axes of one sample, whole numbers of 1 or more. Got {self.shape}.")
-        if not jnp.issubdtype(self.dtype, jnp.floating):
-            raise ValueError(f"`dtype` needs a floating-point type. Got {self.dtype}. Do say that of the network.")
-        if self.channels_first and len(self.shape) < 2:
-            raise ValueError(
-                f"`channels_first` needs a `shape` with channels last, such as (height, width, channels). "
-                f"Got {self.shape}. The network's own axes follow from it."
-            )
-        if not 0 < self.scale < math.inf:
-            raise ValueError(f"`scale` needs a finite number > 0. Got {self.scale}. Do say the units of the network.")
-        if self.offset.shape not in ((), (self.dim,)):
-            raise ValueError(
-                f"`offset` needs to be one number or of shape ({self.dim},), flat as the data are. "
-                f"Got {self.offset.shape}. Do flatten it, channels last."
-            )
-        require_finite("offset", self.offset)
-
-    @property
-    def dim(self) -> int:
-        return math.prod(self.shape)
-
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """The axes of one sample as the network has them."""
-        return (self.shape[-1], *self.shape[:-1]) if self.channels_first else self.shape
-
-    def fold(self, flat: Data) -> Array:
-        """A flat sample, channels last, as the network has it."""
-        image = flat.reshape(self.shape)
-        return jnp.moveaxis(image, -1, 0) if self.channels_first else image
-
-    def flatten(self, image: Array) -> Data:
-        """The other way.
-
-        Raises:
-            ValueError: for an image of other axes, which may have as many numbers.
-        """
-        if image.shape != self.axes:
-            raise ValueError(f"`x` needs shape {self.axes}, that of the network. Got {image.shape}. Do reshape it.")
-        return (jnp.moveaxis(image, 0, -1) if self.channels_first else image).reshape(self.dim)
-
-    def to_network(self, a: Data, name: str) -> Data:
-        """Data in the units of the network.
-
-        Raises:
-            ValueError: if they have another number of coordinates.
-        """
-        if a.shape != (self.dim,):
-            raise ValueError(
-                f"`{name}` needs shape ({self.dim},), one flat sample of {self.shape}. Got {a.shape}. "
-                "Do flatten images, channels last; batches are made by `jax.vmap`."
-            )
-        return self.scale * a + jnp.asarray(self.offset, a.dtype)
-
-    def from_network(self, a: Data) -> Data:
-        """The other way."""
-        return (a - jnp.asarray(self.offset, a.dtype)) / self.scale
 
 
 class AdaptedDenoiser(eqx.Module):
@@ -105,7 +34,7 @@ class AdaptedDenoiser(eqx.Module):
     network: Network
     output: AbstractOutput
     schedule: AbstractNetworkSchedule
-    _layout: _Layout
+    _layout: Layout
 
     def __check_init__(self):
         _check_words(self.output, self.schedule)
@@ -113,18 +42,19 @@ class AdaptedDenoiser(eqx.Module):
         x = jax.ShapeDtypeStruct((*batch, *axes), self._layout.dtype)
         argument = jax.eval_shape(lambda: self.schedule.locate(jnp.ones((), self._layout.dtype)).argument)
         try:
-            found = eqx.filter_eval_shape(self.network, x, jax.ShapeDtypeStruct(batch, argument.dtype))
+            # Closed over, as a call has it: a module of flax that would change itself says so here, and not in a run.
+            asked = jax.ShapeDtypeStruct(batch, argument.dtype)
+            found = eqx.filter_eval_shape(lambda x, u: self.network(x, u), x, asked)
         except jax.errors.TracerArrayConversionError as error:
             raise ValueError(
                 "`network` needs to compute in jax. Got one that asks for the numbers of its state while jax traces. "
-                "Do wrap networks of NumPy or torch in `jax.pure_callback`."
+                "Do wrap networks of NumPy or torch in `jax.pure_callback`, as in the example of `from_network`."
             ) from error
         except Exception as error:
-            said = (str(error).strip().splitlines() or [""])[0]
             raise ValueError(
                 f"`network` needs to be called as `network(x, u)`, with x of shape {x.shape} and u of {batch}. "
-                f"Got {type(error).__name__}: {said} Do make those of flax callable by `linen_network` or "
-                "`nnx_network`; say `channels_first` or `batched` if the axes are others."
+                f"Got {said_by(error)} Do make those of flax callable by `linen_network` or `nnx_network`, and those "
+                "of torch by `jax.pure_callback`; say `channels_first` or `batched` if the axes are others."
             ) from error
         if getattr(found, "shape", None) != x.shape:
             got = getattr(found, "shape", type(found).__name__)
@@ -174,7 +104,7 @@ class AdaptedNetwork(eqx.Module):
     denoise: Denoiser
     output: AbstractOutput
     schedule: AbstractNetworkSchedule
-    _layout: _Layout
+    _layout: Layout
 
     def __call__(
         self, x: Float[Array, "..."], argument: Float[Array, "..."] | Int[Array, "..."]
@@ -226,7 +156,28 @@ def from_network(
     turned into the estimate of `a`. It is one sample a call; under `jax.vmap` many samples become one batched call.
 
     Compile it with `eqx.filter_jit`, or inside a function: it is a pytree, and its weights are not constants then.
-    Networks of `flax` are made callable by `linen_network` and `nnx_network`; those of `equinox` are so already.
+    Networks of `flax` are made callable by `linen_network` and `nnx_network`; those of `equinox` are so already,
+    `batched=False` as they are written for one sample. Grids of a sampler are Ornstein-Uhlenbeck times, not u:
+
+    ```python
+    denoiser = from_network(network, NoiseOutput(), VariancePreservingSchedule(ends=(1e-3, 1.0)), (d,), batched=False)
+    last, first = denoiser.times
+    samples = dp.generate(
+        dp.UniPC(process, denoiser), dp.clocks.log_snr_grid(first, last, 20), key=jax.random.key(0), number=64, dim=d
+    )
+    ```
+
+    One of torch or NumPy is called back from the program, with the axes of every `jax.vmap` before that of its batch:
+
+    ```python
+    def on_host(x, u):
+        with torch.no_grad():
+            said = module(torch.tensor(np.array(x)).reshape(-1, d), torch.tensor(np.array(u)).reshape(-1))
+        return said.numpy().reshape(x.shape)
+
+    def network(x, u):
+        return jax.pure_callback(on_host, jax.ShapeDtypeStruct(x.shape, x.dtype), x, u, vmap_method="broadcast_all")
+    ```
 
     Args:
         network: called as `network(x, u)`, with a batch axis on both if it is `batched`. It returns the shape of x.
@@ -250,7 +201,7 @@ def from_network(
         raise ValueError(
             f"`shape` needs the axes of one sample, such as (height, width, 1). Got {shape}. Do say ({shape},)."
         )
-    layout = _Layout(tuple(shape), batched, channels_first, np.dtype(dtype), float(scale), block.parameter(offset))
+    layout = Layout(tuple(shape), batched, channels_first, np.dtype(dtype), float(scale), block.parameter(offset))
     return AdaptedDenoiser(network, output, schedule, layout)
 
 
@@ -286,5 +237,5 @@ def to_network(
     Raises:
         ValueError: if an argument does not fit. The network refuses a u at which there is no state.
     """
-    layout = _Layout(tuple(shape), batched, channels_first, np.dtype(float), float(scale), block.parameter(offset))
+    layout = Layout(tuple(shape), batched, channels_first, np.dtype(float), float(scale), block.parameter(offset))
     return AdaptedNetwork(denoise, output, schedule, layout)

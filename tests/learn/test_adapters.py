@@ -270,6 +270,27 @@ def test_a_sampler_draws_the_same_with_an_adapted_network_of_the_noise():
     np.testing.assert_allclose(run(adapted), run(MIXTURE.posterior_mean), atol=1e-10)
 
 
+def test_a_network_of_the_host_is_called_back_with_every_batch_at_once(unchecked):
+    """The example of `from_network`, with NumPy in place of torch."""
+    weights, shapes = np.eye(DIM, dtype=np.float32) + 0.1, []
+
+    def on_host(x, u):
+        shapes.append((x.shape, u.shape))
+        return (np.array(x).reshape(-1, DIM) @ weights + np.array(u).reshape(-1, 1)).reshape(x.shape)
+
+    def network(x, u):
+        return jax.pure_callback(on_host, jax.ShapeDtypeStruct(x.shape, x.dtype), x, u, vmap_method="broadcast_all")
+
+    called, traced = (
+        from_network(one, NoiseOutput(), VariancePreservingSchedule(), (DIM,))
+        for one in (network, lambda x, u: x @ weights + u[:, None])
+    )
+    ys = jr.normal(jr.key(0), (3, 2, DIM), jnp.float32)
+    found, wanted = (jax.vmap(jax.vmap(one, (0, None)), (0, None))(ys, 0.5) for one in (called, traced))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    assert shapes == [((3, 2, 1, DIM), (3, 2, 1))]
+
+
 def test_the_ends_of_a_schedule_may_be_asked_in_float32():
     schedule = VariancePreservingSchedule(ends=(1e-3, 1.0))
     denoise = eqx.filter_jit(from_network(lambda x, u: x, DataOutput(), schedule, (DIM,)))

@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from diffphys import clocks
 from diffphys.learn.adapters import from_network, to_network
 from diffphys.learn.continuous import ExplodingSchedule, StraightSchedule
+from diffphys.learn.frameworks import nnx_network
 from diffphys.learn.outputs import DataOutput, NoiseOutput
 from diffphys.learn.schedules import DiscreteSchedule
 
@@ -146,3 +148,19 @@ def test_a_network_that_cannot_be_called_is_refused_in_words(network, unchecked)
 def test_the_shape_of_a_sample_is_not_a_number(unchecked):
     with pytest.raises(ValueError, match=r"`shape` needs the axes of one sample.* Got 4"):
         from_network(lambda x, u: x, NoiseOutput(), DDPM, 4)
+
+
+class Dropping(nnx.Module):
+    """Draws what it drops from keys that it keeps: a call changes it."""
+
+    def __init__(self):
+        self.dropout = nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+
+    def __call__(self, x, u):
+        return self.dropout(x)
+
+
+def test_a_flax_module_in_training_is_refused_before_it_runs(unchecked):
+    with pytest.raises(ValueError, match=r"`network` needs to be called .* callable by `linen_network` or `nnx_netw"):
+        from_network(Dropping(), NoiseOutput(), DDPM, (DIM,))
+    assert from_network(nnx_network(Dropping()), NoiseOutput(), DDPM, (DIM,)).times[0] > 0
