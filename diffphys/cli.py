@@ -36,7 +36,8 @@ def _errors(out: pathlib.Path | None = None) -> Iterator[None]:
         keep_compiled()
         yield
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
-        notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+        # Of the notes, that of jax on its own frames says nothing where no traceback is shown.
+        notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()) if "JAX_TRACEBACK" not in note)
         if isinstance(error, OSError | MemoryError) and out is not None and any(out.glob(".*-checkpoint/*/*.npz")):
             notes += f"\n{hint}"
         typer.echo(f"diffphys: {error}{notes}", err=True)

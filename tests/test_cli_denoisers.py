@@ -5,7 +5,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from learned_commands import run
+from learned_commands import run, write_points
 
 import diffphys as dp
 from diffphys import _choices
@@ -37,6 +37,7 @@ def test_a_denoiser_in_a_file_is_sampled(tmp_path, monkeypatch):
     (tmp_path / "beside.py").write_text("def shrink(y, v):\n    return y / (1 + v)\n")
     (tmp_path / "mine.py").write_text(
         "import numpy as np\nfrom beside import shrink\n\nshort = lambda y, v: y[1:]\nhost = lambda y, v: np.sin(y)\n"
+        "swapped = lambda v, y: y[0] * v\n"
     )
     result = run("sample", "--model", f"{tmp_path / 'mine.py'}:shrink", "--dim", 3, "--number", 500, "--out", tmp_path)
     assert result.exit_code == 0, result.output
@@ -47,6 +48,7 @@ def test_a_denoiser_in_a_file_is_sampled(tmp_path, monkeypatch):
         (["mine.py:other", "--dim", "3"], "called 'other'"),
         (["mine.py:short", "--dim", "3"], "needs a denoiser that returns shape (3,). Got (2,) from "),
         (["mine.py:host", "--dim", "3"], "needs a denoiser that computes in jax"),
+        (["mine.py:swapped", "--dim", "3"], "called as (y, v): one flat sample of 3 numbers"),
         (["mine.py:shrink", "--dim", "0"], "--dim needs at least 1"),
         (["mine.py", "--dim", "3"], "needs the name of a denoiser in the file"),
         (["none.py:shrink", "--dim", "3"], "needs an existing file"),
@@ -56,6 +58,7 @@ def test_a_denoiser_in_a_file_is_sampled(tmp_path, monkeypatch):
         result = run("sample", "--model", tmp_path / options[0], *options[1:], "--out", tmp_path)
         assert result.exit_code == 2, message
         assert message in result.stderr
+        assert "JAX_TRACEBACK" not in result.stderr
 
 
 ADAPTED = """
@@ -90,6 +93,24 @@ def test_the_data_of_a_denoiser_in_a_file_tell_its_shape(tmp_path):
     assert result.exit_code == 0, result.output
     mean = dp.load("digits", classes=[0]).mean.reshape(8, 8)
     np.testing.assert_allclose(np.load(tmp_path / "samples.npz")["images"], np.stack([mean, mean]), atol=1e-6)
+
+
+def test_a_denoiser_of_data_that_are_not_centred_is_refused(tmp_path):
+    """It would run, and its samples would be off by the mean of the data."""
+    write_points(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "import jax.numpy as jnp\n\nfrom diffphys import Gaussian\n\nmean = jnp.array([1.0, 2.0])\n"
+        "law = Gaussian(mean, jnp.array([9.0, 0.25])).posterior_mean\n\n"
+        "def centred(y, v):\n    return law(y + mean, v) - mean\n"
+    )
+    options = ["--data", tmp_path / "points.npz", "--scale", "none", "--number", 500, "--out", tmp_path]
+    result = run("sample", "--model", f"{tmp_path / 'mine.py'}:law", *options)
+    assert result.exit_code == 2
+    assert "needs a denoiser of centred samples, the data less their mean. Got one whose" in result.stderr
+    result = run("sample", "--model", f"{tmp_path / 'mine.py'}:centred", *options)
+    assert result.exit_code == 0, result.output
+    made = np.load(tmp_path / "samples.npz")["points"]
+    np.testing.assert_allclose(made.mean(0), [1.0, 2.0], atol=4 * 3 / 500**0.5)
 
 
 def test_regimes_of_a_denoiser_in_a_file_want_data(tmp_path):

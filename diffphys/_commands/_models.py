@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .. import thermo
+from .._describe import said_by
 from .._devices import is_first_process
 from .._files import replacing
 from .._types import Denoiser
@@ -205,10 +206,38 @@ def _from_file(text: str, file: pathlib.Path, name: str, options: dict[str, Any]
             f"--model needs a denoiser that computes in jax. Got {text}, which asks for numbers while jax traces. "
             "Wrap NumPy or torch in jax.pure_callback."
         ) from error
+    except Exception as error:
+        raise ValueError(
+            f"--model needs a denoiser that is called as (y, v): one flat sample of {dim} numbers, and the variance of "
+            f"its noise. Got {said_by(error)} Check {text}."
+        ) from error
     returned = getattr(found, "shape", type(found).__name__)
     if returned != (dim,):
         raise ValueError(f"--model needs a denoiser that returns shape ({dim},). Got {returned} from {text}.")
-    return Model(cast(Denoiser, denoise), shape, mean, _known_noise(denoise, variances, text), data, text)
+    known = _known_noise(denoise, variances, text)
+    if data is not None:
+        _refuse_uncentred(denoise, mean, known[1], variances[1] / _HIGHEST, text)
+    return Model(cast(Denoiser, denoise), shape, mean, known, data, text)
+
+
+def _refuse_uncentred(denoise: Any, mean: Float[np.ndarray, " d"], noise: float, largest: float, text: str) -> None:
+    """Refuses a denoiser of data as they are: in noise that hides them it says their mean, and one of centred data 0.
+
+    Both would run, and what is generated would be off by the mean. Less noise than the `largest` eigenvalue tells
+    nothing.
+    """
+    if noise <= largest:
+        return
+    y = math.sqrt(noise) * np.random.default_rng(0).normal(size=(8, len(mean))).astype(np.float32)
+    # What is odd in y, as all that is linear, cancels.
+    estimates = jax.jit(jax.vmap(denoise, (0, None)))(np.concatenate([y, -y]), np.float32(noise))
+    off = np.asarray(estimates, np.float64).mean(0) - mean
+    if np.linalg.norm(off) < 0.5 * np.linalg.norm(mean):
+        raise ValueError(
+            f"--model needs a denoiser of centred samples, the data less their mean. Got one whose estimate in noise of "
+            f"variance {noise:.3g} is that mean, where it should be 0: {text}. Ask it for y + mean and take the mean "
+            "from its estimate, or give `from_network` the mean as its `offset`."
+        )
 
 
 def _known_noise(denoise: Any, wanted: tuple[float, float], text: str) -> tuple[float, float]:

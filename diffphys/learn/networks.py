@@ -131,7 +131,7 @@ class MLP(nnx.Module):
 
     def __init__(self, shape: tuple[int, ...], inputs: int, config: MLPConfig, *, rngs: nnx.Rngs):
         if len(shape) != 1:
-            raise ValueError(f"`MLP` needs vectors. Got samples of shape {shape}. Take a `UNet`, or flatten them.")
+            raise ValueError(f"`MLP` needs vectors. Got samples of shape {shape}. Take a `UNet`, or leave `shape` out.")
 
         def layer(size: int, out: int, rngs: nnx.Rngs, **options: Any) -> nnx.Linear:
             options = {"kernel_init": fresh} | options

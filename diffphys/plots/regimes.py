@@ -91,7 +91,7 @@ def _mark_crossing(axes: Axes, ds: xr.Dataset) -> None:
     simulated = f"crossing_time_{_kind(ds, 'phi')}"
     if _of_a_model(ds):
         which, colour = _curve_of_the_model(ds), ORANGE if ds.attrs["labelled_by"] == "classifier" else BLUE
-        mark(axes, ds.attrs[f"crossing_time{which}"], "of the model", colour, ":", height=1.08)
+        mark(axes, ds.attrs[f"crossing_time{which}"], "crossing of the model", colour, ":", height=1.08)
     elif "verdict" in ds.attrs:
         if ds.attrs["verdict"] == "speciation":
             mark(axes, ds.attrs["crossing_time"], "crossing", BLUE, ":", height=1.08)
