@@ -234,7 +234,7 @@ def _refuse_uncentred(denoise: Any, mean: Float[np.ndarray, " d"], noise: float,
     off = np.asarray(estimates, np.float64).mean(0) - mean
     if np.linalg.norm(off) < 0.5 * np.linalg.norm(mean):
         raise ValueError(
-            f"--model needs a denoiser of centred samples, the data less their mean. Got one whose estimate in noise of "
+            "--model needs a denoiser of centred samples, the data less their mean. Got one whose estimate in noise of "
             f"variance {noise:.3g} is that mean, where it should be 0: {text}. Ask it for y + mean and take the mean "
             "from its estimate, or give `from_network` the mean as its `offset`."
         )

@@ -27,7 +27,10 @@ def checked_points(name: str, points: Any) -> Float[np.ndarray, "n d"]:
 
 
 def check_denoiser_of(
-    data: Float[np.ndarray, "n d"] | AbstractTarget, denoise: Denoiser, name: str = "denoise"
+    data: Float[np.ndarray, "n d"] | AbstractTarget,
+    denoise: Denoiser,
+    name: str = "denoise",
+    arguments: str = "y, v",
 ) -> None:
     """Refuses a denoiser whose estimates are not of the shape of the data: they would be broadcast without a word.
 
@@ -38,4 +41,4 @@ def check_denoiser_of(
         one = shape_of(data)
     else:
         one = jax.ShapeDtypeStruct(data.shape[1:], jax.dtypes.canonicalize_dtype(data.dtype))
-    check_estimate(denoise, one, name)
+    check_estimate(denoise, one, name, arguments)

@@ -90,6 +90,11 @@ def generate(
         # Those that states of float32 could not hold are a denoiser's of float64 parameters.
         dtype = check_estimate(sampler.denoise, jax.ShapeDtypeStruct((dim,), np.float32)).dtype
         dtype = np.promote_types(dtype, np.float32)
+    if np.dtype(dtype).kind != "f":
+        raise ValueError(
+            f"`dtype` needs one of NumPy's floating types, as samples come back to the host. Got {np.dtype(dtype)}. "
+            "Do run `simulate` in it, under `jax.vmap`."
+        )
     state = jax.ShapeDtypeStruct(
         (*lead, dim) if start is None else start.shape[1:], jax.dtypes.canonicalize_dtype(dtype)
     )

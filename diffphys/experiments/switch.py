@@ -126,7 +126,7 @@ def switch(
     class_weights = np.asarray(target.label_weights, np.float64)
     given = exact_conditional(target) if conditional is None else conditional
     check_denoiser_of(target, denoise)
-    check_denoiser_of(target, lambda y, v: given(y, v, jnp.int32(0)), "conditional")
+    check_denoiser_of(target, lambda y, v: given(y, v, jnp.int32(0)), "conditional", "y, v, label")
     guided = Guided(given, denoise, jnp.int32(0), jnp.ones((), dtype))
     experiment = Switch(
         sampler(process, guided), sampler(process, denoise), label_reading(target, denoise, classify),

@@ -96,9 +96,9 @@ class CosineSchedule(AbstractNetworkSchedule):
 
     @property
     def variances(self) -> tuple[float, float]:
-        start = self._start
-        angles = [self._angle(u) for u in self.ends]
-        low, high = (math.sin(t - start) * math.sin(t + start) / math.cos(t) ** 2 for t in angles)
+        # Their difference is not that of the angles, which rounds: to less than 0 at the data.
+        turns = [(self._angle(u), self._angle(u - self.offset)) for u in self.ends]
+        low, high = (math.sin(turn) * math.sin(t + self._start) / math.cos(t) ** 2 for t, turn in turns)
         return low, high
 
     def locate(self, variance: Factor) -> Level:

@@ -21,7 +21,7 @@ class ClassifierFreeGuidance(eqx.Module):
         weight: w; 0 is the first, 1 the second, above 1 exaggerates the class.
 
     Raises:
-        ValueError: if the weight is not finite.
+        ValueError: if the weight is not finite. A call refuses estimates of two shapes.
 
     Reference:
         Ho, Salimans, "Classifier-free diffusion guidance" (2022), eq. 6, where the weight is w - 1.
@@ -36,5 +36,10 @@ class ClassifierFreeGuidance(eqx.Module):
             raise ValueError(f"`ClassifierFreeGuidance` needs a finite `weight`. Got {self.weight}. 1 is the class.")
 
     def __call__(self, y: Data, variance: Scalar) -> Data:
-        without = self.everything(y, variance)
-        return without + self.weight * (self.chosen(y, variance) - without)
+        without, within = self.everything(y, variance), self.chosen(y, variance)
+        if without.shape != within.shape:
+            raise ValueError(
+                f"`ClassifierFreeGuidance` needs estimates of one shape. Got {without.shape} of `everything` and "
+                f"{within.shape} of `chosen`. Do give denoisers of the same data."
+            )
+        return without + self.weight * (within - without)

@@ -101,17 +101,20 @@ def check_denoiser(denoise: Denoiser, z: State | jax.ShapeDtypeStruct, process: 
     if found.dtype != z.dtype and jnp.finfo(found.dtype).bits >= jnp.finfo(z.dtype).bits:
         raise ValueError(
             f"`denoise` needs to return an estimate that states of {z.dtype} hold. Got {found.dtype}. "
-            f"Do start from a state of {found.dtype}, or cast the estimate to the dtype of `y`."
+            f"Do start from one of {found.dtype}, or cast the estimate to the dtype of `y`."
         )
 
 
-def check_estimate(denoise: Denoiser, data: jax.ShapeDtypeStruct, name: str = "denoise") -> jax.ShapeDtypeStruct:
+def check_estimate(
+    denoise: Denoiser, data: jax.ShapeDtypeStruct, name: str = "denoise", arguments: str = "y, v"
+) -> jax.ShapeDtypeStruct:
     """The shape and dtype of an estimate, refused if it is not one of such data.
 
     Args:
         denoise: `(y, v) -> E[a | y]`; its shapes are found without a call.
         data: the shape and dtype of one sample.
         name: what the caller calls the denoiser.
+        arguments: what the caller gives it.
     """
     if not callable(denoise):
         raise ValueError(f"`{name}` needs to be {_no_function(denoise)}")
@@ -125,14 +128,14 @@ def check_estimate(denoise: Denoiser, data: jax.ShapeDtypeStruct, name: str = "d
     except Exception as error:
         raise ValueError(
             f"`{name}` needs to take an observation of shape {data.shape} and its variance, of dtype {data.dtype}, as "
-            f"the data have them. Got {said_by(error)} It is called as `{name}(y, v)`; give one for data of "
+            f"the data have them. Got {said_by(error)} It is called as `{name}({arguments})`; give one for data of "
             f"d = {data.shape[-1]}."
         ) from error
     if getattr(found, "shape", None) != data.shape:
         got = getattr(found, "shape", type(found).__name__)
         raise ValueError(
             f"`{name}` needs to return an estimate of shape {data.shape}, that of the data. Got {got}. "
-            f"It is called as `{name}(y, v)` on one observation; batches are made by `jax.vmap`."
+            f"It is called as `{name}({arguments})` on one observation; batches are made by `jax.vmap`."
         )
     if not jnp.issubdtype(found.dtype, jnp.floating):
         raise ValueError(

@@ -92,6 +92,7 @@ def simulate_adaptive(
     converges to that of the reverse diffusion as tolerances shrink.
 
     Noises are addressed by the number of the try. Many states: `jax.vmap`, which then waits for the longest run.
+    It has no derivatives; `simulate` and the terms of `as_diffrax` have.
 
     Args:
         process: the forward process.

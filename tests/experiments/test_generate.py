@@ -107,7 +107,7 @@ def test_a_chunk_that_was_not_asked_for_is_made_to_fit_the_memory(monkeypatch):
         some(200, chunk=50)
 
 
-@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("kind", ["bfloat16", "float16", "float32", "float64"])
 def test_samples_are_of_the_estimate_where_float32_would_not_hold_it(kind):
     """A target of float64 parameters answers in float64 whatever it is asked in, and a network may be of less."""
     draw = partial(dp.generate, dp.DDIM(OU, lambda y, v: (y / (1 + v)).astype(kind)), TS, key=KEY, number=4, dim=3)
@@ -115,7 +115,7 @@ def test_samples_are_of_the_estimate_where_float32_would_not_hold_it(kind):
         assert draw().dtype == np.promote_types(kind, np.float32)
         assert draw(dtype=np.float64).dtype == np.float64
     if kind == "float64":
-        with pytest.raises(ValueError, match="an estimate that states of float32 hold. Got float64"):
+        with pytest.raises(ValueError, match=r"an estimate that states of float32 hold\. Got float64"):
             draw(dtype=np.float32)
 
 
@@ -137,6 +137,8 @@ def test_a_sample_that_is_not_finite_is_named():
         ({"start": np.zeros((4, 3))}, "Got number=10, dim=3 and a start"),
         ({"number": 0}, "`number` needs a whole number, at least 1"),
         ({"dim": 4}, "`denoise` needs to take an observation of shape"),
+        ({"dtype": jnp.bfloat16}, "`dtype` needs one of NumPy's floating types.* Got bfloat16"),
+        ({"dtype": int}, "`dtype` needs one of NumPy's floating types.* Got int64"),
         ({"key": jr.key(0, impl="rbg")}, "`key` needs a kind whose numbers are the same in every batch"),
         ({"number": None, "dim": None, "start": np.zeros((4, 2, 3))}, r"`z` needs shape \(d,\)"),
     ],

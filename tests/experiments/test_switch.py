@@ -213,3 +213,8 @@ def test_switch_refuses_what_means_nothing(change, message):
     arguments = {"key": jax.random.key(0), "trajectories": 16, "samples": None} | change
     with pytest.raises(ValueError, match=message):
         dp.switch(TARGET, OU, [0.5, 1.0], **arguments)
+
+
+def test_switch_says_what_it_gives_the_denoiser_of_a_class():
+    with pytest.raises(ValueError, match=r"It is called as `conditional\(y, v, label\)`; give one"):
+        dp.switch(TARGET, OU, [0.6, 2.4], lambda y, v: y, key=jax.random.key(0), trajectories=16)

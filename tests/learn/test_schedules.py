@@ -65,6 +65,7 @@ def test_the_ends_of_a_schedule_bound_its_noise():
     np.testing.assert_allclose(EDMSchedule(ends=(0.002, 80.0)).variances, (4e-6, 6400), rtol=1e-14)
     np.testing.assert_allclose(ExplodingSchedule(ends=(0.002, 80.0)).variances, (4e-6, 6400), rtol=1e-14)
     np.testing.assert_allclose(CosineSchedule(0.0, (0.5, 2 / 3)).variances, (1, 3), rtol=1e-14)
+    assert CosineSchedule().variances[0] == 0
     np.testing.assert_allclose(StraightSchedule(ends=(0.5, 1.0)).variances, (1, np.inf))
     first, second, *_, last = clocks.ddpm_times(clocks.linear_betas())
     assert DDPM.times[0] < first < second

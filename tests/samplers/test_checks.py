@@ -200,9 +200,9 @@ def test_what_a_denoiser_raises_is_told(process):
 @pytest.mark.parametrize(
     ("state", "estimate", "message"),
     [
-        ("float32", "float64", "an estimate that states of float32 hold. Got float64. Do start from a state of float64"),
-        ("bfloat16", "float32", "an estimate that states of bfloat16 hold. Got float32"),
-        ("bfloat16", "float16", "an estimate that states of bfloat16 hold. Got float16"),
+        ("float32", "float64", "that states of float32 hold. Got float64. Do start from one of float64"),
+        ("bfloat16", "float32", "that states of bfloat16 hold. Got float32"),
+        ("bfloat16", "float16", "that states of bfloat16 hold. Got float16"),
         ("float32", "int32", "needs to return floating-point numbers. Got int32"),
     ],
 )
