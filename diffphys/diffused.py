@@ -62,9 +62,14 @@ class Diffused(eqx.Module):
         """The law of the state given the data, and the state, in floating point.
 
         Raises:
-            ValueError: if `z` is not one state of the process, of data of the target, or known `t` too early or too
-                late for its type.
+            ValueError: if `t` is not one time, `z` not one state of the process, of data of the target, or known `t`
+                too early or too late for its type.
         """
+        if np.shape(t):
+            raise ValueError(
+                f"`Diffused` needs one time `t`, and then the state. Got a time of shape {np.shape(t)}. "
+                "Do swap them, or map over many times with `jax.vmap`."
+            )
         kernel, z = self.process.kernel(t), floating(z)
         shape = (*np.shape(kernel.mean), self.target.dim)
         if z.shape != shape:

@@ -148,6 +148,12 @@ def test_what_is_not_one_state_of_the_process_is_refused(question, process, shap
         getattr(Diffused(TARGETS["mixture"], PROCESSES[process]), question)(0.5, jnp.ones(shape))
 
 
+@pytest.mark.parametrize("question", ["log_prob", "score", "posterior_mean", "label_log_posterior"])
+def test_a_state_in_place_of_the_time_is_told_the_order(question, unchecked):
+    with pytest.raises(ValueError, match=r"`Diffused` needs one time `t`, and then the state.*shape \(3,\)\. Do swap"):
+        getattr(Diffused(TARGETS["mixture"], OrnsteinUhlenbeck()), question)(jnp.ones(3), 0.5)
+
+
 def test_integers_are_a_state_of_floats(unchecked):
     """Their type would have made of the noise variance a 0."""
     law = Diffused(TARGETS["mixture"], OrnsteinUhlenbeck())
