@@ -45,7 +45,8 @@ def _clones(axes: Axes, ds: xr.Dataset, name: str, colour: str, label: str, mark
             mean, stderr = part[f"{name}_{kind}"], part[f"{name}_{kind}_stderr"]
             drawn = points(axes, part.t, mean, stderr, colour, f"{label}, {what}", marker)
             # The first and the last lie on the edge of the axes.
-            drawn.lines[0].set_clip_on(False)
+            for artist in drawn.get_children():
+                artist.set_clip_on(False)
 
 
 def _of_a_model(ds: xr.Dataset) -> bool:

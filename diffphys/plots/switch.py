@@ -16,7 +16,8 @@ def switch(ds: xr.Dataset) -> Figure:
             part = ds.isel(guidance=i)
             drawn = points(axes, ds.t, part.kept, part.kept_stderr, colour, f"$w = {float(part.guidance):g}$", "o-")
             # The first and the last lie on the edge of the axes.
-            drawn.lines[0].set_clip_on(False)
+            for artist in drawn.get_children():
+                artist.set_clip_on(False)
         for name, style, label in (("phi", "--", "posterior identity"), ("phi_theory", ":", "theory")):
             if name in ds:
                 reference = ", for reference" if name == "phi" and ds.attrs["score"] == "given" else ""

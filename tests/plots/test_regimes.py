@@ -196,8 +196,10 @@ def test_clones_at_the_first_and_the_last_time_are_whole():
         dp.symmetric_mixture(np.ones(4)), OU, [0.5, 1.0], key=jax.random.key(0), samples=None, clones=8, steps=4
     )
     (axes,) = dp.plots.speciation(found).axes
-    (points,) = (line for line in axes.lines if line.get_marker() == "o")
-    assert not points.get_clip_on()
+    (drawn,) = axes.containers
+    # Points, caps and bars.
+    assert len(drawn.get_children()) == 4
+    assert not any(artist.get_clip_on() for artist in drawn.get_children())
 
 
 def test_legends_of_one_panel_leave_the_curves_to_be_seen(run):
