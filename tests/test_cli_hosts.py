@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -70,20 +71,39 @@ def journalled(folder, chunks, processes):
     pytest.fail(f"ended too soon: {finish(processes)}")
 
 
+SHORT = ["speciation", "--target", "mixture", "--dim", 8, "--estimator", "clones", "--times", "0.8,1.2", "--clones", 32,
+         "--steps", 4, "--chunk", 16, "--out"]  # fmt: skip
+
+
+def assert_two_measured_what_one_does(folder):
+    """Compares what two processes of the short command have left in `two` of a folder with what one leaves."""
+    assert sorted(path.name for path in (folder / "two").iterdir()) == ["speciation.nc", "speciation.png"]
+    assert dp.results.load(folder / "two" / "speciation.nc").attrs["device_count"] == 2
+    assert CliRunner().invoke(app, [*map(str, SHORT), str(folder / "one")]).exit_code == 0
+    assert_same_numbers(folder / "one" / "speciation.nc", folder / "two" / "speciation.nc", atol=1e-5)
+
+
 def test_two_processes_measure_what_one_does(tmp_path):
-    command = ["speciation", "--target", "mixture", "--dim", 8, "--estimator", "clones", "--times", "0.8,1.2",
-               "--clones", 32, "--steps", 4, "--chunk", 16, "--out"]  # fmt: skip
-    ended = finish(start(2, *command, tmp_path / "two"))
+    ended = finish(start(2, *SHORT, tmp_path / "two"))
     assert [status for *_, status in ended] == [0, 0], ended
     assert not any("fork" in err for _, err, _ in ended)
     first, second = (out for out, *_ in ended)
     assert "t_S" in first
     assert "Saved" in first
     assert "t_S" not in second
-    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["speciation.nc", "speciation.png"]
-    assert dp.results.load(tmp_path / "two" / "speciation.nc").attrs["device_count"] == 2
-    assert CliRunner().invoke(app, [*map(str, command), str(tmp_path / "one")]).exit_code == 0
-    assert_same_numbers(tmp_path / "one" / "speciation.nc", tmp_path / "two" / "speciation.nc", atol=1e-5)
+    assert_two_measured_what_one_does(tmp_path)
+
+
+@pytest.mark.slow
+def test_two_tasks_of_slurm_find_each_other_and_measure_what_one_process_does(tmp_path):
+    if shutil.which("srun") is None or subprocess.run(["sinfo"], capture_output=True).returncode:
+        pytest.skip("needs a SLURM cluster: `sinfo` names none")
+    words = [sys.executable, "-m", "diffphys", "--hosts", "auto", *map(str, SHORT), str(tmp_path / "two")]
+    flags = {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+    done = subprocess.run(["srun", "--ntasks", "2", *words], env=os.environ | flags, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("t_S") == 1
+    assert_two_measured_what_one_does(tmp_path)
 
 
 @pytest.mark.slow

@@ -145,7 +145,7 @@ def _information(
             name if half not in name else name.replace(half, f"{half}_training"): value
             for name, value in ds.attrs.items() if not name.startswith("collapse_time")
         }  # fmt: skip
-        words = ["No data were held out: what it knows of new data is not told. Train with --held-out for that."]
+        words = ["No data were held out: what it knows of new data is not told; `train --held-out` keeps some."]
     else:
         a = ds.attrs
         words = [
