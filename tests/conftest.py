@@ -10,8 +10,8 @@ import tempfile
 
 import jax
 import jax.random as jr
-import jaxtyping
 import pytest
+from type_checks import types_unchecked
 
 OURS = "diffphys-compiled-"
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -85,9 +85,8 @@ def _compiled_programs_are_let_go():
 @pytest.fixture
 def unchecked():
     """As users run: without the type checks of the tests, so that our own refusals are reached."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with types_unchecked():
+        yield
 
 
 def pytest_collection_modifyitems(config, items):

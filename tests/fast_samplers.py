@@ -4,14 +4,19 @@ import functools
 import json
 import pathlib
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 from linear_maps import end_covariance, gaussian_denoiser, marginal, step_maps
 from scipy.integrate import solve_ivp
+from type_checks import plan_of
 
 from diffphys.clocks import log_snr_grid, vp_clock, vp_time
 from diffphys.processes import LinearSchedule, OrnsteinUhlenbeck, Scheduled
 from diffphys.samplers.adams import DEIS, FlowAdams
 from diffphys.samplers.analytic import AnalyticDDPM
+from diffphys.samplers.base import place
 from diffphys.samplers.dpm import DPMSolver2, DPMSolverMultistep
 from diffphys.samplers.edm import EDM
 from diffphys.samplers.exponential import DDIM, ExponentialSDE
@@ -107,6 +112,24 @@ def mixture_ends():
     span = [-0.5 * np.log(kernel.variance) for kernel in (first, last)]
     flow = solve_ivp(slope, span, STARTS / first.mean, method="DOP853", rtol=1e-12, atol=1e-12)
     return last.mean * flow.y[:, -1]
+
+
+def ends(sampler, ts, zs):
+    """Where the states end, without noise. A loop of steps compiled once, whatever the length of the grid."""
+    rows, carry = place(plan_of(sampler, ts), jnp.float64), jax.vmap(sampler.init)(zs)
+    # Rows are cut on the host: JAX would trace as many slices as there are numbers.
+    rows = jax.tree.map(np.asarray, rows)
+    for i in range(len(ts) - 1):
+        carry = _step(sampler, jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), rows), carry)  # noqa: B023
+    return jax.vmap(sampler.state)(carry)
+
+
+@eqx.filter_jit
+def _step(sampler, row, carries):
+    def step(carry):
+        return sampler.step(row, carry, jnp.zeros((sampler.draws, *sampler.state(carry).shape)))
+
+    return jax.vmap(step)(carries)
 
 
 def variance_errors(sampler, variance, *grids):

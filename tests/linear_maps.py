@@ -7,6 +7,7 @@ import jax
 import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
+from type_checks import plan_of
 
 from diffphys.samplers import AbstractSampler
 from diffphys.samplers.base import place
@@ -23,7 +24,7 @@ def step_maps(sampler: AbstractSampler, *grids: np.ndarray) -> list[tuple[np.nda
 
     All grids at once, since compiling is what takes time.
     """
-    rows = jax.tree.map(lambda *leaves: np.concatenate(leaves), *[sampler.plan(ts) for ts in grids])
+    rows = jax.tree.map(lambda *leaves: np.concatenate(leaves), *[plan_of(sampler, ts) for ts in grids])
     shape = (*np.shape(sampler.process.kernel(1.0).mean), 1)
     noise = jnp.zeros((sampler.draws, *shape))
     maps = _step_maps(sampler, place(rows, jnp.float64), jnp.zeros(shape), noise)

@@ -2,7 +2,6 @@
 
 import functools
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -16,6 +15,7 @@ from fast_samplers import (
     VARIANCE,
     VP,
     corrected_too,
+    ends,
     kind,
     mixture_ends,
     variance_errors,
@@ -27,7 +27,6 @@ from diffphys.clocks import log_snr_grid
 from diffphys.processes import Brownian, OrnsteinUhlenbeck, PhaseSpaceLangevin
 from diffphys.samplers import Bridge, ReverseSDE, simulate
 from diffphys.samplers.analytic import AnalyticDDPM
-from diffphys.samplers.base import place
 
 PEERS = SAMPLERS | {"euler": kind(ReverseSDE, 0.0), "reverse": ReverseSDE, "bridge": Bridge}
 ORDERS = dict.fromkeys(SAMPLERS, 2) | {
@@ -37,20 +36,6 @@ ORDERS = dict.fromkeys(SAMPLERS, 2) | {
     **dict.fromkeys(["deis 4 rho", "unipc 3"], 4),
 }
 SPAN = (6.0, 1e-2)
-
-
-def ends(sampler, ts, zs):
-    """Where the states end, without noise. A loop of steps compiled once, whatever the length of the grid."""
-    rows, carry = place(sampler.plan(ts), jnp.float64), jax.vmap(sampler.init)(zs)
-    for i in range(len(ts) - 1):
-        carry = _step(sampler, jax.tree.map(lambda leaf: leaf[i], rows), carry)  # noqa: B023
-    return jax.vmap(sampler.state)(carry)
-
-
-@eqx.filter_jit
-def _step(sampler, row, carries):
-    noise = jnp.zeros((sampler.draws, *sampler.state(carries).shape[1:]))
-    return jax.vmap(lambda carry: sampler.step(row, carry, noise))(carries)
 
 
 def golden_grid(name, steps):

@@ -19,6 +19,7 @@ from conjugate_integrators import (
 )
 from exact_laws import PROCESSES, assert_close_by_rows
 from linear_maps import marginal
+from type_checks import types_unchecked
 
 from diffphys.clocks import quadratic_grid, uniform_grid
 from diffphys.processes import Brownian, LinearSchedule, PhaseSpaceLangevin, Scheduled
@@ -154,9 +155,10 @@ def brute_force(process, grid, parameterisation, rates, left):
 
     j = np.atleast_2d(parameterisation.coefficients(process, 1.0)[1]).shape[-1]
     start = np.hstack([left, np.zeros((k, j)), np.atleast_2d(process.kernel(grid[0]).factor)])
-    found = scipy.integrate.solve_ivp(
-        slopes, (grid[0], grid[-1]), start.ravel(), t_eval=grid, method="DOP853", rtol=3e-14, atol=1e-15
-    )
+    with types_unchecked():
+        found = scipy.integrate.solve_ivp(
+            slopes, (grid[0], grid[-1]), start.ravel(), t_eval=grid, method="DOP853", rtol=3e-14, atol=1e-15
+        )
     return np.split(found.y.T.reshape(len(grid), k, -1), [k, k + j], axis=2)
 
 
@@ -274,13 +276,14 @@ def test_one_step_on_a_single_datum_is_exact(name, parameterisation, tolerance):
     """It arrives at the lift of the datum, with the noise that the flow carries."""
     process, a, t, s = PROCESSES[name], 0.7, 1.0, 1e-5
     now, then = process.kernel(t), process.kernel(s)
-    table = conjugate_steps(process, np.array([t, s]), parameterisation)
+    with types_unchecked():
+        table, root = conjugate_steps(process, np.array([t, s]), parameterisation), root_propagator(process, s, t)
     k = np.size(now.mean)
     noise = np.atleast_2d(now.factor) @ np.arange(1.0, k + 1)
     z = np.atleast_1d(now.mean) * a + noise
     f = table.of_state[0].reshape(-1, k) @ z + table.of_data[0] * a
     got = np.atleast_2d(table.carry[0]) @ z + table.pulls[0, 0].reshape(k, -1) @ f
-    wanted = np.atleast_1d(then.mean) * a + np.atleast_2d(root_propagator(process, s, t)) @ noise
+    wanted = np.atleast_1d(then.mean) * a + np.atleast_2d(root) @ noise
     close(got, wanted, tolerance)
 
 
@@ -288,11 +291,11 @@ def test_one_step_on_a_single_datum_is_exact(name, parameterisation, tolerance):
 def test_root_propagator_carries_the_covariance_and_is_a_semigroup(name):
     process = PROCESSES[name]
     t, r, s = 1.0, 0.07, 1e-3
-    root = np.atleast_2d(root_propagator(process, s, t))
+    with types_unchecked():
+        root, low, high = (np.atleast_2d(root_propagator(process, *span)) for span in ((s, t), (s, r), (r, t)))
     factor = root @ np.atleast_2d(process.kernel(t).factor)
     assert_close_by_rows(factor @ factor.T, process.kernel(s).cov, 1e-12)
-    halves = np.atleast_2d(root_propagator(process, s, r)) @ np.atleast_2d(root_propagator(process, r, t))
-    assert_close_by_rows(halves, root, 1e-11)
+    assert_close_by_rows(low @ high, root, 1e-11)
 
 
 def test_root_propagator_obeys_its_equation():
@@ -307,7 +310,8 @@ def test_root_propagator_obeys_its_equation():
 @pytest.mark.parametrize("name", PROCESSES)
 def test_matched_residual_carries_gaussian_data_exactly_in_one_step(name):
     process, t, s, variance = PROCESSES[name], 1.0, 1e-3, 2.0
-    carry = np.atleast_2d(conjugate_steps(process, np.array([t, s]), ResidualPrediction(variance)).carry[0])
+    with types_unchecked():
+        carry = np.atleast_2d(conjugate_steps(process, np.array([t, s]), ResidualPrediction(variance)).carry[0])
     law, wanted = marginal(process, t, variance), marginal(process, s, variance)
     # Rows of third-order Langevin differ by many orders of magnitude in what the matched guess changes.
     assert_close_by_rows(carry @ law @ carry.T, wanted, 1e-7 if name == "third-order" else 1e-9)
