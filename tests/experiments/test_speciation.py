@@ -45,8 +45,14 @@ def test_euler_steps_of_the_authors_have_their_agreement(oracles, case):
     within(ds.phi_clones, ds.phi_clones_stderr, entry["value"][case], bias=entry["tol"])
 
 
-def test_crossing_of_two_gaussians_is_the_zero_of_the_score_at_any_dimension():
-    ds = dp.speciation(two_gaussians(64), OU, np.linspace(0.6, 4, 18), key=jax.random.key(KEY), samples=2000)
+@pytest.fixture(scope="module")
+def of_sixty_four():
+    """Eighteen times of two Gaussians, by the identity."""
+    return dp.speciation(two_gaussians(64), OU, np.linspace(0.6, 4, 18), key=jax.random.key(KEY), samples=4000)
+
+
+def test_crossing_of_two_gaussians_is_the_zero_of_the_score_at_any_dimension(of_sixty_four):
+    ds = of_sixty_four
     assert ds.attrs["crossing_low"] < 0.5 * np.log(64) < ds.attrs["crossing_high"]
     assert ds.attrs["score_zero_time"] == pytest.approx(0.5 * np.log(64), abs=1e-12)
     assert ds.attrs["spectral_time"] == pytest.approx(0.5 * np.log(65), abs=1e-12)
@@ -105,7 +111,7 @@ def test_clones_off_one_trunk_agree_with_the_identity():
 def test_more_clones_a_branch_leave_the_mean_and_lower_the_error():
     pair, many = (
         dp.speciation(
-            two_gaussians(16), OU, [1.4], key=jax.random.key(KEY), samples=None, clones=1000, branches=b, steps=32
+            two_gaussians(16), OU, [1.4], key=jax.random.key(KEY), samples=None, clones=2000, branches=b, steps=32
         )
         for b in (2, 6)
     )
@@ -160,7 +166,7 @@ def test_agreement_is_a_martingale_so_that_clones_may_stop_anywhere():
 
 def test_unequal_weights_have_their_own_threshold():
     target = dp.symmetric_mixture(np.ones(64, np.float32), weight=0.8)
-    ds = dp.speciation(target, OU, np.linspace(0.6, 4.5, 20), key=jax.random.key(KEY), samples=2000)
+    ds = dp.speciation(target, OU, np.linspace(0.6, 4.5, 20), key=jax.random.key(KEY), samples=4000)
     within(ds.phi, ds.phi_stderr, ds.phi_theory)
     assert ds.attrs["threshold"] == pytest.approx(0.8368, abs=5e-5)
     assert ds.attrs["floor"] == pytest.approx(0.68, abs=1e-6)
@@ -203,20 +209,20 @@ def test_levels_of_a_hierarchy_speciate_one_after_the_other():
     np.testing.assert_allclose(np.exp(2 * np.array(ds.attrs["outlier_times"])), [145, 9, 9], rtol=1e-4)
 
 
-def test_class_information_equals_its_closed_form():
-    ds = dp.speciation(two_gaussians(64), OU, [1.0, 2.0, 3.0], key=jax.random.key(KEY), samples=4000)
+def test_class_information_equals_its_closed_form(of_sixty_four):
+    ds = of_sixty_four
     exact = thermo.class_information(ds.separation.values) / np.log(2)
     within(ds.class_information, ds.class_information_stderr, exact)
 
 
 def test_results_carry_every_clock_and_their_settings(tmp_path):
-    ds = dp.speciation(two_gaussians(8), OU, [0.8, 1.6], key=jax.random.key(KEY), samples=64, clones=32, steps=8)
+    ds = dp.speciation(two_gaussians(16), OU, [1.6], key=jax.random.key(KEY), samples=400, clones=2000, steps=32)
     back = dp.results.load(dp.results.save(ds, tmp_path / "speciation.nc"))
     np.testing.assert_array_equal(back.phi, ds.phi)
     for clock in ("sigma_v", "log_snr", "ddpm_index", "vp_linear", "flow_matching", "t_ou"):
         assert clock in back.coords
     np.testing.assert_allclose(back.sigma_v**2, np.expm1(2 * ds.t), rtol=1e-12)
-    assert back.attrs["steps"] == 8
+    assert back.attrs["steps"] == 32
     assert back.attrs["sampler"] == "Bridge"
 
 
@@ -262,8 +268,9 @@ def test_a_chunk_beyond_the_memory_is_refused_before_the_run_and_one_that_is_cho
         return dp.speciation(two_gaussians(256), OU, [1.0, 2.0], key=jax.random.key(KEY), samples=4096, **options)
 
     monkeypatch.setattr("diffphys.experiments._chunks.free_bytes", lambda: 3 * 2**20)
-    with pytest.raises(ValueError, match=r"A `chunk` of 4096 needs .* MiB.*Ask for a `chunk` of at most \d+"):
-        run(chunk=4096)
+    with pytest.raises(ValueError, match=r"A `chunk` of 1024 needs .* MiB.*Ask for a `chunk` of at most \d+"):
+        # As it would be chosen with more memory: every size that is tried is a program.
+        run(chunk=1024)
     assert run().attrs["chunk_forward"] < 1024
     monkeypatch.setattr("diffphys.experiments._chunks.free_bytes", lambda: 1000)
     with pytest.raises(ValueError, match=r"A `chunk` of 1 needs .* MiB.*Free memory, or use a larger machine"):
