@@ -24,6 +24,22 @@ def draw(target, n, seed=0):
 
 
 @pytest.fixture(scope="module")
+def through_collapse(small):
+    """Times about the collapse of the small data set, and trajectories down to the data."""
+    times = np.geomspace(0.05, 3, 24)
+    return dp.collapse(small, OU, times, key=key(), samples=1000, trajectories=300, steps=64, datasets=0)
+
+
+@pytest.fixture(scope="module")
+def off_a_trunk(small):
+    """Clones and trajectories that come from noise."""
+    return dp.collapse(
+        small, OU, [0.5, 0.8], key=key(), samples=4000, clones=1500, trajectories=6, steps=64, trunk_from=5.0,
+        datasets=0,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
 def small():
     rng = np.random.default_rng(0)
     return dp.Empirical(rng.normal(size=(100, 16)).astype(np.float32), np.arange(100) % 2)
@@ -61,7 +77,7 @@ def test_clones_meet_at_a_datum_as_often_as_the_identity_says(small, oracles):
 
 
 def test_excess_entropy_lies_between_zero_and_the_load(small):
-    ds = dp.collapse(small, OU, [0.02, 0.1, 1.0, 4.0, 8.0], key=key(), samples=500, datasets=0)
+    ds = dp.collapse(small, OU, [0.02, 0.1, 1.0, 4.0, 8.0], key=key(), samples=4000, datasets=0)
     assert np.all(ds.excess_entropy >= 0)
     assert np.all(np.diff(ds.excess_entropy) > 0)
     assert float(ds.excess_entropy[-1]) == pytest.approx(1, abs=1e-4)
@@ -83,9 +99,8 @@ def test_theory_of_the_law_is_the_class_corrected_curve(oracles):
     assert attrs["theory"].startswith("IsotropicMixture")
 
 
-def test_every_collapse_time_has_its_name_and_group(small):
-    times = np.geomspace(0.05, 3, 24)
-    ds = dp.collapse(small, OU, times, key=key(), samples=1000, datasets=0)
+def test_every_collapse_time_has_its_name_and_group(small, through_collapse):
+    ds = through_collapse
     assert ds.collapse_time.shape == (len(CRITERIA), 3)
     zero, half, entropy, theory = ds.collapse_time[:, 0].values
     assert zero == pytest.approx(half, rel=0.15)
@@ -97,9 +112,9 @@ def test_every_collapse_time_has_its_name_and_group(small):
     assert low < median < high
 
 
-def test_free_energy_of_the_rest_meets_that_of_the_own_datum_at_collapse(small):
+def test_free_energy_of_the_rest_meets_that_of_the_own_datum_at_collapse(through_collapse):
     """psi = E[L] / d - 1/2 passes -1/2 where E[L] passes 0."""
-    ds = dp.collapse(small, OU, np.geomspace(0.05, 3, 24), key=key(), samples=500, datasets=0)
+    ds = through_collapse
     at = np.interp(float(ds.collapse_time[0, 0]), ds.t, ds.psi)
     assert at == pytest.approx(-0.5, abs=1e-2)
 
@@ -116,20 +131,16 @@ def test_errors_over_data_sets_are_those_of_fresh_data():
     assert 0.5 < float(ds.excess_entropy_stderr_data[0]) / fresh < 2
 
 
-def test_last_change_of_the_nearest_datum_tells_the_same_time(small):
-    ds = dp.collapse(
-        small, OU, np.geomspace(0.02, 3, 16), key=key(), samples=500, trajectories=300, steps=64, datasets=0
-    )
+def test_last_change_of_the_nearest_datum_tells_the_same_time(through_collapse):
+    ds = through_collapse
     last = ds.last_change_time.values
     assert last.shape == (300,)
     # Half the trajectories have made up their mind by about the time at which half the clones meet.
     assert np.median(last) == pytest.approx(float(ds.collapse_time[1, 0]), rel=0.35)
 
 
-def test_trunk_from_noise_measures_the_same_agreement(small):
-    ds = dp.collapse(
-        small, OU, [0.5, 0.8], key=key(), samples=2000, clones=1500, steps=64, trunk_from=5.0, datasets=0
-    )  # fmt: skip
+def test_trunk_from_noise_measures_the_same_agreement(off_a_trunk):
+    ds = off_a_trunk
     error = np.hypot(ds.phi_c_clones_stderr, ds.phi_c_stderr)
     np.testing.assert_array_less(np.abs(ds.phi_c_clones - ds.phi_c), 4 * error + 0.03)
 
@@ -209,7 +220,9 @@ def test_an_allocation_is_resumed_to_the_same_bits(small, tmp_path, monkeypatch)
 
 def test_curves_of_the_data_do_not_need_those_of_the_labels(small):
     """`collapse` leaves the labels out, `regimes` has both: the same samples, the same curves."""
-    alone, both = (run(small, OU, [0.5, 0.8], key=key(), samples=64, datasets=0) for run in (dp.collapse, dp.regimes))
+    alone, both = (
+        run(small, OU, [0.5, 0.8], key=key(), samples=64, datasets=0, chunk=64) for run in (dp.collapse, dp.regimes)
+    )
     for name in ("excess_entropy", "phi_c", "own_weight", "log_ratio"):
         np.testing.assert_allclose(alone[name], both[name], rtol=1e-5)
 
@@ -248,14 +261,11 @@ def test_memory_that_runs_out_halves_the_chunk(small, monkeypatch):
     np.testing.assert_allclose(halved.phi_c, whole.phi_c, rtol=1e-5)
 
 
-def test_a_result_has_the_settings_of_its_trajectories_and_none_that_collapse_cannot_have(small):
-    ds = dp.collapse(
-        small, OU, [0.5, 0.8], key=key(), samples=None, clones=8, trajectories=6, steps=4, datasets=0, trunk_from=2.0
-    )
-    config = json.loads(ds.attrs["config"])
+def test_a_result_has_the_settings_of_its_trajectories_and_none_that_collapse_cannot_have(off_a_trunk):
+    config = json.loads(off_a_trunk.attrs["config"])
     assert "classify" not in config["clones"]
     assert {name: config["trajectories"][name] for name in ("number", "steps", "grid", "trunk_from")} == {
-        "number": 6, "steps": 4, "grid": "log_snr_grid", "trunk_from": 2.0,
+        "number": 6, "steps": 64, "grid": "log_snr_grid", "trunk_from": 5.0,
     }  # fmt: skip
     assert config["trajectories"]["sampler"]["kind"] == "Bridge"
 
