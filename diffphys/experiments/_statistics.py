@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import isotonic_regression
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from .._root import root
 
@@ -187,5 +187,8 @@ def crossing_interval(
     moved = np.array([drawn(picks) - line for picks in rng.integers(blocks, size=(draws, blocks))])
     if np.mean(~np.isfinite(moved)) > _TAIL:
         return value, float("nan"), float("nan")
-    low, high = value + np.nanquantile(moved, [_TAIL, 1 - _TAIL])
+    # Of few blocks: the spread of their draws falls short, and they know it no better than Student's t allows for.
+    fewest = int(np.min((count > 0).sum(0)))
+    widened = np.sqrt(fewest / (fewest - 1)) * stdtrit(fewest - 1, _TAIL) / ndtri(_TAIL)
+    low, high = value + widened * np.nanquantile(moved, [_TAIL, 1 - _TAIL])
     return value, float(low), float(high)
