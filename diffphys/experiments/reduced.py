@@ -68,8 +68,8 @@ def simulate_reduced(
     eigenvalues = reduction.rest.eigenvalues
 
     def denoise(variance: float, t: float) -> tuple[np.ndarray, np.ndarray]:
-        slope = eigenvalues / (eigenvalues + variance)
-        return slope, 1 - slope
+        # Each share by itself: their sum to one has no digits for the smaller.
+        return eigenvalues / (eigenvalues + variance), variance / (eigenvalues + variance)
 
     grid = check_grid(ts)
     run = in_one(affine_steps(sampler, grid, denoise), np.size(sampler.process.start()[0]))

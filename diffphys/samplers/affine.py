@@ -77,7 +77,9 @@ def affine_steps(
 
 def in_one(steps: Iterable[AffineStep], k: int) -> AffineRun:
     """The steps of a run that starts with k variables a coordinate and nothing remembered, composed."""
-    first, *others = steps
+    # One at a time: of thousands of coordinates and steps, not all are held.
+    others = iter(steps)
+    first = next(others)
     matrix, factor, offset = first.matrix[:, :, :k], _lower(first.noise), first.offset
     for step in others:
         matrix, offset = step.matrix @ matrix, (step.matrix @ offset[..., None])[..., 0] + step.offset
